@@ -1,0 +1,3 @@
+//! The `winback` command: parse, run, exit code.
+
+fn main() {}

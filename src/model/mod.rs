@@ -1,0 +1,11 @@
+//! The nouns of winback, pure: no input, no output, no SQL.
+//!
+//! Only this module decides whether a state may change ([`state`], [`delivery`]) and only [`clock`] reads the time.
+
+pub mod clock;
+pub mod delivery;
+pub mod ids;
+pub mod money;
+pub mod outcome;
+pub mod phone;
+pub mod receipt;
