@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod delivery;
+pub mod encoding;
 pub mod ids;
 pub mod money;
 pub mod outcome;
