@@ -1,0 +1,58 @@
+//! The few statements whose text must differ between SQLite and PostgreSQL. Everything else is written once.
+
+/// A statement in both dialects; same arguments, same columns.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair {
+    /// The text for SQLite.
+    pub sqlite: &'static str,
+    /// The text for PostgreSQL.
+    pub postgres: &'static str,
+}
+
+/// Statements as tests want them: name, text for SQLite, text for PostgreSQL.
+pub type Named = (&'static str, &'static str, &'static str);
+
+/// Declares the statements of one table family as constants and lists them, so that a test can prepare each of them
+/// on both databases.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $text:expr;)+) => {
+        $($(#[$doc])* const $name: &str = $text;)+
+        /// Every statement of this family, by name.
+        pub(super) const STATEMENTS: &[$crate::store::dialect::Named] =
+            &[$((stringify!($name), $name, $name)),+];
+    };
+}
+pub(super) use statements;
+
+/// Takes due messages of one lane. PostgreSQL skips what another node is taking; SQLite has one writer.
+/// `$1` route, `$2` now, `$3` how many.
+pub const CLAIMABLE: Pair = Pair {
+    sqlite: "SELECT m.id FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
+             WHERE m.route = $1 AND m.dispatch = 'queued' AND m.not_before <= $2 AND r.state = 'running' \
+             ORDER BY m.not_before, m.id LIMIT $3",
+    postgres: "SELECT m.id FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
+               WHERE m.route = $1 AND m.dispatch = 'queued' AND m.not_before <= $2 AND r.state = 'running' \
+               ORDER BY m.not_before, m.id LIMIT $3 FOR UPDATE OF m SKIP LOCKED",
+};
+
+/// Codes of a pool that nobody has. `$1` pool, `$2` how many.
+pub const AVAILABLE_CODES: Pair = Pair {
+    sqlite: "SELECT id, code FROM coupons WHERE pool_id = $1 AND state = 'available' ORDER BY id LIMIT $2",
+    postgres: "SELECT id, code FROM coupons WHERE pool_id = $1 AND state = 'available' ORDER BY id LIMIT $2 \
+               FOR UPDATE SKIP LOCKED",
+};
+
+/// Locks the runs named in a JSON list, so that their budget is counted by one node at a time. `$1` run ids.
+pub const LOCK_RUNS: Pair = Pair {
+    sqlite: "SELECT r.id FROM json_each(CAST($1 AS TEXT)) AS j JOIN runs AS r ON r.id = CAST(j.value ->> 0 AS BIGINT)",
+    postgres: "SELECT r.id FROM runs AS r \
+               WHERE r.id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j) \
+               ORDER BY r.id FOR UPDATE",
+};
+
+/// Every pair, by name.
+pub(super) const STATEMENTS: &[Named] = &[
+    ("CLAIMABLE", CLAIMABLE.sqlite, CLAIMABLE.postgres),
+    ("AVAILABLE_CODES", AVAILABLE_CODES.sqlite, AVAILABLE_CODES.postgres),
+    ("LOCK_RUNS", LOCK_RUNS.sqlite, LOCK_RUNS.postgres),
+];

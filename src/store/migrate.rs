@@ -1,0 +1,37 @@
+//! Brings a store to the current schema; the files are compiled in, paired by number.
+
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+use super::StoreError;
+use super::connection::Pools;
+
+/// Number, name, SQLite text, PostgreSQL text.
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
+    1,
+    "initial",
+    include_str!("../../migrations/sqlite/0001_initial.sql"),
+    include_str!("../../migrations/postgres/0001_initial.sql"),
+)];
+
+/// The schema version this program was written for.
+pub(crate) fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |(number, ..)| *number)
+}
+
+/// Applies what is missing; applying twice changes nothing.
+pub(crate) async fn migrate(pools: &Pools) -> Result<(), StoreError> {
+    match pools {
+        Pools::Sqlite { writer, .. } => migrator(true).run(writer).await?,
+        Pools::Postgres { pool } => migrator(false).run(pool).await?,
+    }
+    Ok(())
+}
+
+fn migrator(sqlite: bool) -> Migrator {
+    let migrations = MIGRATIONS.iter().map(|(number, name, for_sqlite, for_postgres)| {
+        let text = if sqlite { *for_sqlite } else { *for_postgres };
+        Migration::new(*number, (*name).into(), MigrationType::Simple, text.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect())
+}

@@ -1,0 +1,209 @@
+//! The only module that runs SQL: SQLite and PostgreSQL behind one [`Store`], one statement text for both.
+//!
+//! State changes arrive as batches and leave as one multi-row statement per kind. What may change is decided in
+//! `model`; this module stores it and names the state it expects. It never touches the network of a provider.
+
+mod connection;
+pub mod dialect;
+mod lock;
+mod migrate;
+
+use std::path::{Path, PathBuf};
+
+use connection::{Pools, Tx};
+
+pub use lock::DaemonLock;
+
+/// What can go wrong between us and the database.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database answered with an error, or did not answer.
+    #[error("the store answered: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("the store could not be migrated: {0}; restore the backup and report this")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A file of the store cannot be used.
+    #[error("cannot use {}: {source}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// There is no store at this place.
+    #[error("there is no store at {}; run `winback init` to create one", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The URL names no database we know.
+    #[error("store.url is not understood; write sqlite:PATH or postgres://USER@HOST/DATABASE")]
+    BadUrl,
+    /// The linked SQLite could corrupt a file.
+    #[error("SQLite {version} can corrupt a busy store; winback needs 3.51.3 or later")]
+    OldSqlite {
+        /// The version found.
+        version: String,
+    },
+    /// Another daemon works on this store.
+    #[error("another daemon (process {pid}) already works on {}; stop it first", path.display())]
+    Locked {
+        /// The store.
+        path: PathBuf,
+        /// Its process id, as it wrote it.
+        pid: String,
+    },
+    /// The schema is newer or older than this program.
+    #[error("the store has schema version {found}, this program needs {needed}; run `winback store migrate`")]
+    Schema {
+        /// What the store has.
+        found: i64,
+        /// What this program was written for.
+        needed: i64,
+    },
+    /// A row that must exist is missing.
+    #[error("the store misses a row that must exist; run `winback store check`")]
+    NoRow,
+    /// A stored word that this program does not know.
+    #[error("the store holds `{word}` where a {what} should be; run `winback store check`")]
+    Word {
+        /// What it should be.
+        what: &'static str,
+        /// What it is.
+        word: String,
+    },
+    /// A value could not be turned into JSON.
+    #[error("a value could not be stored: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A rule of the store was broken by the caller's request; the text says which and the way out.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// One database with everything winback knows.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pools: Pools,
+    tag: String,
+}
+
+/// Which database a store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// One file.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+impl Store {
+    /// Opens the store that `url` names (`sqlite:PATH` or `postgres://…`), with the schema up to date.
+    ///
+    /// # Errors
+    /// When it does not exist, has another schema version, or cannot be reached.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let pools = connect(url, false).await?;
+        let found = schema_version(&pools).await?;
+        let needed = migrate::newest();
+        if found != needed {
+            return Err(StoreError::Schema { found, needed });
+        }
+        Self::with(pools).await
+    }
+
+    /// Creates the store or brings it up to date; doing it twice changes nothing.
+    ///
+    /// # Errors
+    /// When the file or server cannot be used, or a migration fails.
+    pub async fn create(url: &str, tag: &str) -> Result<Self, StoreError> {
+        let pools = connect(url, true).await?;
+        migrate::migrate(&pools).await?;
+        let mut tx = pools.begin().await?;
+        tx.run(INSERT_META, connection::args!["tag", tag]).await?;
+        tx.commit().await?;
+        Self::with(pools).await
+    }
+
+    async fn with(pools: Pools) -> Result<Self, StoreError> {
+        let rows = pools.read(META, connection::args!["tag"]).await?;
+        let tag = rows.first().ok_or(StoreError::NoRow)?.text(0)?;
+        Ok(Self { pools, tag })
+    }
+
+    /// The four letters that mark this store's references at every provider.
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// Which database this is.
+    pub fn backend(&self) -> Backend {
+        match &self.pools {
+            Pools::Sqlite { .. } => Backend::Sqlite,
+            Pools::Postgres { .. } => Backend::Postgres,
+        }
+    }
+
+    /// The file of an SQLite store.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.pools {
+            Pools::Sqlite { path, .. } => Some(path),
+            Pools::Postgres { .. } => None,
+        }
+    }
+
+    /// A value that belongs to the store as a whole, written once and then kept.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn meta_once(&self, key: &str, value: &str) -> Result<String, StoreError> {
+        if let Some(row) = self.pools.read(META, connection::args![key]).await?.first() {
+            return row.text(0);
+        }
+        let mut tx = self.begin().await?;
+        tx.run(INSERT_META, connection::args![key, value]).await?;
+        tx.commit().await?;
+        let rows = self.pools.read(META, connection::args![key]).await?;
+        rows.first().ok_or(StoreError::NoRow)?.text(0)
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pools.close().await;
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
+        self.pools.begin().await
+    }
+}
+
+statements! {
+    META = "SELECT value FROM store_meta WHERE key = $1";
+    INSERT_META = "INSERT INTO store_meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING";
+    SCHEMA_VERSION = "SELECT CAST(max(version) AS BIGINT) FROM _sqlx_migrations";
+}
+use dialect::statements;
+
+/// Every statement of the store, so that a test can prepare each of them on both databases.
+pub fn statements() -> Vec<dialect::Named> {
+    [STATEMENTS, dialect::STATEMENTS].concat()
+}
+
+async fn connect(url: &str, create: bool) -> Result<Pools, StoreError> {
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return Pools::sqlite(Path::new(path), create).await;
+    }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Pools::postgres(url).await;
+    }
+    Err(StoreError::BadUrl)
+}
+
+async fn schema_version(pools: &Pools) -> Result<i64, StoreError> {
+    match pools.read(SCHEMA_VERSION, vec![]).await {
+        Ok(rows) => rows.first().map_or(Ok(0), |row| Ok(row.opt_int(0)?.unwrap_or(0))),
+        Err(StoreError::Database(sqlx::Error::Database(_))) => Ok(0),
+        Err(other) => Err(other),
+    }
+}
