@@ -150,8 +150,9 @@ CREATE TABLE messages (
 -- Claims look only at these two; their cost does not grow with the table.
 CREATE INDEX messages_planned ON messages (window_id, route, id) WHERE dispatch = 'planned';
 CREATE INDEX messages_queued ON messages (route, not_before, id) WHERE dispatch = 'queued';
-CREATE INDEX messages_in_hand ON messages (dispatch, id)
-    WHERE dispatch IN ('claimed', 'submitting', 'ambiguous');
+-- Sweeps and the question whether a run is done.
+CREATE INDEX messages_open ON messages (run_id, id)
+    WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous');
 -- STOP withdraws by number.
 CREATE INDEX messages_withdrawable ON messages (phone) WHERE dispatch IN ('planned', 'queued', 'claimed');
 -- received(campaign, period) and caps per contact.

@@ -43,8 +43,6 @@ pub struct Claimed {
     pub price: Micros,
     /// After this instant it is useless.
     pub expires_at: Timestamp,
-    /// End of the lawful window it is in.
-    pub window_closes_at: Timestamp,
 }
 
 /// A wish to submit: becomes an attempt row if every guard still holds when it is committed.

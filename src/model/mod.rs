@@ -12,5 +12,6 @@ pub mod outcome;
 pub mod phone;
 pub mod receipt;
 pub mod reference;
+pub mod run;
 pub mod state;
 pub mod suppression;

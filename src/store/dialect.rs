@@ -24,15 +24,28 @@ macro_rules! statements {
 }
 pub(super) use statements;
 
-/// Takes due messages of one lane. PostgreSQL skips what another node is taking; SQLite has one writer.
-/// `$1` route, `$2` now, `$3` how many.
-pub const CLAIMABLE: Pair = Pair {
-    sqlite: "SELECT m.id FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
-             WHERE m.route = $1 AND m.dispatch = 'queued' AND m.not_before <= $2 AND r.state = 'running' \
-             ORDER BY m.not_before, m.id LIMIT $3",
-    postgres: "SELECT m.id FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
-               WHERE m.route = $1 AND m.dispatch = 'queued' AND m.not_before <= $2 AND r.state = 'running' \
-               ORDER BY m.not_before, m.id LIMIT $3 FOR UPDATE OF m SKIP LOCKED",
+macro_rules! claim_head {
+    () => {
+        "UPDATE messages SET dispatch = 'claimed', epoch = epoch + 1, owner = $4, lease_until = $5 \
+         WHERE dispatch = 'queued' AND id IN (\
+           SELECT m.id FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
+           WHERE m.route = $1 AND m.dispatch = 'queued' AND m.not_before <= $2 AND r.state = 'running' \
+           ORDER BY m.not_before, m.id LIMIT $3"
+    };
+}
+
+macro_rules! claim_columns {
+    () => {
+        "id, run_id, contact_id, phone, epoch, attempts, last_number, parts, encoding, sender, country, body, \
+         price, expires_at"
+    };
+}
+
+/// Takes due messages of one lane (T3). PostgreSQL skips what another node is taking; SQLite has one writer.
+/// `$1` route, `$2` now, `$3` how many, `$4` owner, `$5` end of the lease.
+pub const CLAIM: Pair = Pair {
+    sqlite: concat!(claim_head!(), ") RETURNING ", claim_columns!()),
+    postgres: concat!(claim_head!(), " FOR UPDATE OF m SKIP LOCKED) RETURNING ", claim_columns!()),
 };
 
 /// Codes of a pool that nobody has. `$1` pool, `$2` how many.
@@ -52,7 +65,7 @@ pub const LOCK_RUNS: Pair = Pair {
 
 /// Every pair, by name.
 pub(super) const STATEMENTS: &[Named] = &[
-    ("CLAIMABLE", CLAIMABLE.sqlite, CLAIMABLE.postgres),
+    ("CLAIM", CLAIM.sqlite, CLAIM.postgres),
     ("AVAILABLE_CODES", AVAILABLE_CODES.sqlite, AVAILABLE_CODES.postgres),
     ("LOCK_RUNS", LOCK_RUNS.sqlite, LOCK_RUNS.postgres),
 ];

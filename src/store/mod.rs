@@ -3,10 +3,20 @@
 //! State changes arrive as batches and leave as one multi-row statement per kind. What may change is decided in
 //! `model`; this module stores it and names the state it expects. It never touches the network of a provider.
 
+pub mod batch;
+pub mod claims;
 mod connection;
 pub mod dialect;
+pub mod inbound;
+pub mod intents;
 mod lock;
 mod migrate;
+pub mod receipts;
+pub mod runs;
+pub mod settle;
+pub mod status;
+mod suppressions;
+pub mod sweep;
 
 use std::path::{Path, PathBuf};
 
@@ -186,7 +196,19 @@ use dialect::statements;
 
 /// Every statement of the store, so that a test can prepare each of them on both databases.
 pub fn statements() -> Vec<dialect::Named> {
-    [STATEMENTS, dialect::STATEMENTS].concat()
+    [
+        STATEMENTS,
+        dialect::STATEMENTS,
+        claims::STATEMENTS,
+        inbound::STATEMENTS,
+        intents::STATEMENTS,
+        receipts::STATEMENTS,
+        runs::STATEMENTS,
+        settle::STATEMENTS,
+        status::STATEMENTS,
+        sweep::STATEMENTS,
+    ]
+    .concat()
 }
 
 async fn connect(url: &str, create: bool) -> Result<Pools, StoreError> {

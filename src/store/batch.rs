@@ -1,0 +1,51 @@
+//! One write transaction that carries the changes of many messages: claims, intents, outcomes, receipts, STOPs.
+//!
+//! The writer opens a [`Batch`], runs the requests that wait, and commits once; what a method answers is true only
+//! after [`Batch::commit`] returned.
+
+use serde::Serialize;
+
+use super::connection::{Arg, Row, Tx};
+use super::{Store, StoreError};
+
+/// A write transaction; dropped without a commit it changes nothing.
+pub struct Batch {
+    pub(super) tx: Tx,
+    pub(super) tag: String,
+}
+
+impl Store {
+    /// Starts a write transaction.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn batch(&self) -> Result<Batch, StoreError> {
+        Ok(Batch { tx: self.begin().await?, tag: self.tag().to_owned() })
+    }
+}
+
+impl Batch {
+    /// Makes everything durable (fsynced on SQLite, `synchronous_commit` on PostgreSQL).
+    ///
+    /// # Errors
+    /// When the store cannot be written; then nothing of the batch happened.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        self.tx.commit().await
+    }
+}
+
+/// Rows as the JSON list that multi-row statements read.
+pub(super) fn json_rows<T: Serialize>(rows: &[T]) -> Result<Arg, StoreError> {
+    Ok(Arg::from(serde_json::to_string(rows)?))
+}
+
+/// Reads a stored word back into its type.
+pub(super) fn word<T>(
+    row: &Row,
+    at: usize,
+    what: &'static str,
+    read: fn(&str) -> Option<T>,
+) -> Result<T, StoreError> {
+    let word = row.text(at)?;
+    read(&word).ok_or(StoreError::Word { what, word })
+}

@@ -1,0 +1,165 @@
+//! From planned to claimed: opening windows feed a lane's queue, a lane takes what its permits allow.
+
+use std::collections::HashMap;
+
+use crate::model::clock::Timestamp;
+use crate::model::encoding::Encoding;
+use crate::model::ids::{ContactId, MessageId, RunId};
+use crate::model::message::Claimed;
+use crate::model::money::Micros;
+use crate::model::phone::Phone;
+
+use super::batch::{Batch, json_rows, word};
+use super::connection::{Row, args};
+use super::dialect::{CLAIM, statements};
+use super::{Store, StoreError};
+
+/// Windows looked at in one feed; each is drained before the next, the one that closes first leading.
+const WINDOWS_PER_FEED: i64 = 16;
+
+statements! {
+    /// Windows of running runs that are open now and still hold planned messages of a route.
+    FEEDABLE = "SELECT w.id FROM run_windows AS w JOIN runs AS r ON r.id = w.run_id \
+        WHERE r.state = 'running' AND r.starts_at <= $2 AND r.expires_at > $2 AND w.opens_at <= $2 AND w.closes_at > $2 \
+        AND EXISTS (SELECT 1 FROM messages AS m WHERE m.window_id = w.id AND m.route = $1 AND m.dispatch = 'planned') \
+        ORDER BY w.closes_at, w.id LIMIT $3";
+    /// T2.
+    FEED = "UPDATE messages SET dispatch = 'queued', not_before = $3 WHERE dispatch = 'planned' AND id IN (\
+        SELECT id FROM messages WHERE window_id = $1 AND route = $2 AND dispatch = 'planned' ORDER BY id LIMIT $4)";
+    /// T4.
+    RELEASE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL \
+        WHERE dispatch = 'claimed' AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j \
+        WHERE CAST(j.value ->> 1 AS BIGINT) = messages.epoch)";
+    /// The instant at which something of a lane becomes due: a retry, or the start of a run or window.
+    NEXT_DUE = "SELECT min(t.at) FROM (\
+        SELECT min(m.not_before) AS at FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
+          WHERE m.route = $1 AND m.dispatch = 'queued' AND r.state = 'running' \
+        UNION ALL \
+        SELECT min(CASE WHEN w.opens_at > r.starts_at THEN w.opens_at ELSE r.starts_at END) AS at \
+          FROM run_windows AS w JOIN runs AS r ON r.id = w.run_id \
+          WHERE r.state = 'running' AND w.closes_at > $2 AND EXISTS (SELECT 1 FROM messages AS m \
+          WHERE m.window_id = w.id AND m.route = $1 AND m.dispatch = 'planned')) AS t";
+}
+
+/// What a lane asks for.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest {
+    /// The route.
+    pub route: String,
+    /// Who holds the messages from now on.
+    pub owner: String,
+    /// When the lease ends unless it is renewed.
+    pub lease_until: Timestamp,
+    /// How many at most.
+    pub limit: usize,
+}
+
+impl Batch {
+    /// Takes up to `limit` due messages, feeding the queue from open windows when it runs dry.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn claim(
+        &mut self,
+        request: &ClaimRequest,
+        now: Timestamp,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let mut claimed = self.take(request, request.limit, now).await?;
+        if claimed.len() < request.limit {
+            let fed = self.feed(&request.route, request.limit.max(1) * 2, now).await?;
+            if fed > 0 {
+                let missing = request.limit - claimed.len();
+                claimed.extend(self.take(request, missing, now).await?);
+            }
+        }
+        claimed.sort_by_key(|message| message.id);
+        Ok(claimed)
+    }
+
+    /// Gives messages back (T4); those that somebody else holds by now are left alone.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn release(&mut self, held: &[(MessageId, i64)]) -> Result<(), StoreError> {
+        if !held.is_empty() {
+            self.tx.run(RELEASE, vec![json_rows(held)?]).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(
+        &mut self,
+        request: &ClaimRequest,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let args = args![request.route.as_str(), now.0, limit, request.owner.as_str(), request.lease_until.0];
+        self.tx.rows_of(CLAIM, args).await?.iter().map(claimed).collect()
+    }
+
+    async fn feed(&mut self, route: &str, want: usize, now: Timestamp) -> Result<u64, StoreError> {
+        let windows = self.tx.rows(FEEDABLE, args![route, now.0, WINDOWS_PER_FEED]).await?;
+        let (want, mut fed) = (want as u64, 0);
+        for window in windows {
+            if fed >= want {
+                break;
+            }
+            let missing = i64::try_from(want - fed).unwrap_or(i64::MAX);
+            fed += self.tx.run(FEED, args![window.int(0)?, route, now.0, missing]).await?;
+        }
+        Ok(fed)
+    }
+}
+
+impl Store {
+    /// When a lane has something to do again; `None` while nothing is planned or queued for it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn next_due(&self, route: &str, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.pools.read(NEXT_DUE, args![route, now.0]).await?;
+        Ok(rows.first().ok_or(StoreError::NoRow)?.opt_int(0)?.map(Timestamp))
+    }
+}
+
+fn claimed(row: &Row) -> Result<Claimed, StoreError> {
+    Ok(Claimed {
+        id: MessageId(row.int(0)?),
+        run: RunId(row.int(1)?),
+        contact: ContactId(row.int(2)?),
+        phone: phone(row.int(3)?)?,
+        epoch: row.int(4)?,
+        attempts: row.int(5)?,
+        last_number: row.int(6)?,
+        parts: u16::try_from(row.int(7)?).unwrap_or(u16::MAX),
+        encoding: word(row, 8, "encoding", encoding)?,
+        sender: row.text(9)?,
+        country: row.text(10)?,
+        body: row.text(11)?,
+        price: Micros(row.int(12)?),
+        expires_at: Timestamp(row.int(13)?),
+    })
+}
+
+pub(super) fn encoding(word: &str) -> Option<Encoding> {
+    [Encoding::Gsm7, Encoding::Ucs2].into_iter().find(|encoding| encoding.as_str() == word)
+}
+
+pub(super) fn phone(digits: i64) -> Result<Phone, StoreError> {
+    u64::try_from(digits)
+        .ok()
+        .and_then(Phone::from_digits)
+        .ok_or(StoreError::Word { what: "phone", word: "a number out of range".to_owned() })
+}
+
+/// Sums by run, for the ledgers that are kept per run.
+pub(super) fn sum_by_run(rows: impl IntoIterator<Item = (i64, i64)>) -> Vec<(i64, i64)> {
+    let mut sums: HashMap<i64, i64> = HashMap::new();
+    for (run, amount) in rows {
+        *sums.entry(run).or_default() += amount;
+    }
+    let mut sums: Vec<(i64, i64)> = sums.into_iter().collect();
+    sums.sort_unstable();
+    sums
+}

@@ -1,0 +1,190 @@
+//! The fence: an intent is granted only if every rule still holds in the statement that records it (T6).
+//!
+//! After the commit a byte may leave; before it, nothing can. What is refused says why, so that the lane lets go.
+
+use std::collections::HashMap;
+
+use crate::model::clock::Timestamp;
+use crate::model::ids::MessageId;
+use crate::model::message::{CouponEffect, Intent, Refusal};
+use crate::model::state::{Cause, Dispatch, next};
+
+use super::StoreError;
+use super::batch::{Batch, json_rows};
+use super::claims::sum_by_run;
+use super::connection::args;
+use super::dialect::{LOCK_RUNS, statements};
+
+/// A message whose window closed before it could go waits this long before its lane looks again, unless the next
+/// opening is known.
+const WINDOW_RECHECK_MS: i64 = 30_000;
+
+statements! {
+    /// Runs of the messages in `$1`.
+    RUNS_OF = "SELECT DISTINCT m.run_id FROM json_each(CAST($1 AS TEXT)) AS j \
+        JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT)";
+    /// `$1` rows of (message, epoch, number, reference), `$2` now. The money of a run is counted in row order; the
+    /// first message that would exceed the budget ends the spending.
+    GRANT = "UPDATE messages SET dispatch = 'submitting', last_number = g.number, submitted_at = $2 FROM (\
+        SELECT q.id AS message_id, c.epoch AS epoch, c.number AS number, r.budget AS budget, \
+          r.spent + SUM(q.price) OVER (PARTITION BY q.run_id ORDER BY c.place) AS total \
+        FROM (SELECT CAST(j.key AS BIGINT) AS place, CAST(j.value ->> 0 AS BIGINT) AS id, \
+                CAST(j.value ->> 1 AS BIGINT) AS epoch, CAST(j.value ->> 2 AS BIGINT) AS number \
+              FROM json_each(CAST($1 AS TEXT)) AS j) AS c \
+        JOIN messages AS q ON q.id = c.id AND q.epoch = c.epoch AND q.dispatch = 'claimed' \
+        JOIN runs AS r ON r.id = q.run_id AND r.state = 'running' \
+        JOIN run_windows AS w ON w.id = q.window_id AND w.opens_at <= $2 AND w.closes_at > $2 \
+        WHERE q.expires_at > $2 AND NOT EXISTS (SELECT 1 FROM suppressions AS s \
+          WHERE s.phone = q.phone AND s.lifted_at IS NULL AND s.scope IN ('all', q.sender))) AS g \
+        WHERE messages.id = g.message_id AND messages.dispatch = 'claimed' AND messages.epoch = g.epoch \
+          AND (g.budget IS NULL OR g.total <= g.budget) \
+        RETURNING id, run_id, price";
+    /// `$1` rows of (message, epoch, number, reference), `$2` route, `$3` owner, `$4` now.
+    RECORD = "INSERT INTO attempts (message_id, number, epoch, route, owner, reference, intent_at) \
+        SELECT CAST(j.value ->> 0 AS BIGINT), CAST(j.value ->> 2 AS BIGINT), CAST(j.value ->> 1 AS BIGINT), \
+          $2, $3, j.value ->> 3, $4 FROM json_each(CAST($1 AS TEXT)) AS j WHERE true";
+    /// `$1` rows of (run, amount).
+    SPEND = "UPDATE runs SET spent = spent + g.amount FROM (\
+        SELECT CAST(j.value ->> 0 AS BIGINT) AS run_id, CAST(j.value ->> 1 AS BIGINT) AS amount \
+        FROM json_each(CAST($1 AS TEXT)) AS j) AS g WHERE runs.id = g.run_id";
+    /// Why the rest was not granted, the strictest reason first.
+    WHY = "SELECT q.id, CASE \
+          WHEN q.dispatch <> 'claimed' OR q.epoch <> CAST(j.value ->> 1 AS BIGINT) THEN 'stale' \
+          WHEN EXISTS (SELECT 1 FROM suppressions AS s WHERE s.phone = q.phone AND s.lifted_at IS NULL \
+            AND s.scope IN ('all', q.sender)) THEN 'suppressed' \
+          WHEN q.expires_at <= $2 THEN 'expired' \
+          WHEN r.state <> 'running' THEN 'run_stopped' \
+          WHEN w.opens_at > $2 OR w.closes_at <= $2 THEN 'window_closed' \
+          ELSE 'over_budget' END \
+        FROM json_each(CAST($1 AS TEXT)) AS j \
+        JOIN messages AS q ON q.id = CAST(j.value ->> 0 AS BIGINT) \
+        JOIN runs AS r ON r.id = q.run_id JOIN run_windows AS w ON w.id = q.window_id";
+    /// T5 for single messages. `$1` rows of (message, state, reason), `$2` now.
+    WITHDRAW = "UPDATE messages SET dispatch = g.state, reason = g.reason, settled_at = $2, owner = NULL, \
+          lease_until = NULL \
+        FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS message_id, j.value ->> 1 AS state, j.value ->> 2 AS reason \
+              FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        WHERE messages.id = g.message_id AND messages.dispatch = 'claimed'";
+    /// T4 with a new due time. `$1` message ids, `$2` now, `$3` fallback wait.
+    POSTPONE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL, not_before = (\
+          SELECT CASE WHEN w.opens_at > $2 THEN w.opens_at ELSE $2 + $3 END FROM run_windows AS w \
+          WHERE w.id = messages.window_id) \
+        WHERE dispatch = 'claimed' AND id IN (\
+          SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+}
+
+/// The answer to a batch of intents, in no particular order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// Recorded and, after the commit, durable: these may go to the wire.
+    pub granted: Vec<MessageId>,
+    /// Not granted, and already moved to where the reason leads.
+    pub refused: Vec<(MessageId, Refusal)>,
+}
+
+impl Batch {
+    /// Records intents of one lane under every guard of T6.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then nothing may go to the wire.
+    pub async fn intend(
+        &mut self,
+        route: &str,
+        owner: &str,
+        intents: &[Intent],
+        now: Timestamp,
+    ) -> Result<Granted, StoreError> {
+        if intents.is_empty() {
+            return Ok(Granted::default());
+        }
+        let rows: Vec<_> =
+            intents.iter().map(|i| (i.message.0, i.epoch, i.number, i.reference.as_str())).collect();
+        let all = json_rows(&rows)?;
+        let run_ids = self.tx.rows(RUNS_OF, vec![all.clone()]).await?;
+        let runs = run_ids.iter().map(|row| Ok((row.int(0)?,))).collect::<Result<Vec<_>, StoreError>>()?;
+        self.tx.rows_of(LOCK_RUNS, vec![json_rows(&runs)?]).await?;
+
+        let mut prices: HashMap<i64, (i64, i64)> = HashMap::with_capacity(intents.len());
+        for row in self.tx.rows(GRANT, vec![all, now.0.into()]).await? {
+            prices.insert(row.int(0)?, (row.int(1)?, row.int(2)?));
+        }
+        let (granted, rest): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| prices.contains_key(&row.0));
+        if !granted.is_empty() {
+            self.tx.run(RECORD, args![json_rows(&granted)?, route, owner, now.0]).await?;
+            let spent = sum_by_run(prices.values().copied());
+            self.tx.run(SPEND, vec![json_rows(&spent)?]).await?;
+        }
+        let refused = if rest.is_empty() { Vec::new() } else { self.refuse(&rest, now).await? };
+        Ok(Granted { granted: granted.iter().map(|row| MessageId(row.0)).collect(), refused })
+    }
+
+    /// Moves what was not granted to where its reason leads.
+    async fn refuse(
+        &mut self,
+        rest: &[(i64, i64, i64, &str)],
+        now: Timestamp,
+    ) -> Result<Vec<(MessageId, Refusal)>, StoreError> {
+        let mut refused = Vec::with_capacity(rest.len());
+        let (mut withdrawn, mut coupons) = (Vec::new(), Vec::new());
+        let (mut released, mut postponed) = (Vec::new(), Vec::new());
+        for row in self.tx.rows(WHY, args![json_rows(rest)?, now.0]).await? {
+            let (id, word) = (row.int(0)?, row.text(1)?);
+            let refusal = refusal(&word).ok_or(StoreError::Word { what: "refusal", word })?;
+            match cause(refusal) {
+                Some(cause) => {
+                    let to =
+                        next(Dispatch::Claimed, cause).map_err(|e| StoreError::Refused(e.to_string()))?;
+                    withdrawn.push((id, to.as_str(), reason(refusal)));
+                    coupons.push((MessageId(id), CouponEffect::Release));
+                }
+                None if refusal == Refusal::WindowClosed => postponed.push((id,)),
+                None if refusal == Refusal::RunStopped => {
+                    released.extend(rest.iter().filter(|r| r.0 == id).map(|r| (MessageId(id), r.1)));
+                }
+                None => {}
+            }
+            refused.push((MessageId(id), refusal));
+        }
+        if !withdrawn.is_empty() {
+            self.tx.run(WITHDRAW, args![json_rows(&withdrawn)?, now.0]).await?;
+            self.apply_coupons(&coupons, now).await?;
+        }
+        if !postponed.is_empty() {
+            self.tx.run(POSTPONE, args![json_rows(&postponed)?, now.0, WINDOW_RECHECK_MS]).await?;
+        }
+        self.release(&released).await?;
+        Ok(refused)
+    }
+}
+
+fn refusal(word: &str) -> Option<Refusal> {
+    Some(match word {
+        "stale" => Refusal::Stale,
+        "suppressed" => Refusal::Suppressed,
+        "expired" => Refusal::Expired,
+        "run_stopped" => Refusal::RunStopped,
+        "window_closed" => Refusal::WindowClosed,
+        "over_budget" => Refusal::OverBudget,
+        _ => return None,
+    })
+}
+
+fn cause(refusal: Refusal) -> Option<Cause> {
+    match refusal {
+        Refusal::Suppressed => Some(Cause::Stop),
+        Refusal::Expired => Some(Cause::Expire),
+        Refusal::OverBudget => Some(Cause::Block),
+        Refusal::Stale | Refusal::RunStopped | Refusal::WindowClosed => None,
+    }
+}
+
+fn reason(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Suppressed => "suppressed",
+        Refusal::Expired => "deadline passed",
+        Refusal::OverBudget => "budget spent",
+        Refusal::Stale => "held by another",
+        Refusal::RunStopped => "run stopped",
+        Refusal::WindowClosed => "window closed",
+    }
+}

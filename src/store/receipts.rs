@@ -1,0 +1,352 @@
+//! Receipts: kept as they came, matched to their message, joined by rank. Early, late, repeated and unknown ones are
+//! all kept; an acknowledged one is never lost.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::model::clock::Timestamp;
+use crate::model::delivery::Delivery;
+use crate::model::ids::MessageId;
+use crate::model::message::Settlement;
+use crate::model::receipt::{Inbound, Receipt};
+use crate::model::reference;
+use crate::model::state::Dispatch;
+
+use super::StoreError;
+use super::batch::{Batch, json_rows, word};
+use super::connection::args;
+use super::dialect::statements;
+
+statements! {
+    /// `$1` rows of (id, route, kind, received, method, url, path ref, content type, body, body encoding).
+    KEEP_RAW = "INSERT INTO inbox (id, route, kind, received_at, method, url, path_ref, content_type, body, body_encoding) \
+        SELECT CAST(j.value ->> 0 AS BIGINT), j.value ->> 1, j.value ->> 2, CAST(j.value ->> 3 AS BIGINT), j.value ->> 4, \
+          j.value ->> 5, j.value ->> 6, j.value ->> 7, j.value ->> 8, j.value ->> 9 \
+        FROM json_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (id) DO NOTHING";
+    /// `$1` rows of (place, route, message, number): attempts named by our reference.
+    BY_REFERENCE = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number FROM json_each(CAST($1 AS TEXT)) AS j \
+        JOIN attempts AS a ON a.message_id = CAST(j.value ->> 2 AS BIGINT) AND a.number = CAST(j.value ->> 3 AS BIGINT) \
+          AND a.route = j.value ->> 1";
+    /// `$1` rows of (place, route, provider id).
+    BY_PROVIDER_ID = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number FROM json_each(CAST($1 AS TEXT)) AS j \
+        JOIN attempts AS a ON a.route = j.value ->> 1 AND a.provider_id = j.value ->> 2";
+    /// `$1` rows of (inbox, route, received, message, number, reference, provider id, state, status, code, opted out).
+    /// A report that this message already has is a repeat and is not kept twice.
+    KEEP = "INSERT INTO receipts (inbox_id, route, received_at, message_id, number, reference, provider_id, state, \
+          status, code, opted_out) \
+        SELECT g.inbox, g.route, g.received, g.message, g.num, g.ref, g.pid, g.state, g.status, g.code, g.opted_out FROM (\
+          SELECT CAST(j.value ->> 0 AS BIGINT) AS inbox, j.value ->> 1 AS route, CAST(j.value ->> 2 AS BIGINT) AS received, \
+            CAST(j.value ->> 3 AS BIGINT) AS message, CAST(j.value ->> 4 AS BIGINT) AS num, j.value ->> 5 AS ref, \
+            j.value ->> 6 AS pid, j.value ->> 7 AS state, j.value ->> 8 AS status, j.value ->> 9 AS code, \
+            CAST(j.value ->> 10 AS BIGINT) AS opted_out FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        WHERE NOT EXISTS (SELECT 1 FROM receipts AS r WHERE g.message IS NOT NULL AND r.message_id = g.message \
+            AND r.status = g.status AND COALESCE(r.code, '') = COALESCE(g.code, '') AND r.number = g.num) \
+          AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE g.message IS NULL AND r.message_id IS NULL \
+            AND r.route = g.route AND r.provider_id = g.pid AND r.status = g.status \
+            AND COALESCE(r.code, '') = COALESCE(g.code, ''))";
+    /// `$1` message ids.
+    STATE_OF = "SELECT m.id, m.dispatch, m.delivery, m.conflict FROM json_each(CAST($1 AS TEXT)) AS j \
+        JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT)";
+    /// `$1` rows of (message, delivery, conflict), `$2` now.
+    RAISE = "UPDATE messages SET delivery_at = CASE WHEN messages.delivery = g.state THEN messages.delivery_at ELSE $2 END, \
+          delivery = g.state, conflict = g.conflict FROM (\
+        SELECT CAST(j.value ->> 0 AS BIGINT) AS message, j.value ->> 1 AS state, CAST(j.value ->> 2 AS BIGINT) AS conflict \
+        FROM json_each(CAST($1 AS TEXT)) AS j) AS g WHERE messages.id = g.message";
+    /// `$1` rows of (message, number, provider id), `$2` now: a receipt proves that this attempt was accepted.
+    PROVE = "UPDATE attempts SET outcome = 'accepted', answered_at = $2, \
+          provider_id = COALESCE(attempts.provider_id, g.pid) FROM (\
+        SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS num, j.value ->> 2 AS pid \
+        FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        WHERE attempts.message_id = g.message AND attempts.number = g.num \
+          AND (attempts.outcome IS NULL OR attempts.outcome = 'unknown')";
+    /// `$1` rows of (route, provider id, message, number): receipts that came before the id.
+    PARKED = "SELECT r.id, CAST(j.value ->> 2 AS BIGINT), CAST(j.value ->> 3 AS BIGINT), r.state, r.opted_out \
+        FROM json_each(CAST($1 AS TEXT)) AS j JOIN receipts AS r \
+          ON r.route = j.value ->> 0 AND r.provider_id = j.value ->> 1 AND r.message_id IS NULL ORDER BY r.id";
+    /// `$1` rows of (receipt, message, number).
+    UNPARK = "UPDATE receipts SET message_id = g.message, number = g.num FROM (\
+        SELECT CAST(j.value ->> 0 AS BIGINT) AS receipt, CAST(j.value ->> 1 AS BIGINT) AS message, \
+          CAST(j.value ->> 2 AS BIGINT) AS num FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        WHERE receipts.id = g.receipt";
+}
+
+/// What came to a callback URL, verified and translated, with the raw request it came in.
+#[derive(Clone, Debug)]
+pub struct Delivered {
+    /// A number that orders callbacks and never repeats within a store.
+    pub id: i64,
+    /// The route it came in on.
+    pub route: String,
+    /// When.
+    pub received_at: Timestamp,
+    /// The raw request.
+    pub raw: RawCallback,
+    /// The reports in it.
+    pub receipts: Vec<Receipt>,
+    /// The customer texts in it, each with what its keyword asks for.
+    pub inbound: Vec<(Inbound, super::inbound::Reaction)>,
+}
+
+/// A callback request as it came, bounded by the body limit.
+#[derive(Clone, Debug)]
+pub struct RawCallback {
+    /// `receipt` or `inbound`.
+    pub kind: &'static str,
+    /// HTTP method.
+    pub method: String,
+    /// The URL as the provider called it.
+    pub url: String,
+    /// The reference in the path.
+    pub path_ref: Option<String>,
+    /// The content type header.
+    pub content_type: Option<String>,
+    /// The body, as text or base64.
+    pub body: String,
+    /// `utf8` or `base64`.
+    pub body_encoding: &'static str,
+}
+
+/// What a batch of receipts did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Found their message.
+    pub matched: usize,
+    /// Kept until their message is known.
+    pub parked: usize,
+}
+
+struct Report<'a> {
+    place: i64,
+    inbox: i64,
+    route: &'a str,
+    at: Timestamp,
+    receipt: &'a Receipt,
+    found: Option<(i64, i64)>,
+}
+
+impl Batch {
+    /// Keeps callbacks and applies the receipts in them. After the commit they may be acknowledged.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then nothing may be acknowledged.
+    pub async fn receive(&mut self, callbacks: &[Delivered], now: Timestamp) -> Result<Received, StoreError> {
+        self.keep_raw(callbacks).await?;
+        self.apply_receipts(callbacks, now).await
+    }
+
+    /// Applies receipts without keeping the raw request again: the way of a replay.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn apply_receipts(
+        &mut self,
+        callbacks: &[Delivered],
+        now: Timestamp,
+    ) -> Result<Received, StoreError> {
+        let mut reports = reports(callbacks);
+        if reports.is_empty() {
+            return Ok(Received::default());
+        }
+        self.find(&mut reports).await?;
+        let rows: Vec<_> = reports.iter().map(receipt_row).collect();
+        self.tx.run(KEEP, vec![json_rows(&rows)?]).await?;
+        let found: Vec<Evidence> = reports.iter().filter_map(Evidence::from_report).collect();
+        self.join(&found, now).await?;
+        Ok(Received { matched: found.len(), parked: reports.len() - found.len() })
+    }
+
+    /// Receipts that came before the answer to their submission, now that the provider's id is known.
+    pub(super) async fn join_parked(
+        &mut self,
+        route: &str,
+        settlements: &[Settlement],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<_> = settlements
+            .iter()
+            .filter_map(|s| s.outcome.provider_id.as_deref().map(|pid| (route, pid, s.message.0, s.number)))
+            .collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let parked = self.tx.rows(PARKED, vec![json_rows(&ids)?]).await?;
+        if parked.is_empty() {
+            return Ok(());
+        }
+        let (mut links, mut found) = (Vec::new(), Vec::new());
+        for row in &parked {
+            let (message, number) = (row.int(1)?, row.int(2)?);
+            links.push((row.int(0)?, message, number));
+            let state = word(row, 3, "delivery state", Delivery::from_word)?;
+            found.push(Evidence { message, number, provider_id: None, state, opted_out: row.int(4)? == 1 });
+        }
+        self.tx.run(UNPARK, vec![json_rows(&links)?]).await?;
+        self.join(&found, now).await
+    }
+
+    pub(super) async fn keep_raw(&mut self, callbacks: &[Delivered]) -> Result<(), StoreError> {
+        let rows: Vec<_> = callbacks
+            .iter()
+            .map(|c| {
+                let r = &c.raw;
+                (
+                    c.id,
+                    &c.route,
+                    r.kind,
+                    c.received_at,
+                    &r.method,
+                    &r.url,
+                    &r.path_ref,
+                    &r.content_type,
+                    &r.body,
+                    r.body_encoding,
+                )
+            })
+            .collect();
+        self.tx.run(KEEP_RAW, vec![json_rows(&rows)?]).await?;
+        Ok(())
+    }
+
+    /// Finds the attempt each report speaks of: by our reference, else by the provider's id on that route.
+    async fn find(&mut self, reports: &mut [Report<'_>]) -> Result<(), StoreError> {
+        let (mut named, mut by_id) = (Vec::new(), Vec::new());
+        for report in reports.iter() {
+            let own = report.receipt.reference.as_deref().and_then(|r| reference::resolve(&self.tag, r));
+            match (own, report.receipt.provider_id.as_deref()) {
+                (Some((message, number)), _) => named.push((report.place, report.route, message.0, number)),
+                (None, Some(pid)) => by_id.push((report.place, report.route, pid)),
+                (None, None) => {}
+            }
+        }
+        let mut answers = Vec::new();
+        if !named.is_empty() {
+            answers.extend(self.tx.rows(BY_REFERENCE, vec![json_rows(&named)?]).await?);
+        }
+        if !by_id.is_empty() {
+            answers.extend(self.tx.rows(BY_PROVIDER_ID, vec![json_rows(&by_id)?]).await?);
+        }
+        for row in answers {
+            let place = usize::try_from(row.int(0)?).map_err(|_| StoreError::NoRow)?;
+            reports[place].found = Some((row.int(1)?, row.int(2)?));
+        }
+        Ok(())
+    }
+
+    /// Joins matched reports into their messages, in the order in which they came.
+    async fn join(&mut self, found: &[Evidence], now: Timestamp) -> Result<(), StoreError> {
+        if found.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<(i64,)> =
+            found.iter().map(|e| e.message).collect::<HashSet<_>>().into_iter().map(|id| (id,)).collect();
+        let mut states = HashMap::with_capacity(ids.len());
+        for row in self.tx.rows(STATE_OF, vec![json_rows(&ids)?]).await? {
+            let dispatch = word(&row, 1, "dispatch state", Dispatch::from_word)?;
+            let delivery = word(&row, 2, "delivery state", Delivery::from_word)?;
+            states.insert(row.int(0)?, (dispatch, delivery, row.int(3)?));
+        }
+        let (mut raised, mut proven) = (BTreeMap::new(), Vec::new());
+        for evidence in found {
+            let Some((dispatch, delivery, conflict)) = states.get_mut(&evidence.message) else { continue };
+            let joined = delivery.join(evidence.state);
+            let flagged = i64::from(joined.conflict || *conflict == 1);
+            if joined.changed || flagged != *conflict {
+                raised.insert(evidence.message, (joined.state.as_str(), flagged));
+            }
+            (*delivery, *conflict) = (joined.state, flagged);
+            let proves = evidence.state != Delivery::None && *dispatch != Dispatch::Accepted;
+            if proves && *dispatch != Dispatch::Submitting {
+                proven.push((evidence.message, evidence.number, evidence.provider_id.clone()));
+            }
+        }
+        let raised: Vec<_> = raised.into_iter().map(|(id, (state, flag))| (id, state, flag)).collect();
+        if !raised.is_empty() {
+            self.tx.run(RAISE, super::connection::args![json_rows(&raised)?, now.0]).await?;
+        }
+        if !proven.is_empty() {
+            self.tx.run(PROVE, args![json_rows(&proven)?, now.0]).await?;
+            let messages: Vec<_> = proven.iter().map(|(message, ..)| MessageId(*message)).collect();
+            self.accept_late(&messages, now).await?;
+        }
+        let refused: Vec<(i64,)> = found.iter().filter(|e| e.opted_out).map(|e| (e.message,)).collect();
+        if !refused.is_empty() {
+            self.suppress_messages(&refused, now).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A report whose attempt is known.
+struct Evidence {
+    message: i64,
+    number: i64,
+    provider_id: Option<String>,
+    state: Delivery,
+    opted_out: bool,
+}
+
+impl Evidence {
+    fn from_report(report: &Report<'_>) -> Option<Self> {
+        let (message, number) = report.found?;
+        Some(Self {
+            message,
+            number,
+            provider_id: report.receipt.provider_id.clone(),
+            state: report.receipt.state,
+            opted_out: report.receipt.opted_out,
+        })
+    }
+}
+
+/// The reports of a batch without exact repeats.
+fn reports(callbacks: &[Delivered]) -> Vec<Report<'_>> {
+    let mut seen = HashSet::new();
+    let mut reports = Vec::new();
+    for callback in callbacks {
+        for receipt in &callback.receipts {
+            let key =
+                (&callback.route, &receipt.reference, &receipt.provider_id, &receipt.status, &receipt.code);
+            if seen.insert(key) {
+                reports.push(Report {
+                    place: i64::try_from(reports.len()).unwrap_or(i64::MAX),
+                    inbox: callback.id,
+                    route: &callback.route,
+                    at: callback.received_at,
+                    receipt,
+                    found: None,
+                });
+            }
+        }
+    }
+    reports
+}
+
+type ReceiptRow<'a> = (
+    i64,
+    &'a str,
+    i64,
+    Option<i64>,
+    Option<i64>,
+    &'a Option<String>,
+    &'a Option<String>,
+    &'static str,
+    &'a str,
+    &'a Option<String>,
+    i64,
+);
+
+fn receipt_row<'a>(report: &Report<'a>) -> ReceiptRow<'a> {
+    let receipt = report.receipt;
+    (
+        report.inbox,
+        report.route,
+        report.at.0,
+        report.found.map(|f| f.0),
+        report.found.map(|f| f.1),
+        &receipt.reference,
+        &receipt.provider_id,
+        receipt.state.as_str(),
+        &receipt.status,
+        &receipt.code,
+        i64::from(receipt.opted_out),
+    )
+}

@@ -1,0 +1,261 @@
+//! Where a run stands, message by message and in sums, read without disturbing the writer.
+
+use crate::model::clock::Timestamp;
+use crate::model::delivery::Delivery;
+use crate::model::ids::{ContactId, MessageId, RunId};
+use crate::model::money::Micros;
+use crate::model::phone::Phone;
+use crate::model::state::Dispatch;
+
+use super::batch::word;
+use super::claims::phone;
+use super::connection::{Row, args};
+use super::dialect::statements;
+use super::{Store, StoreError};
+
+statements! {
+    TALLY = "SELECT dispatch, delivery, route, count(*), CAST(COALESCE(sum(parts), 0) AS BIGINT), \
+          CAST(COALESCE(sum(price), 0) AS BIGINT), CAST(COALESCE(sum(conflict), 0) AS BIGINT), \
+          CAST(COALESCE(sum(possible_duplicate), 0) AS BIGINT) \
+        FROM messages WHERE run_id = $1 GROUP BY dispatch, delivery, route ORDER BY dispatch, delivery, route";
+    REASONS = "SELECT dispatch, COALESCE(reason, ''), count(*) FROM messages WHERE run_id = $1 \
+        AND dispatch IN ('rejected', 'failed', 'ambiguous', 'unknown', 'suppressed', 'cancelled', 'expired', 'blocked') \
+        GROUP BY dispatch, reason ORDER BY count(*) DESC, dispatch, reason LIMIT 50";
+    CODES = "SELECT c.state, count(*) FROM messages AS m JOIN coupons AS c ON c.id = m.coupon_id AND c.message_id = m.id \
+        WHERE m.run_id = $1 GROUP BY c.state ORDER BY c.state";
+    MESSAGES = "SELECT id, run_id, contact_id, phone, route, country, parts, price, dispatch, delivery, attempts, \
+          possible_duplicate, conflict, reason, not_before, submitted_at, delivery_at, body FROM messages \
+        WHERE run_id = $1 AND id > $2 AND ($3 = '' OR dispatch = $3) ORDER BY id LIMIT $4";
+    MESSAGE = "SELECT id, run_id, contact_id, phone, route, country, parts, price, dispatch, delivery, attempts, \
+          possible_duplicate, conflict, reason, not_before, submitted_at, delivery_at, body FROM messages WHERE id = $1";
+    ATTEMPTS_OF = "SELECT number, reference, intent_at, answered_at, outcome, code, detail, provider_id FROM attempts \
+        WHERE message_id = $1 ORDER BY number";
+    RECEIPTS_OF = "SELECT received_at, state, status, code FROM receipts WHERE message_id = $1 ORDER BY id";
+    WAITING_RECEIPTS = "SELECT count(*) FROM receipts WHERE message_id IS NULL";
+}
+
+/// Messages of a run that share states and route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// Our side.
+    pub dispatch: Dispatch,
+    /// Their side.
+    pub delivery: Delivery,
+    /// The route.
+    pub route: String,
+    /// How many.
+    pub messages: i64,
+    /// Their parts.
+    pub parts: i64,
+    /// Their price.
+    pub price: Micros,
+    /// How many have contradictory final receipts.
+    pub conflicts: i64,
+    /// How many may have been sent twice.
+    pub possible_duplicates: i64,
+}
+
+/// A message as people look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageView {
+    /// Its id.
+    pub id: MessageId,
+    /// Its run.
+    pub run: RunId,
+    /// Who receives it.
+    pub contact: ContactId,
+    /// Where it goes.
+    pub phone: Phone,
+    /// The route.
+    pub route: String,
+    /// The country it is billed for.
+    pub country: String,
+    /// Its parts.
+    pub parts: i64,
+    /// Its price.
+    pub price: Micros,
+    /// Our side.
+    pub dispatch: Dispatch,
+    /// Their side.
+    pub delivery: Delivery,
+    /// Spent attempts.
+    pub attempts: i64,
+    /// Whether it may have been sent twice.
+    pub possible_duplicate: bool,
+    /// Whether final receipts contradict each other.
+    pub conflict: bool,
+    /// Why it is where it is.
+    pub reason: Option<String>,
+    /// When it may go.
+    pub not_before: Timestamp,
+    /// When the last intent was recorded.
+    pub submitted_at: Option<Timestamp>,
+    /// When its delivery state last rose.
+    pub delivery_at: Option<Timestamp>,
+    /// Its text.
+    pub body: String,
+}
+
+/// One submission of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptView {
+    /// Its number, from 1.
+    pub number: i64,
+    /// Our reference.
+    pub reference: String,
+    /// When the intent was recorded.
+    pub intent_at: Timestamp,
+    /// When the answer was stored.
+    pub answered_at: Option<Timestamp>,
+    /// The class of the answer.
+    pub outcome: Option<String>,
+    /// The provider's code.
+    pub code: Option<String>,
+    /// The reason in words.
+    pub detail: Option<String>,
+    /// The provider's id.
+    pub provider_id: Option<String>,
+}
+
+/// One receipt of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptView {
+    /// When it came.
+    pub received_at: Timestamp,
+    /// What it reports.
+    pub state: String,
+    /// The provider's word.
+    pub status: String,
+    /// The provider's code.
+    pub code: Option<String>,
+}
+
+impl Store {
+    /// The messages of a run by state and route.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn tally(&self, run: RunId) -> Result<Vec<Tally>, StoreError> {
+        let rows = self.pools.read(TALLY, args![run.0]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Tally {
+                    dispatch: word(row, 0, "dispatch state", Dispatch::from_word)?,
+                    delivery: word(row, 1, "delivery state", Delivery::from_word)?,
+                    route: row.text(2)?,
+                    messages: row.int(3)?,
+                    parts: row.int(4)?,
+                    price: Micros(row.int(5)?),
+                    conflicts: row.int(6)?,
+                    possible_duplicates: row.int(7)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Why messages of a run ended without acceptance: (state, reason, how many), most first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn reasons(&self, run: RunId) -> Result<Vec<(Dispatch, String, i64)>, StoreError> {
+        let rows = self.pools.read(REASONS, args![run.0]).await?;
+        rows.iter()
+            .map(|row| Ok((word(row, 0, "dispatch state", Dispatch::from_word)?, row.text(1)?, row.int(2)?)))
+            .collect()
+    }
+
+    /// Coupon codes bound to messages of a run, by state.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn codes_of_run(&self, run: RunId) -> Result<Vec<(String, i64)>, StoreError> {
+        let rows = self.pools.read(CODES, args![run.0]).await?;
+        rows.iter().map(|row| Ok((row.text(0)?, row.int(1)?))).collect()
+    }
+
+    /// Messages of a run after `after`, by id; all of them or those in one state.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn messages(
+        &self,
+        run: RunId,
+        state: Option<Dispatch>,
+        after: MessageId,
+        limit: i64,
+    ) -> Result<Vec<MessageView>, StoreError> {
+        let state = state.map_or("", Dispatch::as_str);
+        let rows = self.pools.read(MESSAGES, args![run.0, after.0, state, limit]).await?;
+        rows.iter().map(view).collect()
+    }
+
+    /// One message with its attempts and receipts.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn message(
+        &self,
+        id: MessageId,
+    ) -> Result<Option<(MessageView, Vec<AttemptView>, Vec<ReceiptView>)>, StoreError> {
+        let rows = self.pools.read(MESSAGE, args![id.0]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let attempts = self.pools.read(ATTEMPTS_OF, args![id.0]).await?;
+        let receipts = self.pools.read(RECEIPTS_OF, args![id.0]).await?;
+        let attempts = attempts.iter().map(attempt).collect::<Result<_, _>>()?;
+        let receipts = receipts.iter().map(receipt).collect::<Result<_, _>>()?;
+        Ok(Some((view(row)?, attempts, receipts)))
+    }
+
+    /// Receipts whose message is not known yet.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn waiting_receipts(&self) -> Result<i64, StoreError> {
+        self.pools.read(WAITING_RECEIPTS, vec![]).await?.first().ok_or(StoreError::NoRow)?.int(0)
+    }
+}
+
+fn view(row: &Row) -> Result<MessageView, StoreError> {
+    Ok(MessageView {
+        id: MessageId(row.int(0)?),
+        run: RunId(row.int(1)?),
+        contact: ContactId(row.int(2)?),
+        phone: phone(row.int(3)?)?,
+        route: row.text(4)?,
+        country: row.text(5)?,
+        parts: row.int(6)?,
+        price: Micros(row.int(7)?),
+        dispatch: word(row, 8, "dispatch state", Dispatch::from_word)?,
+        delivery: word(row, 9, "delivery state", Delivery::from_word)?,
+        attempts: row.int(10)?,
+        possible_duplicate: row.int(11)? == 1,
+        conflict: row.int(12)? == 1,
+        reason: row.opt_text(13)?,
+        not_before: Timestamp(row.int(14)?),
+        submitted_at: row.opt_int(15)?.map(Timestamp),
+        delivery_at: row.opt_int(16)?.map(Timestamp),
+        body: row.text(17)?,
+    })
+}
+
+fn attempt(row: &Row) -> Result<AttemptView, StoreError> {
+    Ok(AttemptView {
+        number: row.int(0)?,
+        reference: row.text(1)?,
+        intent_at: Timestamp(row.int(2)?),
+        answered_at: row.opt_int(3)?.map(Timestamp),
+        outcome: row.opt_text(4)?,
+        code: row.opt_text(5)?,
+        detail: row.opt_text(6)?,
+        provider_id: row.opt_text(7)?,
+    })
+}
+
+fn receipt(row: &Row) -> Result<ReceiptView, StoreError> {
+    Ok(ReceiptView {
+        received_at: Timestamp(row.int(0)?),
+        state: row.text(1)?,
+        status: row.text(2)?,
+        code: row.opt_text(3)?,
+    })
+}

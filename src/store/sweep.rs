@@ -1,0 +1,227 @@
+//! What time does to messages: dead owners, deadlines, doubt that grew old, runs with nothing left to do.
+//!
+//! Every sweep works in bounded chunks found through partial indexes; none of them looks at history.
+
+use crate::model::clock::Timestamp;
+use crate::model::ids::{MessageId, RunId};
+use crate::model::message::{CouponEffect, WhenInDoubt};
+use crate::model::state::{Cause, Dispatch, next};
+
+use super::batch::{Batch, json_rows, word};
+use super::connection::{Row, args};
+use super::dialect::statements;
+use super::{Store, StoreError};
+
+statements! {
+    /// T4 for owners that are gone. `$1` now, `$2` most, `$3` the owner that is alive: itself.
+    FREE_CLAIMED = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL WHERE dispatch = 'claimed' \
+        AND id IN (SELECT id FROM messages WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
+        AND dispatch = 'claimed' AND (lease_until <= $1 OR $4 = 1) AND owner <> $3 \
+        ORDER BY id LIMIT $2)";
+    /// T10 for owners that are gone. A peer waits for lease, deadline and timeout; a sole owner need not (`$4` = 1).
+    LOSE_SUBMITTING = "UPDATE messages SET dispatch = 'ambiguous', settled_at = $1, reason = 'sight lost: the process ended' \
+        WHERE dispatch = 'submitting' AND id IN (SELECT id FROM messages WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
+        AND dispatch = 'submitting' AND (lease_until <= $1 OR $4 = 1) AND owner <> $3 ORDER BY id LIMIT $2) RETURNING id";
+    CLOSE_LOST = "UPDATE attempts SET outcome = 'unknown', detail = 'the process ended before the answer was stored' \
+        WHERE outcome IS NULL AND message_id IN (\
+        SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+    /// Messages in doubt that already have a receipt.
+    EVIDENCE = "SELECT DISTINCT m.id FROM messages AS m JOIN receipts AS r ON r.message_id = m.id \
+        WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
+        AND m.dispatch = 'ambiguous' AND r.state <> 'none' ORDER BY m.id LIMIT $1";
+    /// Messages in doubt, oldest first.
+    IN_DOUBT = "SELECT m.id, m.run_id, m.settled_at, r.when_in_doubt, m.attempts FROM messages AS m \
+        JOIN runs AS r ON r.id = m.run_id WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
+        AND m.dispatch = 'ambiguous' AND m.id > $1 ORDER BY m.id LIMIT $2";
+    /// T12 by decision. `$1` message ids, `$2` now.
+    RESEND = "UPDATE messages SET dispatch = 'queued', possible_duplicate = 1, attempts = attempts + 1, not_before = $2, \
+        epoch = epoch + 1, owner = NULL, lease_until = NULL WHERE dispatch = 'ambiguous' \
+        AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+    /// T13. `$1` message ids, `$2` now.
+    PARK = "UPDATE messages SET dispatch = 'unknown', settled_at = $2, reason = 'parked in doubt' WHERE dispatch = 'ambiguous' \
+        AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+    /// T5 for a whole run, in chunks. `$1` run, `$2` state, `$3` reason, `$4` now, `$5` most.
+    WITHDRAW_PLANNED = "UPDATE messages SET dispatch = $2, reason = $3, settled_at = $4 WHERE dispatch = 'planned' \
+        AND id IN (SELECT m.id FROM run_windows AS w JOIN messages AS m ON m.window_id = w.id AND m.dispatch = 'planned' \
+        WHERE w.run_id = $1 LIMIT $5) RETURNING id";
+    WITHDRAW_QUEUED = "UPDATE messages SET dispatch = $2, reason = $3, settled_at = $4, owner = NULL, lease_until = NULL \
+        WHERE dispatch IN ('queued', 'claimed') AND id IN (SELECT id FROM messages WHERE run_id = $1 \
+        AND dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') AND dispatch IN ('queued', 'claimed') LIMIT $5) RETURNING id";
+    /// Whether a run still has something that waits or is under way.
+    HAS_PLANNED = "SELECT 1 WHERE EXISTS (SELECT 1 FROM run_windows AS w JOIN messages AS m \
+        ON m.window_id = w.id AND m.dispatch = 'planned' WHERE w.run_id = $1)";
+    OPEN_MESSAGES = "SELECT dispatch, count(*) FROM messages WHERE run_id = $1 \
+        AND dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') GROUP BY dispatch";
+    EXPIRED_RUNS = "SELECT id FROM runs WHERE state IN ('running', 'paused') AND expires_at <= $1 ORDER BY id LIMIT $2";
+}
+
+/// A message whose fate is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InDoubt {
+    /// The message.
+    pub id: MessageId,
+    /// Its run.
+    pub run: RunId,
+    /// Since when.
+    pub since: Timestamp,
+    /// What its campaign wants done.
+    pub policy: WhenInDoubt,
+    /// Submissions made so far.
+    pub attempts: i64,
+}
+
+/// Whose leftovers a sweep may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Sweeper<'a> {
+    /// The process that sweeps; its own messages are left alone.
+    pub owner: &'a str,
+    /// True when no other process can be alive (SQLite's daemon lock is held): leases need not run out first.
+    pub sole: bool,
+}
+
+impl Batch {
+    /// Takes back what dead owners held: claimed messages are queued again (T4), submitting ones become ambiguous
+    /// (T10). Answers how many of each; repeat until both are zero.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn sweep_dead(
+        &mut self,
+        sweeper: Sweeper<'_>,
+        now: Timestamp,
+        most: i64,
+    ) -> Result<(u64, u64), StoreError> {
+        let sole = i64::from(sweeper.sole);
+        let freed = self.tx.run(FREE_CLAIMED, args![now.0, most, sweeper.owner, sole]).await?;
+        let lost = self.tx.rows(LOSE_SUBMITTING, args![now.0, most, sweeper.owner, sole]).await?;
+        let lost = ids(&lost)?;
+        if !lost.is_empty() {
+            self.tx.run(CLOSE_LOST, vec![json_rows(&lost)?]).await?;
+            let effects: Vec<_> = lost.iter().map(|id| (MessageId(id.0), CouponEffect::Quarantine)).collect();
+            self.apply_coupons(&effects, now).await?;
+        }
+        Ok((freed, lost.len() as u64))
+    }
+
+    /// First rung of the ladder: messages in doubt whose receipt is already here are accepted (T11).
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn accept_by_receipt(&mut self, now: Timestamp, most: i64) -> Result<usize, StoreError> {
+        let rows = self.tx.rows(EVIDENCE, args![most]).await?;
+        let messages: Vec<_> = ids(&rows)?.into_iter().map(|id| MessageId(id.0)).collect();
+        Ok(self.accept_late(&messages, now).await?.len())
+    }
+
+    /// Sends messages in doubt again, as their campaign decided; flagged as possible duplicates (T12).
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn resend(&mut self, messages: &[MessageId], now: Timestamp) -> Result<u64, StoreError> {
+        debug_assert_eq!(next(Dispatch::Ambiguous, Cause::Resend), Ok(Dispatch::Queued));
+        let rows: Vec<_> = messages.iter().map(|m| (m.0,)).collect();
+        self.tx.run(RESEND, args![json_rows(&rows)?, now.0]).await
+    }
+
+    /// Closes messages in doubt (T13); their codes stay in quarantine, their money counts as spent.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn park(&mut self, messages: &[MessageId], now: Timestamp) -> Result<u64, StoreError> {
+        debug_assert_eq!(next(Dispatch::Ambiguous, Cause::Park), Ok(Dispatch::Unknown));
+        let rows: Vec<_> = messages.iter().map(|m| (m.0,)).collect();
+        self.tx.run(PARK, args![json_rows(&rows)?, now.0]).await
+    }
+
+    /// Withdraws up to `most` waiting messages of a run (T5) and gives their codes back; answers how many.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn withdraw(
+        &mut self,
+        run: RunId,
+        cause: Cause,
+        now: Timestamp,
+        most: i64,
+    ) -> Result<usize, StoreError> {
+        let to = next(Dispatch::Planned, cause).map_err(|e| StoreError::Refused(e.to_string()))?;
+        let reason = match to {
+            Dispatch::Cancelled => "cancelled by the operator",
+            Dispatch::Expired => "deadline passed",
+            _ => "withdrawn",
+        };
+        let args = args![run.0, to.as_str(), reason, now.0, most];
+        let mut withdrawn = ids(&self.tx.rows(WITHDRAW_PLANNED, args.clone()).await?)?;
+        if withdrawn.is_empty() {
+            withdrawn = ids(&self.tx.rows(WITHDRAW_QUEUED, args).await?)?;
+        }
+        let effects: Vec<_> = withdrawn.iter().map(|id| (MessageId(id.0), CouponEffect::Release)).collect();
+        self.apply_coupons(&effects, now).await?;
+        Ok(withdrawn.len())
+    }
+}
+
+impl Store {
+    /// Messages in doubt after `after`, by id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn in_doubt(&self, after: MessageId, limit: i64) -> Result<Vec<InDoubt>, StoreError> {
+        let rows = self.pools.read(IN_DOUBT, args![after.0, limit]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(InDoubt {
+                    id: MessageId(row.int(0)?),
+                    run: RunId(row.int(1)?),
+                    since: Timestamp(row.opt_int(2)?.unwrap_or(0)),
+                    policy: word(row, 3, "policy", WhenInDoubt::from_word)?,
+                    attempts: row.int(4)?,
+                })
+            })
+            .collect()
+    }
+
+    /// How many messages of a run wait, are under way, or are in doubt.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn open_messages(&self, run: RunId) -> Result<OpenMessages, StoreError> {
+        let planned = !self.pools.read(HAS_PLANNED, args![run.0]).await?.is_empty();
+        let mut open = OpenMessages { planned, waiting: 0, in_doubt: 0 };
+        if planned {
+            return Ok(open);
+        }
+        for row in self.pools.read(OPEN_MESSAGES, args![run.0]).await? {
+            let count = row.int(1)?;
+            match word(&row, 0, "dispatch state", Dispatch::from_word)? {
+                Dispatch::Ambiguous => open.in_doubt += count,
+                _ => open.waiting += count,
+            }
+        }
+        Ok(open)
+    }
+
+    /// Runs whose deadline has passed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn expired_runs(&self, now: Timestamp, limit: i64) -> Result<Vec<RunId>, StoreError> {
+        let rows = self.pools.read(EXPIRED_RUNS, args![now.0, limit]).await?;
+        rows.iter().map(|row| Ok(RunId(row.int(0)?))).collect()
+    }
+}
+
+/// What keeps a run from being finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenMessages {
+    /// Some wait for their window; the other counts are then not looked at.
+    pub planned: bool,
+    /// Queued, claimed or submitting.
+    pub waiting: i64,
+    /// Ambiguous.
+    pub in_doubt: i64,
+}
+
+fn ids(rows: &[Row]) -> Result<Vec<(i64,)>, StoreError> {
+    rows.iter().map(|row| Ok((row.int(0)?,))).collect()
+}
