@@ -11,3 +11,5 @@ pub mod telemetry;
 pub mod model;
 
 pub mod store;
+
+pub mod dispatch;

@@ -67,6 +67,23 @@ impl From<jiff::Timestamp> for Timestamp {
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Wall time, for everything that is stored or compared with a calendar. May jump.
     fn now(&self) -> Timestamp;
+
+    /// Time since some fixed instant, for rates and deadlines. Never jumps, and counts time spent suspended.
+    fn elapsed(&self) -> Duration;
+
+    /// Both at once.
+    fn moment(&self) -> Moment {
+        Moment { wall: self.now(), elapsed: self.elapsed() }
+    }
+}
+
+/// One reading of both clocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Wall time.
+    pub wall: Timestamp,
+    /// Time since a fixed instant.
+    pub elapsed: Duration,
 }
 
 /// The machine's clock.
@@ -79,6 +96,12 @@ impl Clock for SystemClock {
         let now = SystemTime::now();
         let ms = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
         Timestamp(i64::try_from(ms).unwrap_or(i64::MAX))
+    }
+
+    fn elapsed(&self) -> Duration {
+        let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(since_boot.tv_sec).unwrap_or(0);
+        Duration::new(seconds, u32::try_from(since_boot.tv_nsec).unwrap_or(0))
     }
 }
 
@@ -106,5 +129,9 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::SeqCst))
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.load(Ordering::SeqCst)).unwrap_or(0))
     }
 }

@@ -3,6 +3,7 @@
 //! After the commit a byte may leave; before it, nothing can. What is refused says why, so that the lane lets go.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::model::clock::Timestamp;
 use crate::model::ids::MessageId;
@@ -19,13 +20,17 @@ use super::dialect::{LOCK_RUNS, statements};
 /// opening is known.
 const WINDOW_RECHECK_MS: i64 = 30_000;
 
+/// A peer may take a submitting message for lost only after send deadline, answer timeout and slack.
+const LEASE: Duration = Duration::from_secs(90);
+
 statements! {
     /// Runs of the messages in `$1`.
     RUNS_OF = "SELECT DISTINCT m.run_id FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT)";
-    /// `$1` rows of (message, epoch, number, reference), `$2` now. The money of a run is counted in row order; the
+    /// `$1` rows of (message, epoch, number, reference), `$2` now, `$3` end of the lease. The money of a run is counted in row order; the
     /// first message that would exceed the budget ends the spending.
-    GRANT = "UPDATE messages SET dispatch = 'submitting', last_number = g.number, submitted_at = $2 FROM (\
+    GRANT = "UPDATE messages SET dispatch = 'submitting', last_number = g.number, submitted_at = $2, \
+          lease_until = $3 FROM (\
         SELECT q.id AS message_id, c.epoch AS epoch, c.number AS number, r.budget AS budget, \
           r.spent + SUM(q.price) OVER (PARTITION BY q.run_id ORDER BY c.place) AS total \
         FROM (SELECT CAST(j.key AS BIGINT) AS place, CAST(j.value ->> 0 AS BIGINT) AS id, \
@@ -105,7 +110,7 @@ impl Batch {
         self.tx.rows_of(LOCK_RUNS, vec![json_rows(&runs)?]).await?;
 
         let mut prices: HashMap<i64, (i64, i64)> = HashMap::with_capacity(intents.len());
-        for row in self.tx.rows(GRANT, vec![all, now.0.into()]).await? {
+        for row in self.tx.rows(GRANT, args![all, now.0, now.plus(LEASE).0]).await? {
             prices.insert(row.int(0)?, (row.int(1)?, row.int(2)?));
         }
         let (granted, rest): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| prices.contains_key(&row.0));
