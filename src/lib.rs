@@ -4,7 +4,10 @@
 //!
 //! - [`telemetry`]: metric names, log set-up, strings that never print themselves
 //! - [`model`]: the nouns: ids, phone, contact, message and its states, outcome, receipt, coupon, money, clock
+//! - [`simulator`]: an SMS provider to rehearse against, with a ledger of everything it accepted
 
 pub mod telemetry;
 
 pub mod model;
+
+pub mod simulator;
