@@ -185,7 +185,7 @@ impl Default for SimulatorConfig {
             replies: Replies {
                 url: None,
                 texts: vec![ReplyText { share: 0.01, text: "STOP".to_owned() }],
-                delay: Curve::new(Duration::from_secs(20), Duration::from_secs(120)),
+                delay: Curve::new(Duration::from_secs(20), Duration::from_mins(2)),
             },
             limits: Limits::default(),
             remote_callbacks: false,
@@ -203,7 +203,7 @@ impl Default for Receipts {
             never: 0.005,
             en_route: 0.0,
             delay: Curve::new(Duration::from_secs(4), Duration::from_secs(30)),
-            validity: Duration::from_secs(60),
+            validity: Duration::from_mins(1),
             url: None,
             per_request: 1,
             retry: Retry::default(),
@@ -212,11 +212,12 @@ impl Default for Receipts {
 }
 
 impl Default for Retry {
+    /// Twenty tries over some thirteen minutes: a daemon that restarts in between misses nothing.
     fn default() -> Self {
         Self {
             attempts: 20,
             first: Duration::from_millis(500),
-            longest: Duration::from_secs(60),
+            longest: Duration::from_mins(1),
             timeout: Duration::from_secs(15),
         }
     }

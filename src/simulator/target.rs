@@ -69,10 +69,11 @@ impl Targets {
             return Ok(Some(fixed.clone()));
         }
         let Some(url) = url else { return Ok(None) };
-        // The reference may complete a path or a query, never a host.
+        // The reference may complete a path or a query, never a host, and only if it means itself in an address.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
         let prefix = url
             .strip_suffix(reference)
-            .filter(|prefix| !reference.is_empty() && prefix.ends_with(['/', '=']))
+            .filter(|prefix| prefix.ends_with(['/', '=']) && reference.bytes().all(plain))
             .filter(|prefix| Target::check(prefix, self.remote).is_ok());
         let (key, by_reference) = prefix.map_or((url, false), |prefix| (prefix, true));
         let known = self.shared.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
@@ -126,6 +127,10 @@ mod tests {
         let targets = Targets::new(None, false);
         assert!(targets.of(Some("http://localhost.example.com"), ".example.com").is_err());
         assert!(targets.of(Some("http://localhost/ok"), "ok").is_ok());
+        assert!(
+            targets.of(Some("http://localhost/a b"), "a b").is_err(),
+            "not an address, known beginning or not"
+        );
     }
 
     #[test]

@@ -26,8 +26,9 @@ impl Throttle {
     pub(super) fn take(&mut self, now: Duration, parts: u32) -> Result<(), Duration> {
         let level = self.empty_at.saturating_sub(now);
         let after = level + self.per_part * parts;
-        if level > Duration::ZERO && after > self.depth {
-            return Err(after - self.depth);
+        let wait = after.saturating_sub(self.depth);
+        if !level.is_zero() && !wait.is_zero() {
+            return Err(wait);
         }
         self.empty_at = now + after;
         Ok(())

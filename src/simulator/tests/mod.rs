@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use self::peer::{Client, Endpoint, NOW, Rehearsal, message};
 use super::config::{Curve, Failures, ReplyText};
@@ -19,7 +20,7 @@ fn hmac(key: &[u8], message: &[u8]) -> String {
     let pad = |with: u8| -> Vec<u8> { (0..64).map(|i| key.get(i).copied().unwrap_or(0) ^ with).collect() };
     let inner = Sha256::digest([&pad(0x36), message].concat());
     let outer = Sha256::digest([&pad(0x5c)[..], &inner].concat());
-    outer.iter().map(|byte| format!("{byte:02x}")).collect()
+    outer.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -280,7 +281,7 @@ async fn a_look_up_shows_every_acceptance_of_a_reference() {
 async fn a_client_that_hangs_up_does_not_undo_its_message() {
     let mut endpoint = Endpoint::start(&[]).await;
     let rehearsal =
-        Rehearsal::start(|config| config.latency = Curve::constant(Duration::from_secs(600))).await;
+        Rehearsal::start(|config| config.latency = Curve::constant(Duration::from_mins(10))).await;
     let mut body = message("r");
     body["callback_url"] = json!(endpoint.url("/r"));
     let mut client = rehearsal.client().await;
@@ -295,7 +296,7 @@ async fn a_client_that_hangs_up_does_not_undo_its_message() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_backlog_or_a_full_disk_accepts_nothing() {
     let rehearsal = Rehearsal::start(|config| {
-        config.receipts.delay = Curve::constant(Duration::from_secs(600));
+        config.receipts.delay = Curve::constant(Duration::from_mins(10));
         config.receipts.url = Some("http://127.0.0.1:9/".to_owned());
         config.limits.pending = 1;
     })
@@ -347,8 +348,8 @@ async fn a_simulator_that_cannot_start_says_why() {
         ..SimulatorConfig::default()
     };
     let clock = || std::sync::Arc::new(SystemClock);
-    let first = Simulator::start(config.clone(), clock(), Default::default()).await.expect("starts");
-    let refused = |config| run(config, clock(), Default::default());
+    let first = Simulator::start(config.clone(), clock(), CancellationToken::new()).await.expect("starts");
+    let refused = |config| run(config, clock(), CancellationToken::new());
     let taken = SimulatorConfig { listen: first.address(), ..config.clone() };
     assert!(matches!(refused(taken).await, Err(SimulatorError::Listen { .. })));
     assert!(matches!(refused(config.clone()).await, Err(SimulatorError::Ledger(_))));

@@ -161,6 +161,12 @@ impl Rehearsal {
     }
 }
 
+/// The first of what is left, then 200 for ever.
+fn next_status(left: &std::sync::Mutex<Vec<u16>>) -> u16 {
+    let mut left = left.lock().expect("whole");
+    if left.is_empty() { 200 } else { left.remove(0) }
+}
+
 /// A callback endpoint that notes what it gets and answers with the given statuses in turn, then 200; status 0 closes
 /// the connection unanswered.
 pub(super) struct Endpoint {
@@ -177,7 +183,7 @@ impl Endpoint {
         let listener = TcpListener::bind(address).await.expect("binds");
         let address = listener.local_addr().expect("bound");
         let (seen, requests) = mpsc::unbounded_channel();
-        let statuses = Arc::new(std::sync::Mutex::new(statuses.to_vec().into_iter()));
+        let statuses = Arc::new(std::sync::Mutex::new(statuses.to_vec()));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (seen, statuses) = (seen.clone(), statuses.clone());
@@ -185,7 +191,7 @@ impl Endpoint {
                     let mut reader = BufReader::new(stream);
                     while let Ok(Some(request)) = read_http(&mut reader).await {
                         let _ = seen.send(request);
-                        let status = statuses.lock().expect("whole").next().unwrap_or(200);
+                        let status = next_status(&statuses);
                         if status == 0 {
                             break;
                         }

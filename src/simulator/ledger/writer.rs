@@ -1,23 +1,17 @@
-//! The ledger: what the simulated provider really accepted, one JSON object a line, on the disk before the client hears of it.
+//! Writing the ledger: one thread writes whatever is waiting and syncs once for all of it, so that the sync's price is shared.
 //!
-//! One thread writes whatever is waiting and syncs once for all of it, so that the sync's price is shared. It never
-//! rewrites or removes a line that a client was told about.
+//! It never answers a client: it says what is durable and what was refused.
 
-use std::borrow::Cow;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::model::clock::Timestamp;
-
-/// No line is longer; a longer one is not ours.
-const LONGEST_LINE: u64 = 64 * 1024;
+use super::{Entry, LONGEST_LINE, LedgerError};
 
 /// Entries that may wait for a stalled disk; more are refused.
 const LONGEST_QUEUE: usize = 64 * 1024;
@@ -25,128 +19,9 @@ const LONGEST_QUEUE: usize = 64 * 1024;
 /// How every line begins, the mark by which a ledger is told from other files.
 const BEGINNING: &[u8] = b"{\"at\":";
 
-/// One accepted submission.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry<'a> {
-    /// When it was accepted.
-    pub at: Timestamp,
-    /// The simulator's id of the message.
-    pub id: Cow<'a, str>,
-    /// The client's reference.
-    pub reference: Cow<'a, str>,
-    /// The recipient as submitted.
-    pub to: Cow<'a, str>,
-    /// The sender as submitted.
-    pub from: Cow<'a, str>,
-    /// Hex SHA-256 of the message's text in UTF-8.
-    pub body_sha256: Cow<'a, str>,
-    /// Parts as the simulator counts them.
-    pub parts: u32,
-}
-
-/// Why a ledger cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// It cannot be opened, read or prepared.
-    #[error("cannot use the ledger {path}: {source}; name a file in a folder that exists and is writable")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Two writers would mix their lines.
-    #[error("the ledger {path} is being written by another simulator; name another file or stop that one")]
-    Busy {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file holds something else.
-    #[error("{path} is not a ledger and will not be written to; name another file")]
-    NotALedger {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A line in the middle of the file makes no sense.
-    #[error("line {line} of the ledger {path} is not an entry: {reason}")]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from one.
-        line: u64,
-        /// What is wrong with it; never quotes the line.
-        reason: String,
-    },
-}
-
-/// Reads a ledger from its first entry to its last whole one.
-///
-/// # Errors
-/// [`LedgerError::Io`] when the file cannot be opened.
-pub fn read(path: &Path) -> Result<Entries, LedgerError> {
-    let file = File::open(path).map_err(|source| LedgerError::Io { path: path.to_owned(), source })?;
-    Ok(Entries { path: path.to_owned(), reader: BufReader::new(file), line: 0, torn_bytes: 0, ended: false })
-}
-
-/// The entries of a ledger in order, read as they are asked for.
-#[derive(Debug)]
-pub struct Entries {
-    path: PathBuf,
-    reader: BufReader<File>,
-    line: u64,
-    torn_bytes: usize,
-    ended: bool,
-}
-
-impl Entries {
-    /// Bytes of a torn last line, once the end is reached; zero when the file ends cleanly. A torn line was never
-    /// acknowledged to anyone: the writer died before its sync.
-    pub fn torn_bytes(&self) -> usize {
-        self.torn_bytes
-    }
-
-    fn next_entry(&mut self) -> Result<Option<Entry<'static>>, LedgerError> {
-        let mut bytes = Vec::new();
-        let mut line = (&mut self.reader).take(LONGEST_LINE);
-        line.read_until(b'\n', &mut bytes)
-            .map_err(|source| LedgerError::Io { path: self.path.clone(), source })?;
-        self.line += 1;
-        if bytes.last() == Some(&b'\n') {
-            return serde_json::from_slice(&bytes).map(Some).map_err(|e| self.malformed(classify(&e)));
-        }
-        if bytes.len() as u64 == LONGEST_LINE {
-            return Err(self.malformed("it is too long"));
-        }
-        self.torn_bytes = bytes.len();
-        Ok(None)
-    }
-
-    fn malformed(&self, reason: &str) -> LedgerError {
-        LedgerError::Malformed { path: self.path.clone(), line: self.line, reason: reason.to_owned() }
-    }
-}
-
-impl Iterator for Entries {
-    type Item = Result<Entry<'static>, LedgerError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        let entry = self.next_entry().transpose();
-        self.ended = !matches!(entry, Some(Ok(_)));
-        entry
-    }
-}
-
-/// The kind of a JSON error in words that quote nothing of the line.
-fn classify(error: &serde_json::Error) -> &'static str {
-    if error.is_data() { "a field is missing or has the wrong kind" } else { "it is not JSON" }
-}
-
 /// The writing end. Each entry carries a `T` that is handed over in a batch as soon as the entry is durable.
 #[derive(Debug)]
-pub(super) struct Writer<T> {
+pub(in crate::simulator) struct Writer<T> {
     shared: Arc<Shared<T>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -170,7 +45,7 @@ impl<T: Send + 'static> Writer<T> {
     ///
     /// # Errors
     /// When the file cannot be opened or written, belongs to another simulator or is no ledger.
-    pub(super) fn open(
+    pub(in crate::simulator) fn open(
         path: &Path,
         sync: bool,
         on_durable: impl FnMut(Vec<T>) + Send + 'static,
@@ -191,7 +66,7 @@ impl<T: Send + 'static> Writer<T> {
     }
 
     /// Queues one entry. The answer comes once it is durable; a closed channel means that it was not written.
-    pub(super) fn append(&self, entry: &Entry<'_>, cargo: T) -> oneshot::Receiver<()> {
+    pub(in crate::simulator) fn append(&self, entry: &Entry<'_>, cargo: T) -> oneshot::Receiver<()> {
         let (done, durable) = oneshot::channel();
         let mut batch = self.shared.batch.lock().unwrap_or_else(PoisonError::into_inner);
         let before = batch.bytes.len();
@@ -211,14 +86,14 @@ impl<T: Send + 'static> Writer<T> {
     }
 
     /// False after a failed write, until one succeeds again.
-    pub(super) fn healthy(&self) -> bool {
+    pub(in crate::simulator) fn healthy(&self) -> bool {
         self.shared.healthy.load(Ordering::Relaxed)
     }
 }
 
 impl<T> Writer<T> {
     /// Writes what is waiting and stops; blocks until it is on the disk. Nothing can be appended afterwards.
-    pub(super) fn close(&self) {
+    pub(in crate::simulator) fn close(&self) {
         self.shared.batch.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.shared.filled.notify_one();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -356,7 +231,9 @@ fn whole_lines(file: &mut File, length: u64) -> io::Result<Option<u64>> {
 mod tests {
     use std::sync::mpsc;
 
+    use super::super::read;
     use super::*;
+    use crate::model::clock::Timestamp;
 
     fn entry(n: u32) -> Entry<'static> {
         Entry {
@@ -365,7 +242,7 @@ mod tests {
             reference: format!("ref \"{n}\"\n").into(),
             to: "+14805550126".into(),
             from: "15005550006".into(),
-            body_sha256: super::super::sign::sha256(b"hi").into(),
+            body_sha256: crate::simulator::sign::sha256(b"hi").into(),
             parts: n,
         }
     }
@@ -376,7 +253,9 @@ mod tests {
             Writer::open(path, true, move |batch| seen.send(batch).expect("listening")).expect("opens");
         let waiting: Vec<_> = numbers.map(|n| writer.append(&entry(n), n)).collect();
         writer.close();
-        waiting.into_iter().for_each(|durable| durable.blocking_recv().expect("written"));
+        for durable in waiting {
+            durable.blocking_recv().expect("written");
+        }
         drop(writer);
         batches.iter().flatten().collect()
     }
