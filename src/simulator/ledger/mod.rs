@@ -1,4 +1,5 @@
-//! The ledger: what the simulated provider really accepted, one JSON object a line, on the disk before the client hears of it.
+//! The ledger: what the simulated provider really accepted, one JSON object a line, on the disk before the client
+//! hears of it.
 //!
 //! It never rewrites or removes a line that a client was told about, and reading never changes the file.
 

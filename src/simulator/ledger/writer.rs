@@ -1,4 +1,5 @@
-//! Writing the ledger: one thread writes whatever is waiting and syncs once for all of it, so that the sync's price is shared.
+//! Writing the ledger: one thread writes whatever is waiting and syncs once for all of it, so that the price of the
+//! sync is shared.
 //!
 //! It never answers a client: it says what is durable and what was refused.
 
