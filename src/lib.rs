@@ -5,6 +5,8 @@
 //! - [`telemetry`]: metric names, log set-up, strings that never print themselves
 //! - [`model`]: the nouns: ids, phone, contact, message and its states, outcome, receipt, coupon, money, clock
 //! - [`store`]: the only module that runs SQL; SQLite and PostgreSQL
+//! - [`dispatch`]: moves runs into messages and messages through their states
+//! - [`simulator`]: an SMS provider to rehearse against, with a ledger of everything it accepted
 
 pub mod telemetry;
 
@@ -13,3 +15,4 @@ pub mod model;
 pub mod store;
 
 pub mod dispatch;
+pub mod simulator;

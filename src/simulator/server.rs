@@ -1,0 +1,268 @@
+//! The provider's side of the wire: sockets, routes, and the carrying out of what was decided, including the bad ends.
+//!
+//! It shows decisions to clients and never makes one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use subtle::ConstantTimeEq;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::behaviour::{Answer, Decision};
+use super::stats::Stats;
+use super::submit::{Desk, Verdict};
+use super::wire::{Found, Problem, Taken};
+
+/// Submissions are small; a larger body is refused.
+const BODY_BYTES: usize = 64 * 1024;
+
+/// How long a connection may sit idle or take over a request's head or body.
+const PATIENCE: Duration = Duration::from_secs(75);
+
+/// A silent connection is closed after this if the configuration says nothing.
+const HOLD: Duration = Duration::from_secs(90);
+
+/// What every connection needs.
+pub(super) struct Server {
+    pub(super) desk: Arc<Desk>,
+    pub(super) stats: Arc<Stats>,
+    /// The whole `authorization` header that is right.
+    pub(super) authorization: Vec<u8>,
+    pub(super) hold: Duration,
+    pub(super) stop: CancellationToken,
+}
+
+/// The ends of a connection that no HTTP answer expresses.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("closed without an answer")]
+    Closed,
+    #[error("reset without an answer")]
+    Reset,
+}
+
+type Answered = Result<Response<Full<Bytes>>, Broken>;
+
+impl Server {
+    /// Serves until stopped; connections end after the request they are at. At the limit of `connections` further
+    /// clients wait in the listen queue.
+    pub(super) async fn run(self: Arc<Self>, listener: TcpListener, connections: usize, tasks: TaskTracker) {
+        let room = Arc::new(Semaphore::new(connections));
+        loop {
+            let accepted = async {
+                let permit = room.clone().acquire_owned().await;
+                (permit, listener.accept().await)
+            };
+            let (permit, accepted) = tokio::select! {
+                accepted = accepted => accepted,
+                () = self.stop.cancelled() => return,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let server = self.clone();
+                    tasks.spawn(async move {
+                        server.connection(stream).await;
+                        drop(permit);
+                    });
+                }
+                // Out of file descriptors, mostly: the next try would fail as fast and burn the processor.
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream) {
+        // Answers are single small writes; waiting to fill a packet would only add latency.
+        let _ = stream.set_nodelay(true);
+        let service = {
+            let server = self.clone();
+            service_fn(move |request| Box::pin(server.clone().answer(request)))
+        };
+        let mut connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(PATIENCE)
+            .max_buf_size(BODY_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut stopping = false;
+        let ended = loop {
+            tokio::select! {
+                ended = std::future::poll_fn(|context| connection.poll_without_shutdown(context)) => break ended,
+                () = self.stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    std::pin::Pin::new(&mut connection).graceful_shutdown();
+                }
+            }
+        };
+        let broken = ended.as_ref().err().and_then(|error| std::error::Error::source(error)?.downcast_ref());
+        if matches!(broken, Some(Broken::Reset)) {
+            // Closing with a zero linger time sends RST instead of FIN.
+            let _ = connection.into_parts().io.into_inner().set_zero_linger();
+        }
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answered {
+        let path = request.uri().path();
+        match (request.method(), path) {
+            (&Method::POST, "/v1/messages") => self.submit(request).await,
+            (&Method::GET, "/v1/messages") => Ok(self.look_up(&request)),
+            (&Method::GET, "/stats") => Ok(json(StatusCode::OK, &self.stats.snapshot())),
+            (&Method::GET, "/healthz") if self.desk.healthy() => {
+                Ok(fixed(StatusCode::OK, r#"{"status":"ok"}"#))
+            }
+            (&Method::GET, "/healthz") => Ok(problem(StatusCode::SERVICE_UNAVAILABLE, "ledger", None)),
+            (_, "/v1/messages" | "/stats" | "/healthz") => {
+                Ok(problem(StatusCode::METHOD_NOT_ALLOWED, "method", None))
+            }
+            _ => Ok(problem(StatusCode::NOT_FOUND, "not_found", None)),
+        }
+    }
+
+    async fn submit(&self, request: Request<Incoming>) -> Answered {
+        if !self.authorized(&request) {
+            return Ok(self.unauthorized());
+        }
+        let body = match tokio::time::timeout(PATIENCE, read_body(request.into_body())).await {
+            Ok(Some(body)) => body,
+            Ok(None) => return Ok(self.malformed("the body is too long or broken")),
+            Err(_) => return Err(Broken::Closed),
+        };
+        match self.desk.submit(&body).await {
+            Verdict::Decided(decision, id) => self.carry_out(decision, id).await,
+            Verdict::Refused(answer) => Ok(self.refuse(answer)),
+            Verdict::Throttled(wait) => Ok(self.throttle(wait)),
+            Verdict::Malformed(detail) => Ok(self.malformed(&detail)),
+            Verdict::Unavailable(why) => {
+                Ok(problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", Some(why)))
+            }
+        }
+    }
+
+    /// Lets the client see the decision, after its latency.
+    async fn carry_out(&self, decision: Decision, id: Option<String>) -> Answered {
+        if !decision.latency.is_zero() {
+            tokio::time::sleep(decision.latency).await;
+        }
+        match (decision.answer, id) {
+            (Answer::Accepted, Some(id)) => {
+                Ok(json(StatusCode::ACCEPTED, &Taken { id: &id, status: "accepted" }))
+            }
+            (Answer::Silent, _) => {
+                self.stats.answered(Answer::Silent);
+                let hold = if self.hold.is_zero() { HOLD } else { self.hold };
+                tokio::select! {
+                    () = tokio::time::sleep(hold) => {}
+                    () = self.stop.cancelled() => {}
+                }
+                Err(Broken::Closed)
+            }
+            (Answer::Reset, _) => {
+                self.stats.answered(Answer::Reset);
+                Err(Broken::Reset)
+            }
+            (Answer::Throttled, _) => Ok(self.throttle(self.desk.retry_after())),
+            (answer, _) => Ok(self.refuse(answer)),
+        }
+    }
+
+    fn refuse(&self, answer: Answer) -> Response<Full<Bytes>> {
+        self.stats.answered(answer);
+        match answer {
+            Answer::BadNumber => problem(StatusCode::BAD_REQUEST, "bad_number", None),
+            Answer::BadText => problem(StatusCode::BAD_REQUEST, "bad_text", None),
+            Answer::OptedOut => problem(StatusCode::BAD_REQUEST, "opted_out", None),
+            Answer::Unavailable => problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", None),
+            _ => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", None),
+        }
+    }
+
+    fn throttle(&self, wait: Duration) -> Response<Full<Bytes>> {
+        self.stats.answered(Answer::Throttled);
+        let mut response = problem(StatusCode::TOO_MANY_REQUESTS, "throttled", None);
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        response
+    }
+
+    fn look_up(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if !self.authorized(request) {
+            return self.unauthorized();
+        }
+        let query = request.uri().query().unwrap_or_default();
+        let asked = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "reference");
+        match asked {
+            Some((_, reference)) => json(StatusCode::OK, &Found { messages: self.desk.find(&reference) }),
+            None => self.malformed("name a reference"),
+        }
+    }
+
+    fn authorized(&self, request: &Request<Incoming>) -> bool {
+        let given = request.headers().get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+        given.ct_eq(&self.authorization).into()
+    }
+
+    fn unauthorized(&self) -> Response<Full<Bytes>> {
+        self.stats.credentials.fetch_add(1, Relaxed);
+        problem(StatusCode::UNAUTHORIZED, "credentials", None)
+    }
+
+    fn malformed(&self, detail: &str) -> Response<Full<Bytes>> {
+        self.stats.bad_request.fetch_add(1, Relaxed);
+        problem(StatusCode::BAD_REQUEST, "bad_request", Some(detail))
+    }
+}
+
+/// The body in one piece; a body that came in one piece is not copied. `None` when it is too long or breaks off.
+async fn read_body(body: Incoming) -> Option<Bytes> {
+    let mut body = Limited::new(body, BODY_BYTES);
+    let mut whole = Bytes::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.ok()?.into_data() else { continue };
+        whole = if whole.is_empty() { data } else { joined(&whole, &data) };
+    }
+    Some(whole)
+}
+
+fn joined(first: &[u8], second: &[u8]) -> Bytes {
+    let mut both = BytesMut::with_capacity(first.len() + second.len());
+    both.extend_from_slice(first);
+    both.extend_from_slice(second);
+    both.freeze()
+}
+
+fn problem(status: StatusCode, error: &str, detail: Option<&str>) -> Response<Full<Bytes>> {
+    json(status, &Problem { error, detail })
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
+    match serde_json::to_vec(body) {
+        Ok(body) => respond(status, Bytes::from(body)),
+        Err(_) => fixed(StatusCode::INTERNAL_SERVER_ERROR, r#"{"error":"internal"}"#),
+    }
+}
+
+fn fixed(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    respond(status, Bytes::from_static(body.as_bytes()))
+}
+
+fn respond(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
