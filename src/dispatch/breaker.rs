@@ -11,7 +11,7 @@ const FAILURES: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Longest pause between two probes.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 /// First pause when the account itself is broken: no probe will mend that quickly.
 const ACCOUNT_PAUSE: Duration = Duration::from_secs(30);

@@ -4,6 +4,7 @@
 //! randomness of its own, so the same events give the same effects, in a daemon or in a simulation.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
@@ -52,7 +53,9 @@ pub struct LaneConfig {
 /// What happens to a lane.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Time has passed, or there may be new work.
+    /// Time has passed.
+    Tick,
+    /// There may be new work.
     Wake,
     /// The store answered a claim.
     Claimed(Vec<Claimed>),
@@ -87,7 +90,7 @@ pub enum Effect {
     /// Hand one request to the wire, before the deadline on the lane's clock.
     Submit {
         /// The messages in the request, with the number of their attempt.
-        messages: Vec<(Claimed, i64)>,
+        messages: Vec<(Arc<Claimed>, i64)>,
         /// Instant of [`Moment::elapsed`] after which it must not be written any more.
         deadline: Duration,
     },
@@ -104,7 +107,7 @@ pub enum Effect {
 }
 
 struct Flight {
-    message: Claimed,
+    message: Arc<Claimed>,
     number: i64,
     deadline: Duration,
 }
@@ -115,14 +118,14 @@ pub struct LaneCore {
     pacer: Pacer,
     breaker: Breaker,
     /// Claimed, waiting for permits: nothing of it has left.
-    ready: VecDeque<Claimed>,
+    ready: VecDeque<Arc<Claimed>>,
     ready_since: Duration,
     /// Sent to the store as intents, answer outstanding.
-    intending: HashMap<MessageId, (Claimed, i64)>,
+    intending: HashMap<MessageId, (Arc<Claimed>, i64)>,
     /// Intents are durable, waiting for a place on the wire.
     granted: VecDeque<Flight>,
     /// On the wire.
-    wire: HashMap<MessageId, (Claimed, i64)>,
+    wire: HashMap<MessageId, (Arc<Claimed>, i64)>,
     /// Numbers suppressed while messages were between intent and wire.
     suppressed: HashSet<Phone>,
     bad_content: HashMap<RunId, u32>,
@@ -161,6 +164,7 @@ impl LaneCore {
     pub fn step(&mut self, event: Event, now: Moment, rng: &mut impl Rng) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
+            Event::Tick => {}
             Event::Wake => self.dry_until = self.dry_until.min(now.elapsed),
             Event::Claimed(messages) => self.take(messages, now),
             Event::ClaimFailed => {
@@ -208,7 +212,7 @@ impl LaneCore {
         if self.ready.is_empty() {
             self.ready_since = now.elapsed;
         }
-        self.ready.extend(messages);
+        self.ready.extend(messages.into_iter().map(Arc::new));
     }
 
     fn grant(&mut self, granted: &[MessageId], refused: &[(MessageId, Refusal)], now: Moment) {
@@ -324,7 +328,7 @@ impl LaneCore {
                     continue;
                 }
                 deadline = deadline.min(flight.deadline);
-                self.wire.insert(flight.message.id, (flight.message.clone(), flight.number));
+                self.wire.insert(flight.message.id, (Arc::clone(&flight.message), flight.number));
                 request.push((flight.message, flight.number));
             }
             if !request.is_empty() {

@@ -8,7 +8,6 @@ use crate::model::suppression::Reason;
 
 use super::StoreError;
 use super::batch::{Batch, json_rows};
-use super::connection::args;
 use super::dialect::statements;
 use super::receipts::Delivered;
 

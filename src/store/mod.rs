@@ -17,6 +17,7 @@ pub mod settle;
 pub mod status;
 mod suppressions;
 pub mod sweep;
+pub mod writer;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,316 @@
+//! The one task that writes while a daemon runs: requests that arrive together share a transaction and its fsync.
+//!
+//! A request is answered only after the commit. STOPs go first, then outcomes, then intents, then claims, so that
+//! what forbids a text is always written before what allows one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::model::clock::Clock;
+use crate::model::ids::MessageId;
+use crate::model::message::{Claimed, Intent, Settlement};
+
+use super::batch::Batch;
+use super::claims::ClaimRequest;
+use super::intents::Granted;
+use super::receipts::Delivered;
+use super::{Store, StoreError};
+
+/// Requests that may wait for the writer; more of them wait at their sender.
+const QUEUE: usize = 4096;
+
+/// Requests in one transaction.
+const GROUP: usize = 1024;
+
+/// How long a busy writer lets requests gather.
+const LINGER: Duration = Duration::from_millis(2);
+
+/// How often an unwell store is tried again.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// A request to the writer.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Take due messages.
+    Claim(ClaimRequest),
+    /// Record intents.
+    Intend {
+        /// The route they go out on.
+        route: String,
+        /// The process that will send them.
+        owner: String,
+        /// The intents.
+        intents: Vec<Intent>,
+    },
+    /// Write outcomes.
+    Settle {
+        /// The route they came in on.
+        route: String,
+        /// The outcomes.
+        settlements: Vec<Settlement>,
+    },
+    /// Give claimed messages back.
+    Release(Vec<(MessageId, i64)>),
+    /// Keep a callback with receipts.
+    Receive(Box<Delivered>),
+    /// Keep a callback with customers' texts.
+    Listen(Box<Delivered>),
+}
+
+impl Work {
+    /// What forbids comes before what allows.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Listen(_) => 0,
+            Self::Receive(_) => 1,
+            Self::Settle { .. } => 2,
+            Self::Release(_) => 3,
+            Self::Intend { .. } => 4,
+            Self::Claim(_) => 5,
+        }
+    }
+}
+
+/// The answer to a request, true once it arrives.
+#[derive(Clone, Debug)]
+pub enum Done {
+    /// Messages that are ours now.
+    Claimed(Vec<Claimed>),
+    /// Intents that may go, and those that may not.
+    Intended(Granted),
+    /// It is on disk.
+    Written,
+}
+
+/// Why a request was not done. Nothing of it happened.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The store answered with an error.
+    #[error(transparent)]
+    Store(#[from] Arc<StoreError>),
+    /// The writer has stopped.
+    #[error("the writer has stopped; start the daemon again")]
+    Stopped,
+}
+
+struct Job {
+    work: Work,
+    reply: oneshot::Sender<Result<Done, WriteError>>,
+}
+
+/// A handle on the writer; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    jobs: mpsc::Sender<Job>,
+    health: watch::Receiver<bool>,
+}
+
+impl Writer {
+    /// Starts the writer of a store. It ends when every handle is gone and everything asked for is written.
+    pub fn start(store: Store, clock: Arc<dyn Clock>) -> (Self, JoinHandle<()>) {
+        let (jobs, waiting) = mpsc::channel(QUEUE);
+        let (well, health) = watch::channel(true);
+        let task = tokio::spawn(Task { store, clock, waiting, well, busy: false }.run());
+        (Self { jobs, health }, task)
+    }
+
+    /// Asks for something to be written and waits until it is on disk.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then nothing of it happened.
+    pub async fn write(&self, work: Work) -> Result<Done, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job { work, reply }).await.map_err(|_| WriteError::Stopped)?;
+        answer.await.map_err(|_| WriteError::Stopped)?
+    }
+
+    /// Whether the store can be written; changes are signalled.
+    pub fn health(&self) -> watch::Receiver<bool> {
+        self.health.clone()
+    }
+}
+
+struct Task {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    waiting: mpsc::Receiver<Job>,
+    well: watch::Sender<bool>,
+    busy: bool,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut jobs = Vec::with_capacity(GROUP);
+        loop {
+            let well = *self.well.borrow();
+            let received = if well {
+                self.waiting.recv_many(&mut jobs, GROUP).await
+            } else {
+                match tokio::time::timeout(PROBE, self.waiting.recv_many(&mut jobs, GROUP)).await {
+                    Ok(received) => received,
+                    Err(_) => {
+                        self.probe().await;
+                        continue;
+                    }
+                }
+            };
+            if received == 0 {
+                return;
+            }
+            if self.busy && jobs.len() < GROUP {
+                tokio::time::sleep(LINGER).await;
+                while jobs.len() < GROUP {
+                    let Ok(job) = self.waiting.try_recv() else { break };
+                    jobs.push(job);
+                }
+            }
+            self.busy = jobs.len() > 1;
+            self.serve(std::mem::take(&mut jobs)).await;
+        }
+    }
+
+    /// One transaction for all; if it fails, one for each, so that a request that cannot be done takes no other along.
+    async fn serve(&mut self, mut jobs: Vec<Job>) {
+        jobs.sort_by_key(|job| job.work.rank());
+        let (works, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.work, job.reply)).unzip();
+        match self.commit(&works).await {
+            Ok(done) => {
+                self.set_health(true);
+                for (reply, done) in replies.into_iter().zip(done) {
+                    // Whoever asked may be gone; the write stands.
+                    let _ = reply.send(Ok(done));
+                }
+            }
+            Err(error) if works.len() == 1 || is_unwell(&error) => {
+                self.report(&error);
+                let error = Arc::new(error);
+                for reply in replies {
+                    let _ = reply.send(Err(WriteError::Store(error.clone())));
+                }
+            }
+            Err(_) => {
+                for (work, reply) in works.into_iter().zip(replies) {
+                    let done = self.commit(std::slice::from_ref(&work)).await;
+                    if let Err(error) = &done {
+                        self.report(error);
+                    }
+                    let done = done.map(|mut d| d.remove(0)).map_err(|e| WriteError::Store(Arc::new(e)));
+                    let _ = reply.send(done);
+                }
+            }
+        }
+    }
+
+    async fn commit(&self, works: &[Work]) -> Result<Vec<Done>, StoreError> {
+        let now = self.clock.now();
+        let mut batch = self.store.batch().await?;
+        let mut done = Vec::with_capacity(works.len());
+        let mut at = 0;
+        while at < works.len() {
+            let same = works[at..].iter().take_while(|work| work.rank() == works[at].rank()).count();
+            apply(&mut batch, &works[at..at + same], now, &mut done).await?;
+            at += same;
+        }
+        batch.commit().await?;
+        Ok(done)
+    }
+
+    async fn probe(&self) {
+        let tried = async {
+            let batch = self.store.batch().await?;
+            batch.commit().await
+        };
+        if tried.await.is_ok() {
+            self.set_health(true);
+        }
+    }
+
+    fn report(&self, error: &StoreError) {
+        tracing::error!(%error, "the store cannot be written");
+        if is_unwell(error) {
+            self.set_health(false);
+        }
+    }
+
+    fn set_health(&self, well: bool) {
+        let changed = self.well.send_if_modified(|now| std::mem::replace(now, well) != well);
+        if changed && well {
+            tracing::info!("the store can be written again; sending goes on");
+        } else if changed {
+            tracing::error!("sending stops until the store can be written again");
+        }
+    }
+}
+
+/// Runs requests of one kind; callbacks of one kind share their statements.
+async fn apply(
+    batch: &mut Batch,
+    works: &[Work],
+    now: crate::model::clock::Timestamp,
+    done: &mut Vec<Done>,
+) -> Result<(), StoreError> {
+    match &works[0] {
+        Work::Listen(_) | Work::Receive(_) => {
+            let callbacks: Vec<Delivered> = works.iter().filter_map(callback).cloned().collect();
+            if matches!(works[0], Work::Listen(_)) {
+                batch.listen(&callbacks, now).await?;
+            } else {
+                batch.receive(&callbacks, now).await?;
+            }
+            done.extend(works.iter().map(|_| Done::Written));
+        }
+        _ => {
+            for work in works {
+                done.push(apply_one(batch, work, now).await?);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn apply_one(
+    batch: &mut Batch,
+    work: &Work,
+    now: crate::model::clock::Timestamp,
+) -> Result<Done, StoreError> {
+    Ok(match work {
+        Work::Claim(request) => Done::Claimed(batch.claim(request, now).await?),
+        Work::Intend { route, owner, intents } => {
+            Done::Intended(batch.intend(route, owner, intents, now).await?)
+        }
+        Work::Settle { route, settlements } => {
+            batch.settle(route, settlements, now).await?;
+            Done::Written
+        }
+        Work::Release(held) => {
+            batch.release(held).await?;
+            Done::Written
+        }
+        Work::Receive(_) | Work::Listen(_) => Done::Written,
+    })
+}
+
+fn callback(work: &Work) -> Option<&Delivered> {
+    match work {
+        Work::Receive(callback) | Work::Listen(callback) => Some(callback),
+        _ => None,
+    }
+}
+
+/// Whether an error says that the store as a whole is unwell, not that one request is wrong.
+fn is_unwell(error: &StoreError) -> bool {
+    match error {
+        StoreError::Database(sqlx::Error::Database(database)) => {
+            // SQLite: full, read-only, I/O error, busy, corrupt; PostgreSQL: connection, resources, shutdown.
+            let code = database.code().unwrap_or_default();
+            let primary = code.parse::<i64>().map(|n| n & 0xff).unwrap_or(-1);
+            matches!(primary, 5 | 6 | 8 | 10 | 11 | 13 | 14 | 26)
+                || ["08", "53", "57", "58", "XX"].iter().any(|class| code.starts_with(class))
+        }
+        StoreError::Database(_) => true,
+        _ => false,
+    }
+}
