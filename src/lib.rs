@@ -4,7 +4,10 @@
 //!
 //! - [`telemetry`]: metric names, log set-up, strings that never print themselves
 //! - [`model`]: the nouns: ids, phone, contact, message and its states, outcome, receipt, coupon, money, clock
+//! - [`text`]: pure SMS text: the alphabet, parts, plain spellings, templates, keywords
 
 pub mod telemetry;
 
 pub mod model;
+
+pub mod text;
