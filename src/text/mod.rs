@@ -1,12 +1,17 @@
 //!
 //! - [`gsm7`]: the default alphabet and its packing
 //! - [`parts`]: encoding, units and parts of a text
+//! - [`smart`]: plain spellings that keep a text in GSM-7
+//! - [`mod@report`]: all that a person wants to know about one text before paying for it
 //!
 //! Nothing here reads a file, a clock or a store, and nothing decides whether a text may be sent.
 
 pub mod gsm7;
 pub mod parts;
+pub mod report;
+pub mod smart;
 
 #[cfg(test)]
 mod vectors;
 
+pub use report::{TextReport, report};
