@@ -4,13 +4,16 @@
 //!
 //! - [`telemetry`]: metric names, log set-up, strings that never print themselves
 //! - [`model`]: the nouns: ids, phone, contact, message and its states, outcome, receipt, coupon, money, clock
+//! - [`text`]: pure SMS text: the alphabet, parts, plain spellings, templates, keywords
 //! - [`store`]: the only module that runs SQL; SQLite and PostgreSQL
-//! - [`dispatch`]: moves runs into messages and messages through their states
+//! - [`dispatch`]: runs into messages, messages through their states
 //! - [`simulator`]: an SMS provider to rehearse against, with a ledger of everything it accepted
 
 pub mod telemetry;
 
 pub mod model;
+
+pub mod text;
 
 pub mod store;
 
