@@ -4,7 +4,10 @@
 //!
 //! - [`telemetry`]: metric names, log set-up, strings that never print themselves
 //! - [`model`]: the nouns: ids, phone, contact, message and its states, outcome, receipt, coupon, money, clock
+//! - [`campaign`]: time zones of a contact, lawful hours, the next moment at which a text may leave
 
 pub mod telemetry;
 
 pub mod model;
+
+pub mod campaign;
