@@ -48,7 +48,7 @@ pub enum ZoneSource {
 
 impl Candidates {
     /// The rule: the contact's own zone, if it names one; else the prefix of a geographic number; else every zone of
-    /// the number's country; else nothing. Costs no allocation.
+    /// the number's country; else nothing. Allocates only to look up a contact's own zone.
     pub fn of(contact_zone: Option<&str>, number: Option<&Number>) -> Self {
         if let Some(zone) = contact_zone.and_then(zone_name) {
             return Self { zones: Zones::One(zone), source: ZoneSource::Contact };

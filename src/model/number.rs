@@ -73,7 +73,7 @@ pub enum NumberKind {
 pub enum NumberWarning {
     /// An extension was cut off; texts cannot reach extensions.
     Extension,
-    /// Letters were read from the keypad; unusual for a person's own number.
+    /// Letters were read from the keypad, in a number that is never texted.
     Letters,
     /// The `1` that Mexican mobiles had after +52 until 2020 was taken out.
     OldMexicanMobile,
@@ -93,8 +93,8 @@ pub enum BadNumber {
         "this is not a phone number; expected digits, spaces and dashes, best with a leading + and country code"
     )]
     NotANumber,
-    /// Keypad letters that lead to no valid number.
-    #[error("the letters in this phone number lead to no valid number; write it in digits")]
+    /// Keypad letters outside a valid company number.
+    #[error("there are letters in this phone number (O for 0, perhaps); write it in digits")]
     Letters,
     /// Scientific notation.
     #[error("a spreadsheet rounded this phone number (like 1.2E+10); export the column as text again")]
@@ -123,7 +123,8 @@ const GEOGRAPHIC_MOBILE_CODES: [u16; 5] = [52, 54, 55, 62, 86];
 ///
 /// Order: a plus; the default country's way of dialling abroad; national digits, with or without country code and
 /// trunk prefix. When that gives no valid number, `00` is tried as the international prefix, and a Mexican number
-/// without its old mobile `1`; either only counts if the result is valid. Letters count only in a valid number.
+/// without its old mobile `1`; either only counts if the result is valid. Letters count only in company numbers,
+/// like toll-free ones, which are never texted: a letter elsewhere is a typing error.
 ///
 /// # Errors
 /// When no number can be read; an implausible one is read and marked not valid.
@@ -136,7 +137,8 @@ pub fn parse(raw: &str, default_region: Option<Country>) -> Result<Number, BadNu
         Ok(number) if number.valid => number,
         _ => second_guess(plan, &spelling, first.ok()).or(first.ok()).ok_or_else(|| reason(first))?,
     };
-    if spelling.letters && !number.valid {
+    // A mobile with a letter in it is far more often a typing error, like O for 0, than a vanity number.
+    if spelling.letters && (!number.valid || number.kind.may_text()) {
         return Err(BadNumber::Letters);
     }
     if spelling.letters {

@@ -118,8 +118,8 @@ fn is_rounded(text: &str) -> bool {
 
 /// `14805550126.0`: a column that was once read as decimal numbers.
 fn without_fraction(text: &str) -> &str {
-    match text.strip_suffix(".0") {
-        Some(whole)
+    match text.rsplit_once('.') {
+        Some((whole, "0" | "00"))
             if whole.len() >= 7 && whole.trim_start_matches('+').bytes().all(|b| b.is_ascii_digit()) =>
         {
             whole
@@ -215,6 +215,8 @@ mod tests {
         check("Tel.: 480 555 0126", "4805550126", false, false);
         check("'14805550126", "14805550126", false, false);
         check("14805550126.0", "14805550126", false, false);
+        check("+14805550126.00", "14805550126", true, false);
+        check("480.555.00", "48055500", false, false);
         check("\u{202a}+1\u{a0}480\u{2009}555\u{200b}0126\u{202c}", "14805550126", true, false);
         check("＋８１ ９０", "8190", true, false);
         check("٠٥٠١٢٣٤٥٦٧", "0501234567", false, false);

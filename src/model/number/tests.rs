@@ -87,7 +87,9 @@ fn a_national_number_without_a_country_is_never_guessed() {
 }
 
 #[test]
-fn letters_count_only_in_a_valid_number() {
+fn letters_count_only_in_company_numbers() {
+    assert_eq!(read("480-555-O126", "US"), Err(BadNumber::Letters));
+    assert_eq!(read("480-555-HOME", "US"), Err(BadNumber::Letters));
     assert_eq!(read("480 555 0126 home", "US"), Err(BadNumber::Letters));
     assert_eq!(read("1-800-FLOWERS", "US").unwrap().warning, Some(NumberWarning::Letters));
 }
