@@ -5,6 +5,7 @@
 //! - [`telemetry`]: metric names, log set-up, strings that never print themselves
 //! - [`model`]: the nouns: ids, phone, contact, message and its states, outcome, receipt, coupon, money, clock
 //! - [`text`]: pure SMS text: the alphabet, parts, plain spellings, templates, keywords
+//! - [`campaign`]: pure: campaign files, calendar, zones and lawful windows
 //! - [`store`]: the only module that runs SQL; SQLite and PostgreSQL
 //! - [`dispatch`]: runs into messages, messages through their states
 //! - [`simulator`]: an SMS provider to rehearse against, with a ledger of everything it accepted
@@ -14,6 +15,7 @@ pub mod telemetry;
 pub mod model;
 
 pub mod text;
+pub mod campaign;
 
 pub mod store;
 

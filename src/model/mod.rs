@@ -3,11 +3,13 @@
 //! Only this module decides whether a state may change ([`state`], [`delivery`]) and only [`clock`] reads the time.
 
 pub mod clock;
+pub mod country;
 pub mod delivery;
 pub mod encoding;
 pub mod ids;
 pub mod message;
 pub mod money;
+pub mod number;
 pub mod outcome;
 pub mod phone;
 pub mod receipt;

@@ -1,0 +1,8 @@
+//! Campaigns before anything is sent: who may be texted when. Pure: no input, no output, no SQL, no clock of its own.
+
+pub mod holidays;
+pub mod law;
+pub mod number_report;
+pub mod schedule;
+pub mod window;
+pub mod zones;
