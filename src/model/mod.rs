@@ -4,10 +4,12 @@
 
 pub mod clock;
 pub mod coupon;
+pub mod country;
 pub mod delivery;
 pub mod encoding;
 pub mod ids;
 pub mod money;
+pub mod number;
 pub mod outcome;
 pub mod phone;
 pub mod receipt;
