@@ -6,7 +6,19 @@
 //! rejected with its line, and no error or reason ever carries a phone number or a code.
 
 mod decode;
+mod extras;
 mod lines;
+mod synonyms;
+mod value;
+
+pub mod batch;
+pub mod contact;
+pub mod coupon;
+pub mod event;
+pub mod headers;
+pub mod optout;
+pub mod reason;
+pub mod rejects;
 pub mod source;
 pub mod table;
 

@@ -3,8 +3,8 @@
 //! Only this module decides whether a state may change ([`state`], [`delivery`]) and only [`clock`] reads the time.
 
 pub mod clock;
-pub mod coupon;
 pub mod country;
+pub mod coupon;
 pub mod delivery;
 pub mod encoding;
 pub mod ids;
