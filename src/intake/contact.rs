@@ -89,7 +89,7 @@ impl Field for ContactField {
         }
     }
 
-    fn synonyms(self) -> &'static [&'static str] {
+    fn synonyms(self) -> &'static str {
         super::synonyms::contact(self)
     }
 }
@@ -214,7 +214,7 @@ impl ContactReader {
     /// Reads one row.
     ///
     /// # Errors
-    /// Why the row is rejected: the first reason found, the phone's before others.
+    /// Why the row is rejected: the first reason found, those of the country and the phone before others.
     pub fn read(&mut self, row: &Row) -> Result<ContactDraft, Reason> {
         let stated = country(self.field(row, ContactField::Country))?;
         let default = stated.or(self.options.country);
@@ -264,13 +264,14 @@ impl ContactReader {
     fn consent(&self, row: &Row) -> Result<Consent, Reason> {
         let at = self.time(row, ContactField::ConsentAt)?;
         let given = at.map_or(Consent::Unstated, Consent::Given);
-        match fold(self.field(row, ContactField::Consent)).as_str() {
-            "" => Ok(given),
-            word if super::synonyms::YES.contains(&word) => {
-                at.or(self.options.consent_at).map(Consent::Given).ok_or(Reason::ConsentUndated)
-            }
-            word if super::synonyms::NO.contains(&word) => Ok(Consent::Denied),
-            _ => Err(Reason::Consent),
+        let word = fold(self.field(row, ContactField::Consent));
+        if word.is_empty() {
+            return Ok(given);
+        }
+        match super::synonyms::yes_or_no(&word) {
+            Some(true) => at.or(self.options.consent_at).map(Consent::Given).ok_or(Reason::ConsentUndated),
+            Some(false) => Ok(Consent::Denied),
+            None => Err(Reason::Consent),
         }
     }
 

@@ -53,7 +53,7 @@ impl Field for CouponField {
         }
     }
 
-    fn synonyms(self) -> &'static [&'static str] {
+    fn synonyms(self) -> &'static str {
         super::synonyms::coupon(self)
     }
 }

@@ -46,7 +46,7 @@ impl Field for EventField {
         }
     }
 
-    fn synonyms(self) -> &'static [&'static str] {
+    fn synonyms(self) -> &'static str {
         super::synonyms::event(self)
     }
 }
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn an_order_is_read_with_its_other_columns_as_properties() {
-        let text = "Order No.;Customer;Date;Total;Items;Store\n77;9;2017-01-01 10:00;12,50 €;3;\n";
+        let text = "Order No.;Customer ID;Date;Total;Items;Store\n77;9;2017-01-01 10:00;12,50 €;3;\n";
         let read = read(text, false).expect("columns").remove(0).expect("a draft");
         assert_eq!((read.event_id.as_str(), read.customer_id.as_deref()), ("77", Some("9")));
         assert_eq!(

@@ -24,10 +24,20 @@ pub(super) fn object(columns: &[(String, usize)], row: &Row) -> Result<String, R
         json.push_str(if json.len() > 1 { ",\"" } else { "\"" });
         json.push_str(name);
         json.push_str("\":");
-        json.push_str(&Value::from(text).to_string());
+        push_text(&mut json, &text);
     }
     json.push('}');
     Ok(json)
+}
+
+/// Clean text has no control characters, so that most of it needs no escapes and no second buffer.
+fn push_text(json: &mut String, text: &str) {
+    if text.contains(['"', '\\']) {
+        return json.push_str(&Value::from(text).to_string());
+    }
+    json.push('"');
+    json.push_str(text);
+    json.push('"');
 }
 
 /// Lays the values of `later` over those of `earlier`; both are objects made here.

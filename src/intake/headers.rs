@@ -24,8 +24,8 @@ pub trait Field: Copy + PartialEq + std::fmt::Debug + Sized + 'static {
     /// The field as written in `--map`.
     fn word(self) -> &'static str;
 
-    /// Other names for it, [folded](fold).
-    fn synonyms(self) -> &'static [&'static str];
+    /// Other names for it, [folded](fold), with a space between two.
+    fn synonyms(self) -> &'static str;
 }
 
 /// What the user says about columns: `field=Column,…`. Names of columns are compared folded; a comma in one is left out.
@@ -281,7 +281,7 @@ fn identifier(header: &str) -> Option<String> {
 }
 
 fn is_name_of<F: Field>(field: F, folded: &str) -> bool {
-    fold(field.word()) == folded || field.synonyms().contains(&folded)
+    fold(field.word()) == folded || field.synonyms().split(' ').any(|name| name == folded)
 }
 
 fn two_columns<F: Field>((field, first): (F, usize), headers: &[String], second: usize) -> HeaderError {
@@ -337,8 +337,8 @@ mod tests {
             if self == Self::Phone { "phone" } else { "first_name" }
         }
 
-        fn synonyms(self) -> &'static [&'static str] {
-            if self == Self::Phone { &["mobile", "telefono"] } else { &["vorname"] }
+        fn synonyms(self) -> &'static str {
+            if self == Self::Phone { "mobile telefono" } else { "vorname" }
         }
     }
 

@@ -37,7 +37,7 @@ impl Field for OptoutField {
         }
     }
 
-    fn synonyms(self) -> &'static [&'static str] {
+    fn synonyms(self) -> &'static str {
         super::synonyms::optout(self)
     }
 }

@@ -90,7 +90,7 @@ pub enum RowFault {
         expected: usize,
     },
     /// The row is longer than 1 MiB.
-    #[error("the row is longer than 1 MiB{}", quote_hint(.quote_line))]
+    #[error("the row is longer than 1 MiB{}", quote_hint(*.quote_line))]
     TooLong {
         /// Where a quote opened that was still open at the bound.
         quote_line: Option<u64>,
@@ -283,7 +283,7 @@ fn sniff_delimiter(header: &[u8]) -> u8 {
     DELIMITERS[best]
 }
 
-fn quote_hint(quote_line: &Option<u64>) -> String {
+fn quote_hint(quote_line: Option<u64>) -> String {
     quote_line
         .map(|line| format!("; is the quote opened in line {line} meant to be closed?"))
         .unwrap_or_default()

@@ -181,7 +181,8 @@ pub fn check_character(payload: &str) -> Option<char> {
     }
     let sum = weighted_sum(payload)?;
     let characters = Alphabet::Standard.characters();
-    let value = (0..characters.len()).find(|value| (sum + weight * value) % characters.len() == 0)?;
+    let value =
+        (0..characters.len()).find(|value| (sum + weight * value).is_multiple_of(characters.len()))?;
     Some(char::from(characters[value]))
 }
 
@@ -219,7 +220,7 @@ pub fn verify(code: &CouponCode) -> Result<(), Mistyped> {
     }
     match weighted_sum(text) {
         None => Err(Mistyped::Form),
-        Some(sum) if sum % Alphabet::Standard.characters().len() == 0 => Ok(()),
+        Some(sum) if sum.is_multiple_of(Alphabet::Standard.characters().len()) => Ok(()),
         Some(_) => Err(Mistyped::Check),
     }
 }
