@@ -7,6 +7,7 @@
 //! - [`text`]: pure SMS text: the alphabet, parts, plain spellings, templates, keywords
 //! - [`campaign`]: pure: campaign files, calendar, zones and lawful windows
 //! - [`store`]: the only module that runs SQL; SQLite and PostgreSQL
+//! - [`intake`]: files and lists into the store: contacts, events, coupons, opt-outs
 //! - [`dispatch`]: runs into messages, messages through their states
 //! - [`simulator`]: an SMS provider to rehearse against, with a ledger of everything it accepted
 
@@ -19,5 +20,6 @@ pub mod campaign;
 
 pub mod store;
 
+pub mod intake;
 pub mod dispatch;
 pub mod simulator;
