@@ -6,20 +6,24 @@
 //! - [`model`]: the nouns: ids, phone, contact, message and its states, outcome, receipt, coupon, money, clock
 //! - [`text`]: pure SMS text: the alphabet, parts, plain spellings, templates, keywords
 //! - [`campaign`]: pure: campaign files, calendar, zones and lawful windows
+//! - [`provider`]: definitions as data: a message into a request, an answer into an outcome, a callback into receipts
 //! - [`store`]: the only module that runs SQL; SQLite and PostgreSQL
 //! - [`intake`]: files and lists into the store: contacts, events, coupons, opt-outs
 //! - [`dispatch`]: runs into messages, messages through their states
+//! - [`http`]: callbacks, health, metrics
 //! - [`simulator`]: an SMS provider to rehearse against, with a ledger of everything it accepted
 
 pub mod telemetry;
 
 pub mod model;
 
-pub mod text;
 pub mod campaign;
+pub mod text;
 
+pub mod provider;
 pub mod store;
 
-pub mod intake;
 pub mod dispatch;
+pub mod http;
+pub mod intake;
 pub mod simulator;

@@ -2,6 +2,7 @@
 
 pub mod breaker;
 pub mod core;
+pub mod lane;
 pub mod pace;
 pub mod retry;
 pub mod settle;
