@@ -2,9 +2,12 @@
 //!
 //! Only this module decides whether a state may change ([`state`], [`delivery`]) and only [`clock`] reads the time.
 
+pub mod attributes;
 pub mod clock;
+pub mod contact;
 pub mod delivery;
 pub mod encoding;
+pub mod event;
 pub mod ids;
 pub mod message;
 pub mod money;
@@ -12,5 +15,6 @@ pub mod outcome;
 pub mod phone;
 pub mod receipt;
 pub mod reference;
+pub mod stage;
 pub mod state;
 pub mod suppression;

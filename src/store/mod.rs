@@ -3,10 +3,16 @@
 //! State changes arrive as batches and leave as one multi-row statement per kind. What may change is decided in
 //! `model`; this module stores it and names the state it expects. It never touches the network of a provider.
 
+pub mod batch;
 mod connection;
+pub mod contacts;
+pub mod coupons;
 pub mod dialect;
+pub mod events;
 mod lock;
 mod migrate;
+pub mod segments;
+pub mod suppressions;
 
 use std::path::{Path, PathBuf};
 
@@ -186,7 +192,16 @@ use dialect::statements;
 
 /// Every statement of the store, so that a test can prepare each of them on both databases.
 pub fn statements() -> Vec<dialect::Named> {
-    [STATEMENTS, dialect::STATEMENTS].concat()
+    [
+        STATEMENTS,
+        dialect::STATEMENTS,
+        contacts::STATEMENTS,
+        contacts::PAIRS,
+        coupons::STATEMENTS,
+        events::STATEMENTS,
+        suppressions::STATEMENTS,
+    ]
+    .concat()
 }
 
 async fn connect(url: &str, create: bool) -> Result<Pools, StoreError> {
