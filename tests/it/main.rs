@@ -1,0 +1,4 @@
+//! The integration tests: one binary, so that they share one PostgreSQL and link once.
+
+mod store;
+mod support;
