@@ -4,7 +4,10 @@
 //!
 //! - [`telemetry`]: metric names, log set-up, strings that never print themselves
 //! - [`model`]: the nouns: ids, phone, contact, message and its states, outcome, receipt, coupon, money, clock
+//! - [`segment`]: the audience language: conditions over contacts, compiled to SQL
 
 pub mod telemetry;
 
 pub mod model;
+
+pub mod segment;
