@@ -82,7 +82,7 @@ fn within(text: &str, span: Range<usize>) -> Range<usize> {
 /// The candidate nearest to `word`, if it is near enough to be a slip of the pen.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
-    let allowed = 1 + word.chars().count() / 4;
+    let allowed = (word.chars().count() / 3).max(1);
     candidates
         .into_iter()
         .map(|candidate| (distance(&word, &candidate.to_lowercase()), candidate))

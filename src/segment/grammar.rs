@@ -67,6 +67,9 @@ fn check_words(text: &str, tokens: &[TokenWithSpan]) -> Result<(), SegmentError>
         let refused = match &token.token {
             Token::Word(word) if named => refused_name(word),
             Token::Word(word) => refused_word(word),
+            Token::Mul if index > 0 && tokens[index - 1].token == Token::LParen => {
+                Some(("`*` is no kind of event".to_owned(), "name what to count: count('order')".to_owned()))
+            }
             other => refused_sign(other),
         };
         if let Some((message, help)) = refused {

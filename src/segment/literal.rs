@@ -43,7 +43,7 @@ pub(super) fn typed(text: &str, subject: &Subject, written: &Written) -> Result<
         (Kind::Attribute, Raw::Truth(value)) => Ok(Literal::Truth(*value)),
         (Kind::Attribute | Kind::Money, Raw::Number(value)) => decimal(value)
             .ok_or_else(|| error(format!("{value} does not fit")).help(
-                "a number has at most twelve digits before the point and six behind it; longer ones compare as text: '…'",
+                "write plain digits, at most twelve before the point and six behind it; longer ones compare as texts: '…'",
             ))
             .map(Literal::Decimal),
         (Kind::Count | Kind::Days, Raw::Number(value)) => {

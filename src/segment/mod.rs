@@ -58,6 +58,9 @@ pub mod period;
 pub mod sql;
 pub mod tree;
 
+#[cfg(test)]
+mod tests;
+
 pub use dialect::Dialect;
 pub use error::SegmentError;
 pub use parse::parse;

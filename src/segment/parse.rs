@@ -119,7 +119,7 @@ impl Reader<'_> {
                     .help("segments compare values, they do not calculate"));
             }
         };
-        match (self.side(left)?, self.side(right)?) {
+        match (self.side(left, false)?, self.side(right, true)?) {
             (Side::Subject(subject), Side::Value(value)) => self.compared(subject, comparison, &value),
             (Side::Value(value), Side::Subject(subject)) => {
                 self.compared(subject, comparison.flipped(), &value)
@@ -228,13 +228,13 @@ impl Reader<'_> {
         Ok(Node::Test(subject, Check::Like { negated, pattern }))
     }
 
-    fn side(&self, tree: &Expr) -> Result<Side, SegmentError> {
+    fn side(&self, tree: &Expr, right: bool) -> Result<Side, SegmentError> {
         match tree {
             Expr::Value(_) | Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, .. } => {
                 self.value(tree).map(Side::Value)
             }
-            Expr::Nested(inner) => self.side(inner),
-            _ => self.subject(tree, true).map(Side::Subject),
+            Expr::Nested(inner) => self.side(inner, right),
+            _ => self.subject(tree, right).map(Side::Subject),
         }
     }
 
@@ -268,14 +268,14 @@ impl Reader<'_> {
         Ok(Written { value, span })
     }
 
-    /// A column, an attribute or a call. `beside` a comparison, an unknown word may be meant as a text.
-    fn subject(&self, tree: &Expr, beside: bool) -> Result<Subject, SegmentError> {
+    /// A column, an attribute or a call. On the `right` of a comparison an unknown word is most likely a text.
+    fn subject(&self, tree: &Expr, right: bool) -> Result<Subject, SegmentError> {
         match tree {
-            Expr::Nested(inner) => self.subject(inner, beside),
+            Expr::Nested(inner) => self.subject(inner, right),
             Expr::Identifier(word) => {
                 match COLUMNS.iter().find(|column| column.name.eq_ignore_ascii_case(&word.value)) {
                     Some(column) => Ok(Subject::Column(column)),
-                    None => Err(self.unknown_column(word, beside)),
+                    None => Err(self.unknown_column(word, right)),
                 }
             }
             Expr::CompoundIdentifier(words) => self.attribute(tree, words),
@@ -357,7 +357,7 @@ impl Reader<'_> {
             .help(format!("compare it: {example}"))
     }
 
-    fn unknown_column(&self, word: &Ident, beside: bool) -> SegmentError {
+    fn unknown_column(&self, word: &Ident, right: bool) -> SegmentError {
         let error = self.error_at(word, format!("`{}` is not a column", word.value));
         if word.value.eq_ignore_ascii_case("phone") {
             return error.help("segments do not ask for numbers; `winback contact show` finds one person");
@@ -371,9 +371,8 @@ impl Reader<'_> {
         if let Some(function) = FUNCTIONS.iter().find(|known| known.name.eq_ignore_ascii_case(&word.value)) {
             return error.help(format!("write {}", function.example()));
         }
-        if beside {
-            return error
-                .help(format!("write attr.{0} for an imported column, '{0}' for a text", word.value));
+        if right {
+            return self.unquoted(word);
         }
         error.help(format!("write attr.{} for an imported column", word.value))
     }
@@ -394,6 +393,9 @@ impl Reader<'_> {
             Expr::IsTrue(_) | Expr::IsFalse(_) | Expr::IsNotTrue(_) | Expr::IsNotFalse(_) => {
                 self.error(tree, "`is` asks for null alone").help("attr.vip = true")
             }
+            Expr::BinaryOp { op: BinaryOperator::Plus | BinaryOperator::Minus, .. } => {
+                self.error(tree, "segments do not calculate").help("compare a value: sum('order') >= 200")
+            }
             Expr::Tuple(_) => {
                 self.error(tree, "a list belongs behind `in`").help("stage in ('sleeping', 'lost')")
             }
@@ -411,6 +413,9 @@ impl Reader<'_> {
         let error = SegmentError::new(self.text, span, format!("`{}` is not expected here", rest.token));
         match rest.token {
             Token::Comma => error.help("combine conditions with `and` or `or`"),
+            Token::Number(..) => {
+                error.help("a name that begins with a digit takes double quotes: attr.\"2nd\"")
+            }
             _ => error.help(
                 "one condition ends before it: combine conditions with `and` or `or`, quote texts as 'text'",
             ),
@@ -434,12 +439,13 @@ impl Reader<'_> {
             });
         let at = grammar::offset(self.text, at);
         let message = grammar::decapitalised(message).replacen("expected: ", "expected ", 1);
-        let message = match message.split_once(", found: ") {
+        let message = match message.replace("expected )", "expected `)`").split_once(", found: ") {
             Some((expected, "EOF")) => format!("{expected}, but the text ends"),
             Some((expected, found)) => format!("{expected}, found `{found}`"),
             None => message,
         };
         SegmentError::new(self.text, at..at, message)
+            .help("a condition looks like stage in ('sleeping', 'lost')")
     }
 
     fn error(&self, tree: &Expr, message: impl Into<String>) -> SegmentError {
@@ -450,8 +456,20 @@ impl Reader<'_> {
         SegmentError::new(self.text, self.bytes(word.span), message)
     }
 
+    /// The bytes of a subtree. The parser forgets the parenthesis that closes a call, so it is taken back in.
     fn span(&self, tree: &Expr) -> Range<usize> {
-        self.bytes(tree.span())
+        let span = self.bytes(tree.span());
+        let (mut open, mut quoted) = (0_usize, false);
+        for ch in self.text[span.clone()].chars() {
+            match ch {
+                '\'' => quoted = !quoted,
+                '(' if !quoted => open += 1,
+                ')' if !quoted => open = open.saturating_sub(1),
+                _ => {}
+            }
+        }
+        let behind = self.text[span.end..].find(')').filter(|_| open > 0);
+        span.start..behind.map_or(span.end, |behind| span.end + behind + 1)
     }
 
     fn bytes(&self, span: sqlparser::tokenizer::Span) -> Range<usize> {

@@ -105,17 +105,19 @@ impl Writer<'_> {
             Check::Null { negated } => format!("({value}) IS {}NULL", not(*negated)),
             Check::Against(comparison, other) => {
                 let other = condition::value(other, Reading::Plain, self);
-                let value =
-                    if kind == Kind::Instant { value } else { self.ordered(kind, value, *comparison) };
+                let text = matches!(kind, Kind::Text | Kind::Attribute);
+                let value = if text { self.ordered(value, *comparison) } else { value };
                 format!("{value} {} {other}", comparison.sign())
             }
             _ if matches!(kind, Kind::Instant | Kind::Days) => self.instant_test(&value, kind, check),
             Check::Compare(comparison, literal) => {
-                let value = self.ordered(kind, value, *comparison);
+                let text = matches!(literal, Literal::Text(_));
+                let value = if text { self.ordered(value, *comparison) } else { value };
                 format!("{value} {} {}", comparison.sign(), self.literal(literal))
             }
             Check::Between { negated, low, high } => {
-                let value = self.ordered(kind, value, Comparison::Less);
+                let text = matches!(low, Literal::Text(_));
+                let value = if text { self.ordered(value, Comparison::Less) } else { value };
                 let (low, high) = (self.literal(low), self.literal(high));
                 format!("{value} {}BETWEEN {low} AND {high}", not(*negated))
             }
@@ -131,12 +133,11 @@ impl Writer<'_> {
     }
 
     /// Texts are put in order by code point; equality needs no order and keeps its index.
-    fn ordered(&self, kind: Kind, value: String, comparison: Comparison) -> String {
-        let text = matches!(kind, Kind::Text | Kind::Attribute);
-        if text && !matches!(comparison, Comparison::Equal | Comparison::NotEqual) {
-            return self.dialect.by_code_point(&value);
+    fn ordered(&self, text: String, comparison: Comparison) -> String {
+        match comparison {
+            Comparison::Equal | Comparison::NotEqual => text,
+            _ => self.dialect.by_code_point(&text),
         }
-        value
     }
 
     fn literal(&mut self, literal: &Literal) -> String {
