@@ -3,14 +3,14 @@
 /// Which database the SQL is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
-    /// SQLite 3.38 or newer.
+    /// `SQLite` 3.38 or newer.
     Sqlite,
-    /// PostgreSQL 12 or newer, with a UTF-8 database.
+    /// `PostgreSQL` 12 or newer, with a UTF-8 database.
     Postgres,
 }
 
 impl Dialect {
-    /// A text that compares by code point: SQLite always does, PostgreSQL by the locale of the database.
+    /// A text that compares by code point: `SQLite` always does, `PostgreSQL` by the locale of the database.
     pub(super) fn by_code_point(self, text: &str) -> String {
         match self {
             Self::Sqlite => text.to_owned(),
@@ -18,8 +18,8 @@ impl Dialect {
         }
     }
 
-    /// `like` that ignores the case of a to z and of no other letter; `pattern` is in lower case already. SQLite's own
-    /// rule is exactly that; on PostgreSQL `lower` changes only those letters under the collation "C".
+    /// `like` that ignores the case of a to z and of no other letter; `pattern` is in lower case already. `SQLite`'s own
+    /// rule is exactly that; on `PostgreSQL` `lower` changes only those letters under the collation "C".
     pub(super) fn like(self, text: &str, not: &str, pattern: &str) -> String {
         match self {
             Self::Sqlite => format!("{text} {not}LIKE {pattern} ESCAPE '\\'"),
@@ -37,7 +37,7 @@ impl Dialect {
     }
 
     /// A text, number or truth of a JSON object as it is written there; null if it is missing, empty or something else.
-    /// PostgreSQL's `json`, unlike `jsonb`, keeps `1.50` as it is, as SQLite's `->` does.
+    /// `PostgreSQL`'s `json`, unlike `jsonb`, keeps `1.50` as it is, as `SQLite`'s `->` does.
     pub(super) fn json_text(self, object: &str, key: &str) -> String {
         match self {
             Self::Sqlite => format!(

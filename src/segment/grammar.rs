@@ -129,9 +129,20 @@ fn refused_word(word: &Word) -> Option<(String, String)> {
 
 fn refused_sign(token: &Token) -> Option<(String, String)> {
     let (message, help) = match token {
-        Token::Number(_, false) | Token::SingleQuotedString(_) | Token::Comma | Token::Period => return None,
-        Token::Eq | Token::Neq | Token::Lt | Token::LtEq | Token::Gt | Token::GtEq => return None,
-        Token::LParen | Token::RParen | Token::Plus | Token::Minus => return None,
+        Token::Number(_, false)
+        | Token::SingleQuotedString(_)
+        | Token::Comma
+        | Token::Period
+        | Token::Eq
+        | Token::Neq
+        | Token::Lt
+        | Token::LtEq
+        | Token::Gt
+        | Token::GtEq
+        | Token::LParen
+        | Token::RParen
+        | Token::Plus
+        | Token::Minus => return None,
         Token::SemiColon => {
             ("`;` would end a statement; a segment is one condition".to_owned(), "leave it out")
         }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The grammar and its precedences come from a SQL parser; [`parse()`] refuses everything that is not listed here and
-//! checks every type. The same text gives the same contacts on SQLite and on PostgreSQL.
+//! checks every type. The same text gives the same contacts on `SQLite` and on `PostgreSQL`.
 //!
 //! # What can be asked
 //!
@@ -55,6 +55,8 @@ mod grammar;
 mod literal;
 mod parse;
 pub mod period;
+mod refusal;
+mod show;
 pub mod sql;
 pub mod tree;
 

@@ -225,7 +225,7 @@ fn not(negated: bool) -> &'static str {
     if negated { "NOT " } else { "" }
 }
 
-/// Longest flat chain of `AND` or `OR`. Longer ones are halved by parentheses: SQLite bounds the depth of a condition at
+/// Longest flat chain of `AND` or `OR`. Longer ones are halved by parentheses: `SQLite` bounds the depth of a condition at
 /// a thousand, and a flat chain is as deep as it is long.
 const LONGEST_CHAIN: usize = 64;
 

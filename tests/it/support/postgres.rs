@@ -1,5 +1,5 @@
-//! A throw-away PostgreSQL of its own for a test: started in a temporary folder, reached through a unix socket, gone
-//! with the test. Where PostgreSQL is not installed there is none.
+//! A throw-away `PostgreSQL` of its own for a test: started in a temporary folder, reached through a unix socket, gone
+//! with the test. Where `PostgreSQL` is not installed there is none.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,7 +16,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts one, or says that PostgreSQL is not installed here.
+    /// Starts one, or says that `PostgreSQL` is not installed here.
     pub(crate) async fn start() -> Option<(Self, PgPool)> {
         let programs = programs()?;
         let folder = tempfile::Builder::new().prefix("wb-pg").tempdir_in("/tmp").unwrap();
@@ -25,8 +25,10 @@ impl Cluster {
             assert!(Command::new("chown").arg("postgres").arg(folder.path()).status().unwrap().success());
         }
         let data = folder.path().join("data");
+        // A locale that sorts like people do, so that SQL which leaves order to the locale is found out.
         let made = as_postgres(root, &programs.join("initdb"))
-            .args(["-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale", "C.UTF-8", "-D"])
+            .args(["-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale", "C.UTF-8"])
+            .args(["--locale-provider", "icu", "--icu-locale", "en-US", "-D"])
             .arg(&data)
             .stdout(Stdio::null())
             .status()
@@ -78,7 +80,7 @@ fn programs() -> Option<PathBuf> {
     versions.into_iter().rev().find(|bin| bin.join("initdb").exists())
 }
 
-/// PostgreSQL refuses to run as root, so root runs it as its own user.
+/// `PostgreSQL` refuses to run as root, so root runs it as its own user.
 fn is_root(folder: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata(folder).is_ok_and(|folder| folder.uid() == 0)
