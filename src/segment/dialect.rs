@@ -57,14 +57,13 @@ impl Dialect {
     /// whole numbers, so that no row is rounded differently.
     pub(super) fn millionths(self, text: &str) -> String {
         match self {
+            // `LIMIT 1` keeps SQLite from writing the text out at each of its uses, which would read the JSON ten times.
             Self::Sqlite => format!(
-                "(SELECT CASE WHEN u GLOB '[0-9]*' AND u NOT GLOB '*[^0-9.]*' AND u NOT GLOB '*.' \
-                 AND u NOT GLOB '*.*.*' AND point <= 13 AND length(u) - point <= 30 \
-                 THEN sign * (CAST(substr(u, 1, point - 1) AS INTEGER) * 1000000 \
-                 + CAST(substr(substr(u, point + 1) || '000000', 1, 6) AS INTEGER)) END \
-                 FROM (SELECT sign, u, instr(u || '.', '.') AS point \
-                 FROM (SELECT CASE WHEN t GLOB '-*' THEN -1 ELSE 1 END AS sign, \
-                 CASE WHEN t GLOB '-*' THEN substr(t, 2) ELSE t END AS u FROM (SELECT {text} AS t))))"
+                "(SELECT CASE WHEN (t GLOB '[0-9]*' OR t GLOB '-[0-9]*') AND t NOT GLOB '?*[^0-9.]*' \
+                 AND t NOT GLOB '*.' AND t NOT GLOB '*.*.*' \
+                 AND point - (t GLOB '-*') <= 13 AND length(t) - point <= 30 \
+                 THEN CAST(substr(t, 1, point - 1) || substr(substr(t, point + 1) || '000000', 1, 6) AS INTEGER) END \
+                 FROM (SELECT t, instr(t || '.', '.') AS point FROM (SELECT {text} AS t LIMIT 1) LIMIT 1))"
             ),
             Self::Postgres => format!(
                 "(SELECT CASE WHEN v.t ~ '^-?[0-9]{{1,12}}([.][0-9]{{1,30}})?$' \
