@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The encoding of a whole text; one character outside GSM-7 turns all of it into UCS-2 (3GPP TS 23.038).
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
     /// The GSM 7-bit default alphabet with its extension table; unit = septet.
