@@ -5,6 +5,7 @@
 //! - [`telemetry`]: metric names, log set-up, strings that never print themselves
 //! - [`model`]: the nouns: ids, phone, contact, message and its states, outcome, receipt, coupon, money, clock
 //! - [`text`]: pure SMS text: the alphabet, parts, plain spellings, templates, keywords
+//! - [`segment`]: who receives: the audience language, parsed into a typed tree and compiled to SQL
 //! - [`campaign`]: pure: campaign files, calendar, zones and lawful windows
 //! - [`provider`]: definitions as data: a message into a request, an answer into an outcome, a callback into receipts
 //! - [`store`]: the only module that runs SQL; SQLite and PostgreSQL
@@ -18,6 +19,7 @@ pub mod telemetry;
 pub mod model;
 
 pub mod campaign;
+pub mod segment;
 pub mod text;
 
 pub mod provider;

@@ -9,24 +9,7 @@ use super::{Backend, Store, StoreError};
 use crate::model::clock::Timestamp;
 use crate::model::contact::Contact;
 use crate::model::ids::ContactId;
-
-/// A compiled condition over the contact `c`, its values written `$1`, `$2`, ….
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fragment {
-    /// SQL made of constant pieces; nothing a user wrote is in it.
-    pub sql: String,
-    /// What `$1`, `$2`, … stand for.
-    pub values: Vec<Value>,
-}
-
-/// A value of a [`Fragment`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// A whole number, a time or an amount.
-    Int(i64),
-    /// A text.
-    Text(String),
-}
+use crate::segment::{Fragment, Value};
 
 /// What a planner asks about each contact of an audience.
 #[derive(Clone, Debug)]

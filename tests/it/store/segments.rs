@@ -3,7 +3,8 @@
 use winback::model::clock::Timestamp;
 use winback::model::contact::ContactRecord;
 use winback::model::suppression::Reason;
-use winback::store::segments::{AudienceQuery, AudienceRow, Fragment, Value};
+use winback::segment::{Fragment, Value};
+use winback::store::segments::{AudienceQuery, AudienceRow};
 use winback::store::suppressions::{EVERY_SENDER, NewSuppression};
 
 use super::contacts::{contact, phone};

@@ -26,12 +26,13 @@ const PLACES: &[(&str, &str)] = &[
 /// A server running as root refuses to start; Debian's package brings this user.
 const SERVER_USER: &str = "postgres";
 
-/// Arguments: folder of the programs, folder of the cluster.
+/// Arguments: folder of the programs, folder of the cluster. The locale sorts like people do, so that SQL which leaves
+/// an order to the locale is found out.
 const KEEPER: &str = r#"
 trap '' INT TERM HUP
 cd "$2" || exit 1
 exec 3>&1 1>log 2>&1
-"$1/initdb" -D data -U postgres -A trust --no-sync -E UTF8 --locale=C &&
+"$1/initdb" -D data -U postgres -A trust --no-sync -E UTF8 --locale=C.UTF-8 --locale-provider=icu --icu-locale=en-US &&
 "$1/pg_ctl" -D data -w -t 60 -l server.log -o "-k '$2' -c listen_addresses= -c max_connections=200 -c fsync=off \
     -c synchronous_commit=off -c full_page_writes=off -c max_wal_size=4GB" start 3>&- && echo ready >&3
 exec 3>&-

@@ -28,7 +28,7 @@ impl Sql {
             Self::Sqlite(connection) => query.execute(connection).await.map(|_| ()),
             Self::Postgres(connection) => query.execute(connection).await.map(|_| ()),
         }
-        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        .unwrap_or_else(|error| panic!("{}: {error}", sql.chars().take(300).collect::<String>()));
     }
 
     /// Rows as lines, columns separated by `|`, null as `-`. Columns must be 64-bit integers or texts.
