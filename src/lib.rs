@@ -4,7 +4,10 @@
 //!
 //! - [`telemetry`]: metric names, log set-up, strings that never print themselves
 //! - [`model`]: the nouns: ids, phone, contact, message and its states, outcome, receipt, coupon, money, clock
+//! - [`provider`]: definitions of SMS services; a message into a request, an answer into an outcome, callbacks into receipts
 
 pub mod telemetry;
 
 pub mod model;
+
+pub mod provider;
