@@ -18,14 +18,14 @@ pub mod telemetry;
 
 pub mod model;
 
-pub mod campaign;
-pub mod segment;
 pub mod text;
+pub mod segment;
+pub mod campaign;
 
 pub mod provider;
 pub mod store;
 
+pub mod intake;
 pub mod dispatch;
 pub mod http;
-pub mod intake;
 pub mod simulator;
