@@ -3,6 +3,7 @@
 //! The tour, in dependency order; a module may use those above it, never those below:
 //!
 //! - [`telemetry`]: metric names, log set-up, strings that never print themselves
+//! - [`document`]: files that people write: every value knows its place, every mistake is shown with it
 //! - [`model`]: the nouns: ids, phone, contact, message and its states, outcome, receipt, coupon, money, clock
 //! - [`text`]: pure SMS text: the alphabet, parts, plain spellings, templates, keywords
 //! - [`campaign`]: pure: campaign files, calendar, zones and lawful windows
@@ -10,12 +11,13 @@
 //! - [`dispatch`]: runs into messages, messages through their states
 //! - [`simulator`]: an SMS provider to rehearse against, with a ledger of everything it accepted
 
+pub mod document;
 pub mod telemetry;
 
 pub mod model;
 
-pub mod text;
 pub mod campaign;
+pub mod text;
 
 pub mod store;
 
