@@ -4,6 +4,7 @@
 //!
 //! - [`telemetry`]: metric names, log set-up, strings that never print themselves
 //! - [`model`]: the nouns: ids, phone, contact, message and its states, outcome, receipt, coupon, money, clock
+//! - [`document`]: TOML files read strictly, every mistake shown in its place
 //! - [`text`]: pure SMS text: the alphabet, parts, plain spellings, templates, keywords
 //! - [`segment`]: who receives: the audience language, parsed into a typed tree and compiled to SQL
 //! - [`campaign`]: pure: campaign files, calendar, zones and lawful windows
@@ -18,6 +19,7 @@ pub mod telemetry;
 
 pub mod model;
 
+pub mod document;
 pub mod text;
 pub mod segment;
 pub mod campaign;
