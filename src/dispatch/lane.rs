@@ -137,7 +137,7 @@ impl Lane {
                 Effect::Claim(limit) => pending.push(self.claim(limit)),
                 Effect::Intend(intents) => pending.push(self.intend(intents)),
                 Effect::Submit { messages, deadline } => {
-                    self.submit(&messages, deadline, now.wall, answers.clone())
+                    self.submit(&messages, deadline, now.wall, answers.clone());
                 }
                 Effect::Settle(settlements) => pending.push(self.settle(settlements)),
                 Effect::Release(held) => pending.push(self.release(held)),

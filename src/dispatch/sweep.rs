@@ -240,6 +240,6 @@ pub async fn withdraw(store: &Store, run: RunId, cause: Cause, now: Timestamp) -
 /// The next lawful interval of a window; one that never comes opens at the end of time.
 pub(super) fn next_window(key: &str, terms: &Terms, rules: &Rules, now: Timestamp) -> (Timestamp, Timestamp) {
     let closed = (Timestamp::MAX, Timestamp::MAX);
-    let Ok(key) = ScheduleKey::from_text(key) else { return closed };
+    let key = ScheduleKey::from_text(key);
     terms.next_interval(&key, rules, now).unwrap_or(closed)
 }

@@ -61,7 +61,7 @@ async fn serve(kind: CallbackKind, around: Around, body: &[u8]) -> Response {
         (status, format!("{kind}\n")).into_response()
     };
     if let Err(error) = route.adapter.verify(&callback, now) {
-        return refuse(StatusCode::FORBIDDEN, refusal(&error));
+        return refuse(StatusCode::FORBIDDEN, refusal(error));
     }
     let Ok(delivered) = translate(&context, route, name, &callback, now) else {
         return refuse(StatusCode::BAD_REQUEST, "malformed");
@@ -168,7 +168,7 @@ fn answer(adapter: &Adapter, kind: CallbackKind) -> Response {
     }
 }
 
-fn refusal(error: &VerifyError) -> &'static str {
+fn refusal(error: VerifyError) -> &'static str {
     match error {
         VerifyError::Missing => "unsigned",
         VerifyError::Mismatch => "forged",
