@@ -151,7 +151,7 @@ impl Pools {
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
-            .acquire_timeout(Duration::from_secs(60))
+            .acquire_timeout(Duration::from_mins(1))
             .connect_with(writer_options)
             .await?;
         let readers = SqlitePoolOptions::new()
@@ -159,7 +159,7 @@ impl Pools {
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
-            .acquire_timeout(Duration::from_secs(60))
+            .acquire_timeout(Duration::from_mins(1))
             .connect_lazy_with(options.read_only(true));
         let pools = Self::Sqlite { writer, readers, path: path.to_owned() };
         pools.refuse_old_sqlite().await?;

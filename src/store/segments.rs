@@ -54,7 +54,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn segment_count(&self, fragment: &Fragment) -> Result<i64, StoreError> {
-        let query = Query::new(fragment, "SELECT count(*)").from_contacts();
+        let query = Query::new(fragment, "SELECT count(*)").over_contacts();
         query.run(self).await?.first().ok_or(StoreError::NoRow)?.int(0)
     }
 
@@ -68,7 +68,7 @@ impl Store {
         after: Option<ContactId>,
         limit: i64,
     ) -> Result<Vec<ContactId>, StoreError> {
-        let rows = Query::new(fragment, "SELECT c.id").from_contacts().page(after, limit).run(self).await?;
+        let rows = Query::new(fragment, "SELECT c.id").over_contacts().page(after, limit).run(self).await?;
         rows.iter().map(|row| Ok(ContactId(row.int(0)?))).collect()
     }
 
@@ -78,7 +78,7 @@ impl Store {
     /// When the store cannot be read.
     pub async fn segment_preview(&self, fragment: &Fragment, limit: i64) -> Result<Vec<Contact>, StoreError> {
         let query = Query::new(fragment, concat!("SELECT ", contact_columns!()));
-        query.from_contacts().page(None, limit).run(self).await?.iter().map(contact).collect()
+        query.over_contacts().page(None, limit).run(self).await?.iter().map(contact).collect()
     }
 
     /// How the database would count the segment, line by line as it says it.
@@ -91,7 +91,7 @@ impl Store {
             Backend::Postgres => ("EXPLAIN SELECT count(*)", 0),
         };
         Query::new(fragment, ask)
-            .from_contacts()
+            .over_contacts()
             .run(self)
             .await?
             .iter()
@@ -115,7 +115,7 @@ impl Store {
         page.suppressed_for(query.sender);
         page.text.push_str(", ");
         page.recent_since(query.cap_since);
-        page.from_contacts().page(after, limit).run(self).await?.iter().map(audience_row).collect()
+        page.over_contacts().page(after, limit).run(self).await?.iter().map(audience_row).collect()
     }
 }
 
@@ -164,7 +164,7 @@ impl<'a> Query<'a> {
         self.text.push_str(" OR m.dispatch IN ('planned', 'queued', 'claimed', 'submitting')))");
     }
 
-    fn from_contacts(mut self) -> Self {
+    fn over_contacts(mut self) -> Self {
         self.text.push_str(" FROM contacts AS c WHERE (");
         self.text.push_str(&self.fragment.sql);
         self.text.push(')');
