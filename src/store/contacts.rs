@@ -148,14 +148,19 @@ statements! {
     /// Takes numbers away from contacts that get another one, so that they can change hands. `$1` ids.
     PARK_PHONES = "UPDATE contacts SET phone = -id \
                    WHERE id IN (SELECT CAST(j.value AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
-    /// `$1` rows as [`upsert`] writes them, `$2` now. A new number has not been found unreachable yet.
-    UPDATE = "UPDATE contacts SET customer_id = u.customer_id, phone = u.phone, country = u.country, \
-                number_kind = u.number_kind, first_name = u.first_name, last_name = u.last_name, email = u.email, \
-                locale = u.locale, zone = u.zone, stage = u.stage, consent_at = u.consent_at, attrs = u.attrs, \
-                unreachable_at = CASE WHEN contacts.phone = u.phone THEN contacts.unreachable_at END, \
-                updated_at = CAST($2 AS BIGINT) \
-              FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS phone, j.value ->> 1 AS customer_id, \
-                      j.value ->> 2 AS country, j.value ->> 3 AS number_kind, j.value ->> 4 AS first_name, \
+    /// Gives contacts their key and number. `$1` rows of id, key, number. A new number has not been found unreachable
+    /// yet.
+    UPDATE_KEYS = "UPDATE contacts SET customer_id = u.customer_id, phone = u.phone, \
+                     unreachable_at = CASE WHEN contacts.phone = u.phone THEN contacts.unreachable_at END \
+                   FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS id, j.value ->> 1 AS customer_id, \
+                           CAST(j.value ->> 2 AS BIGINT) AS phone FROM json_each(CAST($1 AS TEXT)) AS j) AS u \
+                   WHERE contacts.id = u.id";
+    /// Everything but the key and the number, whose indexes would be rewritten. `$1` rows as [`upsert`] writes them,
+    /// `$2` now.
+    UPDATE = "UPDATE contacts SET country = u.country, number_kind = u.number_kind, first_name = u.first_name, \
+                last_name = u.last_name, email = u.email, locale = u.locale, zone = u.zone, stage = u.stage, \
+                consent_at = u.consent_at, attrs = u.attrs, updated_at = CAST($2 AS BIGINT) \
+              FROM (SELECT j.value ->> 2 AS country, j.value ->> 3 AS number_kind, j.value ->> 4 AS first_name, \
                       j.value ->> 5 AS last_name, j.value ->> 6 AS email, j.value ->> 7 AS locale, \
                       j.value ->> 8 AS zone, j.value ->> 9 AS stage, \
                       CAST(j.value ->> 10 AS BIGINT) AS consent_at, j.value ->> 11 AS attrs, \

@@ -112,11 +112,12 @@ macro_rules! event_columns {
 }
 
 statements! {
-    /// `$1` rows. CROSS JOIN keeps SQLite from walking all contacts when its statistics are old.
+    /// `$1` rows. The limit is never reached: it makes both databases look up each contact once, by index.
     INSERT_JOINED = concat!(
         "INSERT INTO events (contact_id, customer_id, kind, event_id, occurred_at, value, props) ",
-        "SELECT c.id, ", event_columns!(), " FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN contacts AS c ",
-        "WHERE c.id = ", contact_of_event!(), " ON CONFLICT (kind, event_id) DO NOTHING"
+        "SELECT e.* FROM (SELECT ", contact_of_event!(), " AS contact_id, ", event_columns!(),
+        " FROM json_each(CAST($1 AS TEXT)) AS j LIMIT 1000000) AS e ",
+        "WHERE e.contact_id IS NOT NULL ON CONFLICT (kind, event_id) DO NOTHING"
     );
     /// `$1` rows.
     INSERT_WAITING = concat!(

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
+use winback::model::attributes::Attributes;
 use winback::model::clock::Timestamp;
 use winback::model::contact::ContactRecord;
 use winback::model::event::EventRecord;
@@ -200,7 +201,7 @@ async fn waiting_events_find_their_contact_in_the_same_import() {
             phone: None,
             occurred_at: NOW,
             value: None,
-            props: Default::default(),
+            props: Attributes::default(),
         };
         check(bench, &[contact("", 2)], "i").await;
         let events = [event("a", "1"), event("a", "2"), event("b", "3"), event("c", "4")];
@@ -213,6 +214,40 @@ async fn waiting_events_find_their_contact_in_the_same_import() {
         );
         assert_eq!(owners.await, ["1|a", "2|a", "3|b", "4|-"]);
         assert_eq!(bench.waiting_event_count().await.expect("read"), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn contacts_and_events_imported_at_the_same_time_find_each_other() {
+    on_both(async |bench| {
+        let people =
+            |from: u64| -> Vec<_> { (from..from + 300).map(|n| contact(&format!("k{n}"), n)).collect() };
+        let orders = |from: u64| -> Vec<_> {
+            let order = |n: u64| EventRecord {
+                kind: "order".into(),
+                event_id: format!("{n}"),
+                customer_id: Some(format!("k{}", n % 450)),
+                phone: None,
+                occurred_at: NOW,
+                value: None,
+                props: Attributes::default(),
+            };
+            (from..from + 600).map(order).collect()
+        };
+        // The batches overlap on purpose, and each pair meets in another order.
+        let (a, b, c, d) = (people(0), people(150), orders(0), orders(300));
+        let (a, c, b, d) = tokio::join!(
+            bench.upsert_contacts(&a, NOW),
+            bench.insert_events(&c),
+            bench.upsert_contacts(&b, NOW),
+            bench.insert_events(&d),
+        );
+        let inserted =
+            a.expect("written").count(Written::Inserted) + b.expect("written").count(Written::Inserted);
+        assert_eq!(inserted, 450);
+        assert_eq!(c.expect("written").inserted() + d.expect("written").inserted(), 900);
+        assert_eq!(bench.waiting_event_count().await.expect("read"), 0);
     })
     .await;
 }
