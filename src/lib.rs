@@ -8,6 +8,7 @@
 //! - [`text`]: pure SMS text: the alphabet, parts, plain spellings, templates, keywords
 //! - [`campaign`]: pure: campaign files, calendar, zones and lawful windows
 //! - [`store`]: the only module that runs SQL; SQLite and PostgreSQL
+//! - [`intake`]: files and lists into the store: contacts, events, coupons, opt-outs
 //! - [`dispatch`]: runs into messages, messages through their states
 //! - [`simulator`]: an SMS provider to rehearse against, with a ledger of everything it accepted
 
@@ -21,5 +22,6 @@ pub mod text;
 
 pub mod store;
 
+pub mod intake;
 pub mod dispatch;
 pub mod simulator;

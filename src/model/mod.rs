@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod country;
+pub mod coupon;
 pub mod delivery;
 pub mod encoding;
 pub mod ids;

@@ -2,6 +2,9 @@
 //!
 //! Open to every module; depends on none. It never decides anything and never holds business data.
 
+pub mod log;
+pub mod metrics;
 pub mod secret;
 
+pub use metrics::Metrics;
 pub use secret::Secret;

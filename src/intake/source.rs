@@ -1,0 +1,147 @@
+//! Where rows come from: a file, standard input or any reader, unpacked from gzip, with a count of the bytes read.
+//!
+//! Never holds more than one buffer of a file, and never decodes text.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::read::MultiGzDecoder;
+
+use super::IntakeError;
+
+/// How far the reading of a source has come, for a progress bar. Clones show the same reading.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    read: Arc<AtomicU64>,
+    total: Option<u64>,
+}
+
+impl Progress {
+    /// Bytes read so far; of a compressed file, compressed bytes.
+    pub fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Bytes in the whole source, if that is known.
+    pub fn total(&self) -> Option<u64> {
+        self.total
+    }
+}
+
+/// Bytes to be read as a table.
+pub struct Source {
+    pub(super) name: String,
+    pub(super) bytes: Box<dyn Read + Send>,
+    progress: Progress,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    /// Opens a file, or standard input if the path is `-`. What begins like gzip is unpacked.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or read, or is a workbook or archive rather than text.
+    pub fn open(path: &Path) -> Result<Self, IntakeError> {
+        if path == Path::new("-") {
+            return Self::from_reader("standard input", io::stdin(), None);
+        }
+        let name = path.display().to_string();
+        let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
+        let (facts, file) = opened.map_err(|cause| IntakeError::Open { name: name.clone(), cause })?;
+        Self::from_reader(name, file, facts.is_file().then_some(facts.len()))
+    }
+
+    /// Reads from anything; `name` is what errors call it, `total` its length in bytes if known.
+    ///
+    /// # Errors
+    /// When the first bytes cannot be read, or show a workbook or archive rather than text.
+    pub fn from_reader(
+        name: impl Into<String>,
+        bytes: impl Read + Send + 'static,
+        total: Option<u64>,
+    ) -> Result<Self, IntakeError> {
+        let name = name.into();
+        let progress = Progress { read: Arc::default(), total };
+        let mut counted =
+            BufReader::with_capacity(1 << 16, Counted { bytes, read: Arc::clone(&progress.read) });
+        let magic =
+            peek(&mut counted).map_err(|cause| IntakeError::Read { name: name.clone(), line: 1, cause })?;
+        if magic.starts_with(b"PK\x03\x04") || magic.starts_with(b"\xD0\xCF\x11\xE0") {
+            return Err(IntakeError::Workbook { name });
+        }
+        let start = io::Cursor::new(magic);
+        let bytes: Box<dyn Read + Send> = if start.get_ref().starts_with(b"\x1F\x8B") {
+            Box::new(MultiGzDecoder::new(start.chain(counted)))
+        } else {
+            Box::new(start.chain(counted))
+        };
+        Ok(Self { name, bytes, progress })
+    }
+
+    /// The handle that tells how far the reading has come.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+}
+
+struct Counted<R> {
+    bytes: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.bytes.read(buffer)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// The first four bytes, or fewer at the end.
+fn peek(bytes: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut start = Vec::with_capacity(4);
+    bytes.take(4).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn gzip_is_unpacked_and_progress_counts_packed_bytes() {
+        let text = "phone\n".repeat(10_000);
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packer.write_all(text.as_bytes()).expect("packs");
+        let packed = packer.finish().expect("packs");
+        let length = packed.len() as u64;
+        let mut source = Source::from_reader("test", io::Cursor::new(packed), Some(length)).expect("opens");
+        let progress = source.progress();
+        let mut unpacked = String::new();
+        source.bytes.read_to_string(&mut unpacked).expect("unpacks");
+        assert_eq!(unpacked, text);
+        assert_eq!((progress.read(), progress.total()), (length, Some(length)));
+    }
+
+    #[test]
+    fn a_workbook_is_refused_with_the_way_out() {
+        let error = Source::from_reader("list.xlsx", &b"PK\x03\x04rest"[..], None).expect_err("refused");
+        assert!(error.to_string().contains("save it as CSV"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Source::open(Path::new("/nowhere/list.csv")).expect_err("missing");
+        assert!(error.to_string().contains("/nowhere/list.csv"), "{error}");
+    }
+}

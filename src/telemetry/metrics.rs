@@ -1,0 +1,124 @@
+//! Every metric winback has: its name, kind, labels and help text, in one place. No metric is named elsewhere.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// One route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Route {
+    /// Name of the route.
+    pub route: String,
+}
+
+/// One route and a word from a closed list; never a number, a code or a text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RouteWord {
+    /// Name of the route.
+    pub route: String,
+    /// The word.
+    pub kind: &'static str,
+}
+
+type Seconds = Family<Route, Histogram, fn() -> Histogram>;
+
+/// Handles on every metric of one process. A registry is a value, so two daemons in one test do not mix.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Answers to submissions, by class.
+    pub outcomes: Family<RouteWord, Counter>,
+    /// Parts accepted by providers.
+    pub parts: Family<Route, Counter>,
+    /// From the first byte to the classified answer.
+    pub answer_seconds: Seconds,
+    /// Messages between intent and stored outcome.
+    pub under_way: Family<Route, Gauge>,
+    /// Share of its limit at which a lane runs.
+    pub rate_share: Family<Route, Gauge<f64, AtomicU64>>,
+    /// 1 while the breaker of a lane is open.
+    pub breaker_open: Family<Route, Gauge>,
+    /// Receipts acknowledged, by reported state.
+    pub receipts: Family<RouteWord, Counter>,
+    /// Customer texts acknowledged, by keyword.
+    pub inbound: Family<RouteWord, Counter>,
+    /// Callbacks refused, by reason. They leave no other trace.
+    pub refused_callbacks: Family<RouteWord, Counter>,
+    /// From the end of a callback's body to its commit.
+    pub acknowledge_seconds: Seconds,
+    /// 1 while the store can be written. Sending stops when it is 0.
+    pub store_writable: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// A fresh set, all zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("winback");
+        let histogram: fn() -> Histogram = || Histogram::new(exponential_buckets(0.001, 2.0, 16));
+        let metrics = Self {
+            outcomes: Family::default(),
+            parts: Family::default(),
+            answer_seconds: Family::new_with_constructor(histogram),
+            under_way: Family::default(),
+            rate_share: Family::default(),
+            breaker_open: Family::default(),
+            receipts: Family::default(),
+            inbound: Family::default(),
+            refused_callbacks: Family::default(),
+            acknowledge_seconds: Family::new_with_constructor(histogram),
+            store_writable: Gauge::default(),
+            registry: Registry::default(),
+        };
+        let r = &mut registry;
+        r.register("outcomes", "Answers to submissions, by class", metrics.outcomes.clone());
+        r.register("parts", "Parts accepted by providers", metrics.parts.clone());
+        r.register("answer_seconds", "From the first byte to the classified answer", metrics.answer_seconds.clone());
+        r.register("under_way", "Messages between intent and stored outcome", metrics.under_way.clone());
+        r.register("rate_share", "Share of its limit at which a lane runs", metrics.rate_share.clone());
+        r.register("breaker_open", "1 while the breaker of a lane is open", metrics.breaker_open.clone());
+        r.register("receipts", "Receipts acknowledged, by reported state", metrics.receipts.clone());
+        r.register("inbound", "Customer texts acknowledged, by keyword", metrics.inbound.clone());
+        r.register("refused_callbacks", "Callbacks refused, by reason", metrics.refused_callbacks.clone());
+        r.register("acknowledge_seconds", "From a callback's body to its commit", metrics.acknowledge_seconds.clone());
+        r.register("store_writable", "1 while the store can be written", metrics.store_writable.clone());
+        metrics.store_writable.set(1);
+        Self { registry, ..metrics }
+    }
+
+    /// The page that Prometheus reads (OpenMetrics text).
+    ///
+    /// # Errors
+    /// Only if formatting fails.
+    pub fn page(&self) -> Result<String, std::fmt::Error> {
+        let mut page = String::new();
+        encode(&mut page, &self.registry)?;
+        Ok(page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_names_every_metric_and_counts_what_happened() {
+        let metrics = Metrics::new();
+        metrics.outcomes.get_or_create(&RouteWord { route: "us".to_owned(), kind: "accepted" }).inc();
+        let page = metrics.page().unwrap();
+        assert!(page.contains("winback_outcomes_total{route=\"us\",kind=\"accepted\"} 1"), "{page}");
+        assert!(page.contains("winback_store_writable 1"), "{page}");
+        assert!(page.ends_with("# EOF\n"));
+    }
+}
