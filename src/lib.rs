@@ -6,11 +6,13 @@
 //! - [`document`]: files that people write: every value knows its place, every mistake is shown with it
 //! - [`model`]: the nouns: ids, phone, contact, message and its states, outcome, receipt, coupon, money, clock
 //! - [`text`]: pure SMS text: the alphabet, parts, plain spellings, templates, keywords
+//! - [`segment`]: who receives: the audience language, parsed into a typed tree and compiled to SQL
 //! - [`campaign`]: pure: campaign files, calendar, zones and lawful windows
 //! - [`store`]: the only module that runs SQL; SQLite and PostgreSQL
 //! - [`intake`]: files and lists into the store: contacts, events, coupons, opt-outs
 //! - [`dispatch`]: runs into messages, messages through their states
 //! - [`simulator`]: an SMS provider to rehearse against, with a ledger of everything it accepted
+//! - [`config`]: `winback.toml` and the secrets it names; the only module that reads the environment
 
 pub mod document;
 pub mod telemetry;
@@ -18,10 +20,13 @@ pub mod telemetry;
 pub mod model;
 
 pub mod campaign;
+pub mod segment;
 pub mod text;
 
 pub mod store;
 
-pub mod intake;
 pub mod dispatch;
+pub mod intake;
 pub mod simulator;
+
+pub mod config;

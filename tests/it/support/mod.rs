@@ -1,0 +1,5 @@
+//! What several integration tests share.
+
+pub(crate) mod audience;
+pub(crate) mod evaluate;
+pub(crate) mod postgres;
