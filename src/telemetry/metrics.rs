@@ -84,14 +84,22 @@ impl Metrics {
         let r = &mut registry;
         r.register("outcomes", "Answers to submissions, by class", metrics.outcomes.clone());
         r.register("parts", "Parts accepted by providers", metrics.parts.clone());
-        r.register("answer_seconds", "From the first byte to the classified answer", metrics.answer_seconds.clone());
+        r.register(
+            "answer_seconds",
+            "From the first byte to the classified answer",
+            metrics.answer_seconds.clone(),
+        );
         r.register("under_way", "Messages between intent and stored outcome", metrics.under_way.clone());
         r.register("rate_share", "Share of its limit at which a lane runs", metrics.rate_share.clone());
         r.register("breaker_open", "1 while the breaker of a lane is open", metrics.breaker_open.clone());
         r.register("receipts", "Receipts acknowledged, by reported state", metrics.receipts.clone());
         r.register("inbound", "Customer texts acknowledged, by keyword", metrics.inbound.clone());
         r.register("refused_callbacks", "Callbacks refused, by reason", metrics.refused_callbacks.clone());
-        r.register("acknowledge_seconds", "From a callback's body to its commit", metrics.acknowledge_seconds.clone());
+        r.register(
+            "acknowledge_seconds",
+            "From a callback's body to its commit",
+            metrics.acknowledge_seconds.clone(),
+        );
         r.register("store_writable", "1 while the store can be written", metrics.store_writable.clone());
         metrics.store_writable.set(1);
         Self { registry, ..metrics }
