@@ -24,7 +24,7 @@ use super::settle::settle;
 const INTENTS_AT_ONCE: usize = 256;
 
 /// How often a lane looks for work when nothing told it to.
-const IDLE_LOOK: Duration = Duration::from_millis(1000);
+const IDLE_LOOK: Duration = Duration::from_secs(1);
 
 /// A message that was recorded as intended must be on the wire within this time, or it is not sent at all.
 pub const SEND_DEADLINE: Duration = Duration::from_secs(10);

@@ -1,7 +1,17 @@
 //! Moves runs into messages and messages through their states.
+//!
+//! What to do is decided by pure modules ([`core`], [`settle`], [`pace`], [`breaker`], [`retry`], [`prepare`]); the others
+//! move rows and bytes for them. Nothing here runs SQL or knows a provider's name.
 
 pub mod breaker;
 pub mod core;
+mod finish;
+pub mod lane;
+pub mod launch;
 pub mod pace;
+pub mod plan;
+pub mod prepare;
 pub mod retry;
 pub mod settle;
+pub mod sweep;
+pub mod terms;

@@ -184,7 +184,7 @@ impl Bucket {
     fn period(&self, parts: u32) -> Duration {
         let Some(limit) = self.limit else { return Duration::ZERO };
         let rate = (limit.parts_per_second * self.factor).max(1e-6);
-        Duration::try_from_secs_f64(f64::from(parts) / rate).unwrap_or(Duration::from_secs(3600))
+        Duration::try_from_secs_f64(f64::from(parts) / rate).unwrap_or(Duration::from_hours(1))
     }
 
     fn scale(&mut self, change: impl Fn(f64) -> f64, now: Duration) {
@@ -209,7 +209,7 @@ impl Bucket {
 
 fn limiter(limit: Limit, factor: f64, clock: &LaneClock) -> Limiter {
     let rate = (limit.parts_per_second * factor).max(1e-6);
-    let period = Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::from_secs(86_400));
+    let period = Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::from_hours(24));
     let burst = NonZeroU32::new(limit.burst.max(1)).unwrap_or(NonZeroU32::MIN);
     let quota = Quota::with_period(period.max(Duration::from_nanos(1)))
         .unwrap_or_else(|| Quota::per_second(burst))

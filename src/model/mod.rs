@@ -2,11 +2,14 @@
 //!
 //! Only this module decides whether a state may change ([`state`], [`delivery`]) and only [`clock`] reads the time.
 
+pub mod attributes;
 pub mod clock;
+pub mod contact;
 pub mod country;
 pub mod coupon;
 pub mod delivery;
 pub mod encoding;
+pub mod event;
 pub mod ids;
 pub mod message;
 pub mod money;
@@ -16,5 +19,6 @@ pub mod phone;
 pub mod receipt;
 pub mod reference;
 pub mod run;
+pub mod stage;
 pub mod state;
 pub mod suppression;

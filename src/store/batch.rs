@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::connection::{Arg, Row, Tx};
-use super::{Store, StoreError};
+use super::{Store, StoreError, rows};
 
 /// A write transaction; dropped without a commit it changes nothing.
 pub struct Batch {
@@ -36,7 +36,7 @@ impl Batch {
 
 /// Rows as the JSON list that multi-row statements read.
 pub(super) fn json_rows<T: Serialize>(rows: &[T]) -> Result<Arg, StoreError> {
-    Ok(Arg::from(serde_json::to_string(rows)?))
+    Ok(Arg::from(rows::json(rows)?))
 }
 
 /// Reads a stored word back into its type.

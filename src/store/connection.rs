@@ -23,6 +23,10 @@ const READERS: u32 = 4;
 /// Connections to one PostgreSQL database.
 const POSTGRES_CONNECTIONS: u32 = 8;
 
+/// A plan made while a table was small would walk it row by row once it has grown, until statistics are next taken;
+/// planning anew costs little beside a batch.
+const PLAN_EACH_TIME: [(&str, &str); 1] = [("plan_cache_mode", "force_custom_plan")];
+
 /// How long a writer waits for its turn on a busy SQLite file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -168,7 +172,7 @@ impl Pools {
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
             .acquire_timeout(Duration::from_secs(20))
-            .connect_with(options.application_name("winback"))
+            .connect_with(options.application_name("winback").options(PLAN_EACH_TIME))
             .await?;
         Ok(Self::Postgres { pool })
     }

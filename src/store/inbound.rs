@@ -10,6 +10,7 @@ use super::StoreError;
 use super::batch::{Batch, json_rows};
 use super::dialect::statements;
 use super::receipts::Delivered;
+use super::suppressions::{self, EVERY_SENDER, NewSuppression};
 
 statements! {
     /// `$1` rows of (inbox, route, received, phone, recipient, text, provider id, keyword).
@@ -89,29 +90,33 @@ impl Batch {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let source = format!("inbound:{route}");
-        match reaction {
-            Reaction::Stop => {
-                super::suppressions::suppress_in(&mut self.tx, &[(phone, "all", Reason::Stop, &source)], now)
-                    .await?;
+        let reason = match reaction {
+            Reaction::Stop => Reason::Stop,
+            Reaction::Review => Reason::Review,
+            Reaction::Start => {
+                suppressions::lift_in(&mut self.tx, phone, &source, now).await?;
+                return Ok(());
             }
-            Reaction::Review => {
-                super::suppressions::suppress_in(
-                    &mut self.tx,
-                    &[(phone, "all", Reason::Review, &source)],
-                    now,
-                )
-                .await?;
-            }
-            Reaction::Start => super::suppressions::lift_in(&mut self.tx, phone, &source, now).await?,
-            Reaction::Keep => {}
-        }
-        Ok(())
+            Reaction::Keep => return Ok(()),
+        };
+        self.suppress(&[phone], reason, &source, now).await
     }
 
-    /// Suppresses numbers whose provider says that the person opted out there.
-    pub(super) async fn suppress(&mut self, phones: &[Phone], now: Timestamp) -> Result<(), StoreError> {
-        let rows: Vec<_> = phones.iter().map(|phone| (*phone, "all", Reason::Provider, "provider")).collect();
-        super::suppressions::suppress_in(&mut self.tx, &rows, now).await?;
+    /// Suppresses numbers for every sender and withdraws what waits for them.
+    pub(super) async fn suppress(
+        &mut self,
+        phones: &[Phone],
+        reason: Reason,
+        source: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let list = phones.iter().map(|phone| NewSuppression {
+            phone: *phone,
+            scope: EVERY_SENDER.to_owned(),
+            reason,
+            source: source.to_owned(),
+        });
+        suppressions::suppress_in(&mut self.tx, &list.collect::<Vec<_>>(), now).await?;
         Ok(())
     }
 }

@@ -6,16 +6,21 @@
 pub mod batch;
 pub mod claims;
 mod connection;
+pub mod contacts;
+pub mod coupons;
 pub mod dialect;
+pub mod events;
 pub mod inbound;
 pub mod intents;
 mod lock;
 mod migrate;
 pub mod receipts;
+mod rows;
 pub mod runs;
+pub mod segments;
 pub mod settle;
 pub mod status;
-mod suppressions;
+pub mod suppressions;
 pub mod sweep;
 pub mod writer;
 
@@ -201,12 +206,17 @@ pub fn statements() -> Vec<dialect::Named> {
         STATEMENTS,
         dialect::STATEMENTS,
         claims::STATEMENTS,
+        contacts::STATEMENTS,
+        contacts::PAIRS,
+        coupons::STATEMENTS,
+        events::STATEMENTS,
         inbound::STATEMENTS,
         intents::STATEMENTS,
         receipts::STATEMENTS,
         runs::STATEMENTS,
         settle::STATEMENTS,
         status::STATEMENTS,
+        suppressions::STATEMENTS,
         sweep::STATEMENTS,
     ]
     .concat()

@@ -9,6 +9,7 @@ use crate::model::clock::Timestamp;
 use crate::model::ids::MessageId;
 use crate::model::message::{CouponEffect, Settlement};
 use crate::model::outcome::{OutcomeClass, Proof};
+use crate::model::suppression::Reason;
 
 use super::StoreError;
 use super::batch::{Batch, json_rows};
@@ -133,7 +134,7 @@ impl Batch {
         let rows = self.tx.rows(PHONES, vec![json_rows(messages)?]).await?;
         let phones =
             rows.iter().map(|row| super::claims::phone(row.int(0)?)).collect::<Result<Vec<_>, _>>()?;
-        self.suppress(&phones, now).await
+        self.suppress(&phones, Reason::Provider, "provider", now).await
     }
 
     /// Marks messages as accepted on evidence (T11, T14); answers those that changed.

@@ -149,13 +149,12 @@ impl Task {
             let received = if well {
                 self.waiting.recv_many(&mut jobs, GROUP).await
             } else {
-                match tokio::time::timeout(PROBE, self.waiting.recv_many(&mut jobs, GROUP)).await {
-                    Ok(received) => received,
-                    Err(_) => {
-                        self.probe().await;
-                        continue;
-                    }
-                }
+                let received = tokio::time::timeout(PROBE, self.waiting.recv_many(&mut jobs, GROUP)).await;
+                let Ok(received) = received else {
+                    self.probe().await;
+                    continue;
+                };
+                received
             };
             if received == 0 {
                 return;
@@ -306,7 +305,7 @@ fn is_unwell(error: &StoreError) -> bool {
         StoreError::Database(sqlx::Error::Database(database)) => {
             // SQLite: full, read-only, I/O error, busy, corrupt; PostgreSQL: connection, resources, shutdown.
             let code = database.code().unwrap_or_default();
-            let primary = code.parse::<i64>().map(|n| n & 0xff).unwrap_or(-1);
+            let primary = code.parse::<i64>().map_or(-1, |n| n & 0xff);
             matches!(primary, 5 | 6 | 8 | 10 | 11 | 13 | 14 | 26)
                 || ["08", "53", "57", "58", "XX"].iter().any(|class| code.starts_with(class))
         }

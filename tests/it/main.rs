@@ -1,7 +1,9 @@
-//! The integration tests: one binary, one module for each subject.
+//! The integration tests: one binary, so that they share one PostgreSQL and link once.
 
 // `cfg(test)` is always on here; it tells the lints that these modules are tests.
 #[cfg(test)]
 mod segment;
+#[cfg(test)]
+mod store;
 #[cfg(test)]
 mod support;

@@ -1,96 +1,166 @@
-//! A throw-away `PostgreSQL` of its own for a test: started in a temporary folder, reached through a unix socket, gone
-//! with the test. Where `PostgreSQL` is not installed there is none.
+//! One PostgreSQL cluster per test process, in a temporary folder, reached by a socket inside that folder.
+//!
+//! A small shell owns the server and reads from a pipe that this process holds open. However the tests end — done,
+//! panicked, killed — the pipe closes, and the shell stops the server and removes the folder.
 
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use tempfile::TempDir;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use winback::store::Store;
 
-/// A running server. Dropping it stops the server and removes its files.
-pub(crate) struct Cluster {
-    server: Child,
-    folder: TempDir,
+/// Where distributions put the server programs.
+const PLACES: &[(&str, &str)] = &[
+    ("/usr/lib/postgresql", "bin"),
+    ("/usr", "bin"),
+    ("/opt/homebrew/opt", "bin"),
+    ("/usr/local/opt", "bin"),
+    ("/usr/local", "bin"),
+];
+
+/// A server running as root refuses to start; Debian's package brings this user.
+const SERVER_USER: &str = "postgres";
+
+/// Arguments: folder of the programs, folder of the cluster. The locale sorts like people do, so that SQL which leaves
+/// an order to the locale is found out.
+const KEEPER: &str = r#"
+trap '' INT TERM HUP
+cd "$2" || exit 1
+exec 3>&1 1>log 2>&1
+"$1/initdb" -D data -U postgres -A trust --no-sync -E UTF8 --locale=C.UTF-8 --locale-provider=icu --icu-locale=en-US &&
+"$1/pg_ctl" -D data -w -t 60 -l server.log -o "-k '$2' -c listen_addresses= -c max_connections=200 -c fsync=off \
+    -c synchronous_commit=off -c full_page_writes=off -c max_wal_size=4GB" start 3>&- && echo ready >&3
+exec 3>&-
+read -r _
+"$1/pg_ctl" -D data -m immediate stop
+cd / && rm -rf "$2"
+"#;
+
+const TEMPLATE: &str = "winback_template";
+
+/// A fresh database with the current schema; its URL.
+pub(crate) async fn database() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    static TEMPLATE_MADE: tokio::sync::Mutex<bool> = tokio::sync::Mutex::const_new(false);
+    let cluster = cluster();
+    let mut made = TEMPLATE_MADE.lock().await;
+    if !*made {
+        admin(cluster, format!("CREATE DATABASE {TEMPLATE}")).await;
+        let store = Store::create(&cluster.url(TEMPLATE), "test").await.expect("the template is migrated");
+        store.close().await;
+        *made = true;
+    }
+    let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    admin(cluster, format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}")).await;
+    cluster.url(&name)
+}
+
+/// A fresh database without any table; its URL.
+pub(crate) async fn empty_database() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let cluster = cluster();
+    let name = format!("e{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    admin(cluster, format!("CREATE DATABASE {name}")).await;
+    cluster.url(&name)
+}
+
+struct Cluster {
+    folder: PathBuf,
+    /// Held until the process ends; then the keeper reads the end of the pipe.
+    _leash: ChildStdin,
+    _keeper: Child,
 }
 
 impl Cluster {
-    /// Starts one, or says that `PostgreSQL` is not installed here.
-    pub(crate) async fn start() -> Option<(Self, PgPool)> {
-        let programs = programs()?;
-        let folder = tempfile::Builder::new().prefix("wb-pg").tempdir_in("/tmp").unwrap();
-        let root = is_root(folder.path());
-        if root {
-            assert!(Command::new("chown").arg("postgres").arg(folder.path()).status().unwrap().success());
-        }
-        let data = folder.path().join("data");
-        // A locale that sorts like people do, so that SQL which leaves order to the locale is found out.
-        let made = as_postgres(root, &programs.join("initdb"))
-            .args(["-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale", "C.UTF-8"])
-            .args(["--locale-provider", "icu", "--icu-locale", "en-US", "-D"])
-            .arg(&data)
-            .stdout(Stdio::null())
-            .status()
-            .unwrap();
-        assert!(made.success(), "initdb fails");
-        let server = as_postgres(root, &programs.join("postgres"))
-            .arg("-D")
-            .arg(&data)
-            .arg("-k")
-            .arg(folder.path())
-            .args(["-c", "listen_addresses=", "-c", "fsync=off"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let cluster = Self { server, folder };
-        let options = PgConnectOptions::new_without_pgpass()
-            .socket(cluster.folder.path())
-            .username("postgres")
-            .database("postgres");
-        for _ in 0..200 {
-            if let Ok(pool) = PgPoolOptions::new().max_connections(2).connect_with(options.clone()).await {
-                return Some((cluster, pool));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the server does not answer");
+    fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@localhost/{database}?host={}", self.folder.display())
     }
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        // The child may be `runuser`, so the server is asked through its own pid file.
-        let pid = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid")).unwrap_or_default();
-        if let Some(pid) = pid.lines().next() {
-            let _ = Command::new("kill").args(["-INT", pid]).status();
-        }
-        let _ = self.server.wait();
-    }
+async fn admin(cluster: &Cluster, sql: String) {
+    let mut connection = PgConnection::connect(&cluster.url("postgres")).await.expect("the server answers");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("the server obeys");
+    connection.close().await.expect("the server lets go");
 }
 
-/// The newest installed version.
-fn programs() -> Option<PathBuf> {
-    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
-        .ok()?
-        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
-        .collect();
-    versions.sort();
-    versions.into_iter().rev().find(|bin| bin.join("initdb").exists())
+fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(start)
 }
 
-/// `PostgreSQL` refuses to run as root, so root runs it as its own user.
-fn is_root(folder: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(folder).is_ok_and(|folder| folder.uid() == 0)
+fn start() -> Cluster {
+    let programs = programs().expect(
+        "PostgreSQL's server programs are needed and were not found: apt-get install postgresql (15 or later); \
+         scripts/test does it",
+    );
+    // Kept: the keeper removes it. A socket's path must be short, so never a folder deep inside a build.
+    let folder = tempfile::Builder::new().prefix("winback-pg-").tempdir_in("/tmp").expect("a folder").keep();
+    let mut command = keeper(&folder);
+    let spawned = command
+        .args(["sh", "-c", KEEPER, "keeper"])
+        .arg(&programs)
+        .arg(&folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn();
+    let mut keeper = spawned.expect("the keeper starts");
+    let leash = keeper.stdin.take().expect("piped");
+    let mut answer = String::new();
+    let stdout = keeper.stdout.take().expect("piped");
+    BufReader::new(stdout).read_line(&mut answer).expect("the keeper answers");
+    assert!(answer.trim() == "ready", "PostgreSQL did not start:\n{}", logs(&folder));
+    Cluster { folder, _leash: leash, _keeper: keeper }
 }
 
-fn as_postgres(root: bool, program: &Path) -> Command {
+/// The command that runs what follows it as somebody who is not root.
+fn keeper(folder: &Path) -> Command {
+    let root = std::fs::metadata(folder).expect("just made").uid() == 0;
     if !root {
-        return Command::new(program);
+        return Command::new("/usr/bin/env");
     }
-    let mut command = Command::new("runuser");
-    command.args(["-u", "postgres", "--"]).arg(program);
+    let given = Command::new("chown").arg(SERVER_USER).arg(folder).status().expect("chown runs");
+    assert!(given.success(), "the user `{SERVER_USER}` is missing: apt-get install postgresql");
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", SERVER_USER, "--regid", SERVER_USER, "--clear-groups", "--"]);
     command
+}
+
+/// The folder of the newest server programs.
+fn programs() -> Option<PathBuf> {
+    PLACES.iter().find_map(|(place, inside)| newest(Path::new(place), inside))
+}
+
+fn newest(place: &Path, inside: &str) -> Option<PathBuf> {
+    let direct = place.join(inside);
+    let versions = std::fs::read_dir(place).into_iter().flatten().flatten().map(|e| e.path().join(inside));
+    let usable = |folder: &PathBuf| folder.join("initdb").is_file() && folder.join("pg_ctl").is_file();
+    versions.chain([direct]).filter(usable).max_by_key(|folder| version(folder))
+}
+
+/// The number in `…/15/bin` or `…/postgresql@15/bin`.
+fn version(folder: &Path) -> u32 {
+    let name = folder.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    let digits: String = name
+        .unwrap_or_default()
+        .chars()
+        .rev()
+        .take_while(char::is_ascii_digit)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .collect();
+    digits.parse().unwrap_or(0)
+}
+
+fn logs(folder: &Path) -> String {
+    ["log", "server.log"]
+        .map(|name| std::fs::read_to_string(folder.join(name)).unwrap_or_else(|error| error.to_string()))
+        .join("\n")
 }

@@ -1,0 +1,288 @@
+//! The running stream of one route: moves bytes and rows for the decisions of [`LaneCore`], in batches.
+//!
+//! It decides nothing itself. Every answer of the writer and of the wire becomes an event; every effect becomes a
+//! request to one of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tokio::sync::{Notify, broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::clock::{Clock, Timestamp};
+use crate::model::ids::{MessageId, RunId};
+use crate::model::message::{Claimed, Intent, Settlement};
+use crate::model::outcome::{Outcome, OutcomeClass};
+use crate::model::phone::Phone;
+use crate::model::run::RunState;
+use crate::provider::{Adapter, Submission, Transport};
+use crate::store::Store;
+use crate::store::claims::ClaimRequest;
+use crate::store::writer::{Done, Work, WriteError, Writer};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::{Route, RouteWord};
+
+use super::core::{Effect, Event, LaneConfig, LaneCore};
+
+/// How long a claim holds without being renewed.
+const CLAIM_LEASE: Duration = Duration::from_secs(30);
+
+/// Wait before outcomes that could not be written are written again.
+const SETTLE_AGAIN: Duration = Duration::from_millis(500);
+
+/// Answers taken from the wire in one go.
+const ANSWERS_AT_ONCE: usize = 512;
+
+/// Longest time a provider is asked to keep trying to deliver.
+const LONGEST_VALIDITY: Duration = Duration::from_hours(24);
+
+/// What every lane of a process shares.
+#[derive(Clone)]
+pub struct LaneContext {
+    /// The store, for the rare changes that are not a lane's own.
+    pub store: Store,
+    /// The writer.
+    pub writer: Writer,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// This process, among others that may work on the store.
+    pub owner: String,
+    /// Where providers call back.
+    pub public_url: Option<String>,
+    /// Rung when there may be new work.
+    pub bell: Arc<Notify>,
+    /// Numbers that were suppressed a moment ago.
+    pub suppressed: broadcast::Sender<Phone>,
+}
+
+/// One lane, ready to run.
+pub struct Lane {
+    context: LaneContext,
+    route: String,
+    adapter: Arc<Adapter>,
+    transport: Transport,
+    core: LaneCore,
+    rng: StdRng,
+}
+
+type Pending = FuturesUnordered<BoxFuture<'static, Option<Event>>>;
+
+impl Lane {
+    /// A lane for `route`; `seed` feeds the jitter of its retries.
+    pub fn new(
+        context: LaneContext,
+        route: &str,
+        adapter: Arc<Adapter>,
+        transport: Transport,
+        config: LaneConfig,
+        seed: u64,
+    ) -> Self {
+        let core = LaneCore::new(config);
+        Self { context, route: route.to_owned(), adapter, transport, core, rng: StdRng::seed_from_u64(seed) }
+    }
+
+    /// Runs until `stop`, then finishes what is under way and gives the rest back.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let (answers, mut answered) = mpsc::unbounded_channel::<(MessageId, Outcome)>();
+        let mut pending = Pending::new();
+        let mut health = self.context.writer.health();
+        let mut suppressed = self.context.suppressed.subscribe();
+        let bell = Arc::clone(&self.context.bell);
+        let mut arrived = Vec::with_capacity(ANSWERS_AT_ONCE);
+        let mut draining = false;
+        let mut wake = self.handle(Event::Wake, &answers, &mut pending);
+        while !(wake.drained && pending.is_empty()) {
+            let timer = wake.at.saturating_sub(self.context.clock.elapsed());
+            let event = tokio::select! {
+                biased;
+                () = stop.cancelled(), if !draining => {
+                    draining = true;
+                    Event::Drain
+                }
+                Ok(phone) = suppressed.recv() => Event::Suppressed(vec![phone]),
+                Ok(()) = health.changed() => Event::StoreHealth(*health.borrow_and_update()),
+                _ = answered.recv_many(&mut arrived, ANSWERS_AT_ONCE) => Event::Answered(std::mem::take(&mut arrived)),
+                Some(done) = pending.next() => match done {
+                    Some(event) => event,
+                    None => Event::Tick,
+                },
+                () = bell.notified(), if !draining => Event::Wake,
+                () = tokio::time::sleep(timer) => Event::Tick,
+            };
+            let next = self.handle(event, &answers, &mut pending);
+            wake = Wake { at: next.at, drained: wake.drained || next.drained };
+        }
+        tracing::info!(route = self.route, "lane stopped");
+    }
+
+    /// One step of the core, and its effects set in motion.
+    fn handle(
+        &mut self,
+        event: Event,
+        answers: &mpsc::UnboundedSender<(MessageId, Outcome)>,
+        pending: &mut Pending,
+    ) -> Wake {
+        self.count(&event);
+        let now = self.context.clock.moment();
+        let mut wake = Wake { at: now.elapsed + Duration::from_secs(1), drained: false };
+        for effect in self.core.step(event, now, &mut self.rng) {
+            match effect {
+                Effect::Claim(limit) => pending.push(self.claim(limit)),
+                Effect::Intend(intents) => pending.push(self.intend(intents)),
+                Effect::Submit { messages, deadline } => {
+                    self.submit(&messages, deadline, now.wall, answers.clone());
+                }
+                Effect::Settle(settlements) => pending.push(self.settle(settlements)),
+                Effect::Release(held) => pending.push(self.release(held)),
+                Effect::PauseRun(run) => pending.push(self.pause_run(run)),
+                Effect::WakeAt(at) => wake.at = at,
+                Effect::Drained => wake.drained = true,
+            }
+        }
+        self.show();
+        wake
+    }
+
+    fn claim(&self, limit: usize) -> BoxFuture<'static, Option<Event>> {
+        let (writer, route) = (self.context.writer.clone(), self.route.clone());
+        let lease_until = self.context.clock.now().plus(CLAIM_LEASE);
+        let owner = self.context.owner.clone();
+        Box::pin(async move {
+            let request = ClaimRequest { route, owner, lease_until, limit };
+            Some(match writer.write(Work::Claim(request)).await {
+                Ok(Done::Claimed(messages)) => Event::Claimed(messages),
+                _ => Event::ClaimFailed,
+            })
+        })
+    }
+
+    fn intend(&self, intents: Vec<Intent>) -> BoxFuture<'static, Option<Event>> {
+        let (writer, route, owner) =
+            (self.context.writer.clone(), self.route.clone(), self.context.owner.clone());
+        Box::pin(async move {
+            let messages: Vec<MessageId> = intents.iter().map(|intent| intent.message).collect();
+            Some(match writer.write(Work::Intend { route, owner, intents }).await {
+                Ok(Done::Intended(answer)) => {
+                    Event::Intended { granted: answer.granted, refused: answer.refused }
+                }
+                _ => Event::IntendFailed(messages),
+            })
+        })
+    }
+
+    /// Outcomes are kept and written again until they are on disk: what the wire said must not be forgotten.
+    fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'static, Option<Event>> {
+        let (writer, route) = (self.context.writer.clone(), self.route.clone());
+        Box::pin(async move {
+            loop {
+                let work = Work::Settle { route: route.clone(), settlements: settlements.clone() };
+                match writer.write(work).await {
+                    Ok(_) | Err(WriteError::Stopped) => return None,
+                    Err(WriteError::Store(_)) => tokio::time::sleep(SETTLE_AGAIN).await,
+                }
+            }
+        })
+    }
+
+    fn release(&self, held: Vec<(MessageId, i64)>) -> BoxFuture<'static, Option<Event>> {
+        let writer = self.context.writer.clone();
+        Box::pin(async move {
+            // A message that could not be given back is freed by the sweep when its lease ends.
+            let _ = writer.write(Work::Release(held)).await;
+            None
+        })
+    }
+
+    fn pause_run(&self, id: RunId) -> BoxFuture<'static, Option<Event>> {
+        let (store, now) = (self.context.store.clone(), self.context.clock.now());
+        Box::pin(async move {
+            tracing::error!(run = id.0, "paused: the provider refuses its text again and again");
+            if let Ok(Some(run)) = store.run(id).await
+                && let Err(error) = store.set_run_state(&run, RunState::Paused, now).await
+            {
+                tracing::error!(run = id.0, %error, "the run could not be paused");
+            }
+            None
+        })
+    }
+
+    /// Puts one request on the wire in a task of its own.
+    fn submit(
+        &self,
+        messages: &[(Arc<Claimed>, i64)],
+        deadline: Duration,
+        now: Timestamp,
+        answers: mpsc::UnboundedSender<(MessageId, Outcome)>,
+    ) {
+        let (adapter, transport) = (Arc::clone(&self.adapter), self.transport.clone());
+        let (clock, metrics) = (Arc::clone(&self.context.clock), Arc::clone(&self.context.metrics));
+        let route = Route { route: self.route.clone() };
+        let (ids, submissions): (Vec<_>, Vec<_>) = messages
+            .iter()
+            .map(|(message, number)| (message.id, self.submission(message, *number, now)))
+            .unzip();
+        tokio::spawn(async move {
+            let started = clock.elapsed();
+            let outcomes = if started >= deadline {
+                let late =
+                    Outcome::of(OutcomeClass::Throttled).because("withheld before the first byte: too late");
+                vec![late; ids.len()]
+            } else {
+                adapter.submit(&transport, &submissions, clock.now()).await
+            };
+            let took = clock.elapsed().saturating_sub(started);
+            metrics.answer_seconds.get_or_create(&route).observe(took.as_secs_f64());
+            for answer in ids.into_iter().zip(outcomes) {
+                // The lane is gone only when the process ends; the boot sweep then finds the open attempt.
+                let _ = answers.send(answer);
+            }
+        });
+    }
+
+    fn submission(&self, message: &Claimed, number: i64, now: Timestamp) -> Submission {
+        let reference = crate::model::reference::compose(self.context.store.tag(), message.id, number);
+        let callback_url =
+            self.context.public_url.as_deref().and_then(|url| self.adapter.callback_url(url, &reference));
+        Submission {
+            callback_url,
+            reference,
+            to: message.phone,
+            sender: message.sender.clone(),
+            text: message.body.clone(),
+            encoding: message.encoding,
+            parts: message.parts,
+            validity: Some(message.expires_at.since(now).min(LONGEST_VALIDITY)),
+        }
+    }
+
+    fn count(&self, event: &Event) {
+        let Event::Answered(answers) = event else { return };
+        for (_, outcome) in answers {
+            let word = RouteWord { route: self.route.clone(), kind: outcome.class.as_str() };
+            self.context.metrics.outcomes.get_or_create(&word).inc();
+        }
+    }
+
+    fn show(&self) {
+        let picture = self.core.picture();
+        let route = Route { route: self.route.clone() };
+        let metrics = &self.context.metrics;
+        metrics.under_way.get_or_create(&route).set(i64::try_from(picture.under_way).unwrap_or(i64::MAX));
+        metrics.rate_share.get_or_create(&route).set(picture.rate_share);
+        metrics.breaker_open.get_or_create(&route).set(i64::from(picture.broken));
+        metrics.store_writable.set(i64::from(picture.healthy));
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Wake {
+    at: Duration,
+    drained: bool,
+}

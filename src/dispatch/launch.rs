@@ -1,0 +1,188 @@
+//! An approved plan into a run: messages written in chunks that survive a crash, one code reserved with each.
+//!
+//! Launching twice makes one run; a launch that died in the middle goes on where it stopped.
+
+use std::collections::HashMap;
+
+use crate::campaign::law::Rules;
+use crate::model::clock::Timestamp;
+use crate::model::ids::CouponId;
+use crate::model::run::{Run, RunState, RunTerms};
+use crate::model::state::Cause;
+use crate::store::runs::{PlannedChunk, PlannedMessage};
+use crate::store::segments::AudienceRow;
+use crate::store::{Store, StoreError};
+
+use super::plan::{Audience, NotReady, Plan, PlanError, Sums};
+use super::prepare::{Code, Preparer};
+use super::sweep::withdraw;
+use super::terms::Terms;
+
+/// What a launch did.
+#[derive(Clone, Debug)]
+pub struct Launched {
+    /// The run.
+    pub run: Run,
+    /// False when this launch had been made before.
+    pub fresh: bool,
+}
+
+/// Why nothing was launched.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// Planning failed.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The plan is not fit.
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
+    /// The plan that was approved is not the plan of now.
+    #[error(
+        "plan {approved} no longer holds: the audience, prices or texts have changed. Look at `winback plan` and launch with --plan {current}"
+    )]
+    Changed {
+        /// What was approved.
+        approved: String,
+        /// What would be launched now.
+        current: String,
+    },
+    /// The world changed while the messages were being written.
+    #[error(
+        "the audience changed while the messages were being written; nothing was sent and every code is back. Launch again"
+    )]
+    Moved,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Writes the messages of a plan and starts the run. `progress` is told how many messages are written, of how many.
+///
+/// # Errors
+/// When the plan does not hold or the store cannot be written. Nothing is sent before everything is written.
+pub async fn launch(
+    store: &Store,
+    terms: &Terms,
+    rules: &Rules,
+    plan: &Plan,
+    now: Timestamp,
+    mut progress: impl FnMut(i64, i64),
+) -> Result<Launched, LaunchError> {
+    plan.ready()?;
+    let (run, fresh) = store.create_run(&run_terms(terms, plan)?, now).await?;
+    if run.state != RunState::Preparing {
+        return Ok(Launched { run, fresh: false });
+    }
+    let resumed = run.cursor > 0;
+    let hash = write(store, &run, rules, now, &mut progress).await?;
+    let run = store.run(run.id).await?.ok_or(StoreError::NoRow)?;
+    if run.state != RunState::Preparing {
+        return Ok(Launched { run, fresh });
+    }
+    // A launch that goes on after a crash has not seen the first part again; its count still has to be right.
+    let moved = run.prepared != run.terms.audience || (!resumed && hash != plan.hash);
+    if moved {
+        store.set_run_state(&run, RunState::Cancelling, now).await?;
+        withdraw(store, run.id, Cause::Cancel, now).await?;
+        return Err(LaunchError::Moved);
+    }
+    store.set_run_state(&run, RunState::Running, now).await?;
+    let run = store.run(run.id).await?.ok_or(StoreError::NoRow)?;
+    Ok(Launched { run, fresh })
+}
+
+fn run_terms(terms: &Terms, plan: &Plan) -> Result<RunTerms, PlanError> {
+    let definition = &terms.definition;
+    Ok(RunTerms {
+        campaign: definition.name.clone(),
+        launch_key: definition.launch_key(),
+        plan_hash: plan.hash.clone(),
+        definition: terms.to_json()?,
+        as_of: plan.as_of,
+        currency: terms.currency.clone(),
+        budget: definition.limits.budget.as_ref().map(|budget| budget.amount),
+        when_in_doubt: definition.when_in_doubt,
+        audience: plan.messages,
+        starts_at: definition.timing.first_start(terms.launched_at),
+        expires_at: definition.timing.last_end(terms.launched_at),
+    })
+}
+
+/// Writes what is not written yet, under the terms stored with the run; answers the hash of what was written.
+async fn write(
+    store: &Store,
+    run: &Run,
+    rules: &Rules,
+    now: Timestamp,
+    progress: &mut impl FnMut(i64, i64),
+) -> Result<String, LaunchError> {
+    let terms = Terms::read(&run.terms.definition).map_err(PlanError::Terms)?;
+    let mut preparer = Preparer::new(&terms, rules, now).map_err(PlanError::Texts)?;
+    let mut audience = Audience::new(store, &terms, run.cursor)?;
+    let mut sums = Sums::new(terms.fingerprint().map_err(PlanError::Terms)?);
+    let mut windows = HashMap::new();
+    let (mut cursor, mut written) = (run.cursor, run.prepared);
+    loop {
+        let page = audience.next().await?;
+        let Some(last) = page.last() else { return Ok(sums.hash()) };
+        let to = last.contact.id.0;
+        windows = known_windows(store, run, &mut preparer, &page, windows).await?;
+        let mut batch = store.batch().await?;
+        let codes = match &terms.pool {
+            Some(pool) => batch.available_codes(pool.id, page.len()).await?,
+            None => Vec::new(),
+        };
+        let messages = prepare(&mut preparer, &mut sums, &page, &codes);
+        let chunk = PlannedChunk { run: run.id, from: cursor, to, messages: &messages };
+        if !batch.write_planned(&chunk, &windows, now).await? {
+            // Somebody else writes this run; it will start it too.
+            return Ok(sums.hash());
+        }
+        batch.commit().await?;
+        cursor = to;
+        written += i64::try_from(messages.len()).unwrap_or(0);
+        progress(written, run.terms.audience);
+    }
+}
+
+fn prepare(
+    preparer: &mut Preparer<'_>,
+    sums: &mut Sums,
+    page: &[AudienceRow],
+    codes: &[(CouponId, String)],
+) -> Vec<PlannedMessage> {
+    let mut codes = codes.iter().map(|(id, text)| Code { id: *id, text }).peekable();
+    let mut messages = Vec::with_capacity(page.len());
+    for row in page {
+        let code = codes.peek().copied();
+        let prepared = preparer.prepare(row, code);
+        if let Ok(prepared) = &prepared {
+            messages.push(prepared.message.clone());
+            codes.next();
+        }
+        sums.add(row, prepared, code.map(|code| code.text));
+    }
+    messages
+}
+
+/// Makes sure that every window this page needs is stored before its messages are.
+async fn known_windows(
+    store: &Store,
+    run: &Run,
+    preparer: &mut Preparer<'_>,
+    page: &[AudienceRow],
+    known: HashMap<String, i64>,
+) -> Result<HashMap<String, i64>, StoreError> {
+    for row in page {
+        preparer.meet(row);
+    }
+    let fresh: Vec<_> = preparer
+        .windows()
+        .filter(|(key, _)| !known.contains_key(key.as_str()))
+        .map(|(key, (opens, closes))| (key.as_str().to_owned(), opens, closes))
+        .collect();
+    if fresh.is_empty() {
+        return Ok(known);
+    }
+    store.add_windows(run.id, &fresh).await
+}

@@ -1,0 +1,245 @@
+//! What time does to runs and messages, once a second: windows roll on, deadlines pass, doubt grows old, runs end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::campaign::law::Rules;
+use crate::campaign::schedule::ScheduleKey;
+use crate::model::clock::{Clock, Timestamp};
+use crate::model::ids::{MessageId, RunId};
+use crate::model::message::WhenInDoubt;
+use crate::model::run::RunState;
+use crate::model::state::Cause;
+use crate::store::sweep::Sweeper;
+use crate::store::{Backend, Store, StoreError};
+
+use super::terms::{Terms, TermsError};
+
+/// Rows changed in one transaction, so that nobody else waits longer than 100 ms for a turn to write.
+const CHUNK: i64 = 2_000;
+
+/// How often everything is looked at.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// How long a message stays in doubt before its campaign's policy decides.
+#[derive(Clone, Copy, Debug)]
+pub struct DoubtPolicy {
+    /// Evidence is awaited this long before a message is closed as unknown.
+    pub park_after: Duration,
+    /// Evidence is awaited this long before a message is sent again, where the campaign wants that.
+    pub resend_after: Duration,
+    /// Submissions in all, resends included.
+    pub attempts: u32,
+}
+
+/// What a sweep needs to know.
+pub struct Sweep {
+    /// The store.
+    pub store: Store,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The law.
+    pub rules: Arc<Rules>,
+    /// This process.
+    pub owner: String,
+    /// What becomes of doubt.
+    pub doubt: DoubtPolicy,
+    /// Rung when lanes may have new work.
+    pub bell: Arc<Notify>,
+}
+
+/// What can go wrong in a sweep; the next one tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored run cannot be read.
+    #[error(transparent)]
+    Terms(#[from] TermsError),
+}
+
+impl Sweep {
+    /// At the start of a daemon: takes back what dead processes held. Answers (given back, in doubt).
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn boot(&self) -> Result<(u64, u64), SweepError> {
+        let sole = self.store.backend() == Backend::Sqlite;
+        let (freed, lost) = self.dead(sole).await?;
+        self.evidence().await?;
+        Ok((freed, lost))
+    }
+
+    /// Sweeps every second until `stop`. Errors are told and the next second tries again.
+    pub async fn run(self, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
+            if let Err(error) = self.once().await {
+                tracing::error!(%error, "a sweep failed; it is tried again in a second");
+            }
+        }
+    }
+
+    /// One sweep.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub async fn once(&self) -> Result<(), SweepError> {
+        let now = self.clock.now();
+        if self.store.backend() == Backend::Postgres {
+            self.dead(false).await?;
+        }
+        self.evidence().await?;
+        self.roll_windows(now).await?;
+        self.expire(now).await?;
+        self.cancel(now).await?;
+        self.doubt(now).await?;
+        self.finish(now).await?;
+        self.bell.notify_waiters();
+        Ok(())
+    }
+
+    async fn dead(&self, sole: bool) -> Result<(u64, u64), StoreError> {
+        let (mut freed, mut lost) = (0, 0);
+        loop {
+            let now = self.clock.now();
+            let mut batch = self.store.batch().await?;
+            let swept = batch.sweep_dead(Sweeper { owner: &self.owner, sole }, now, CHUNK).await?;
+            batch.commit().await?;
+            freed += swept.0;
+            lost += swept.1;
+            if swept == (0, 0) {
+                return Ok((freed, lost));
+            }
+        }
+    }
+
+    async fn evidence(&self) -> Result<(), StoreError> {
+        let mut batch = self.store.batch().await?;
+        let accepted = batch.accept_by_receipt(self.clock.now(), CHUNK).await?;
+        if accepted > 0 {
+            batch.commit().await?;
+            tracing::info!(messages = accepted, "in doubt, now accepted: a receipt is here");
+        }
+        Ok(())
+    }
+
+    /// Moves windows that have closed to their next opening.
+    async fn roll_windows(&self, now: Timestamp) -> Result<(), SweepError> {
+        let closed = self.store.closed_windows(now, CHUNK).await?;
+        let mut rolled = Vec::with_capacity(closed.len());
+        let mut terms: Option<(RunId, Terms)> = None;
+        for window in closed {
+            if terms.as_ref().is_none_or(|(run, _)| *run != window.run) {
+                let Some(run) = self.store.run(window.run).await? else { continue };
+                terms = Some((window.run, Terms::read(&run.terms.definition)?));
+            }
+            let Some((_, terms)) = &terms else { continue };
+            let (opens, closes) = next_window(&window.key, terms, &self.rules, now);
+            rolled.push((window.id, opens, closes));
+        }
+        if !rolled.is_empty() {
+            self.store.roll_windows(&rolled).await?;
+        }
+        Ok(())
+    }
+
+    async fn expire(&self, now: Timestamp) -> Result<(), StoreError> {
+        for run in self.store.expired_runs(now, CHUNK).await? {
+            self.withdraw(run, Cause::Expire).await?;
+        }
+        Ok(())
+    }
+
+    async fn cancel(&self, now: Timestamp) -> Result<(), StoreError> {
+        for run in self.store.open_runs().await? {
+            if run.state == RunState::Cancelling {
+                self.withdraw(run.id, Cause::Cancel).await?;
+                self.store.set_run_state(&run, RunState::Cancelled, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn withdraw(&self, run: RunId, cause: Cause) -> Result<(), StoreError> {
+        withdraw(&self.store, run, cause, self.clock.now()).await.map(|_| ())
+    }
+
+    async fn doubt(&self, now: Timestamp) -> Result<(), StoreError> {
+        let mut after = MessageId(0);
+        loop {
+            let page = self.store.in_doubt(after, CHUNK).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.id;
+            let (mut resend, mut park) = (Vec::new(), Vec::new());
+            for message in &page {
+                let age = now.since(message.since);
+                let spent = u32::try_from(message.attempts).unwrap_or(u32::MAX);
+                match message.policy {
+                    WhenInDoubt::Resend if spent < self.doubt.attempts => {
+                        if age >= self.doubt.resend_after {
+                            resend.push(message.id);
+                        }
+                    }
+                    WhenInDoubt::Park | WhenInDoubt::Resend => {
+                        if age >= self.doubt.park_after {
+                            park.push(message.id);
+                        }
+                    }
+                    WhenInDoubt::Ask => {}
+                }
+            }
+            if resend.is_empty() && park.is_empty() {
+                continue;
+            }
+            let mut batch = self.store.batch().await?;
+            batch.resend(&resend, now).await?;
+            batch.park(&park, now).await?;
+            batch.commit().await?;
+            tracing::warn!(resent = resend.len(), parked = park.len(), "doubt ended by policy");
+        }
+    }
+
+    /// Ends runs that have nothing left to send.
+    async fn finish(&self, now: Timestamp) -> Result<(), StoreError> {
+        for run in self.store.open_runs().await? {
+            if !matches!(run.state, RunState::Running | RunState::Paused) {
+                continue;
+            }
+            let open = self.store.open_messages(run.id).await?;
+            let waits_for_resend = run.terms.when_in_doubt == WhenInDoubt::Resend && open.in_doubt > 0;
+            if !open.planned && open.waiting == 0 && !waits_for_resend {
+                self.store.set_run_state(&run, RunState::Finished, now).await?;
+                tracing::info!(run = run.id.0, campaign = run.terms.campaign, "nothing left to send");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Withdraws everything of a run that still waits; answers how many messages.
+///
+/// # Errors
+/// When the store cannot be written; what was withdrawn stays withdrawn.
+pub async fn withdraw(store: &Store, run: RunId, cause: Cause, now: Timestamp) -> Result<usize, StoreError> {
+    let mut total = 0;
+    loop {
+        let mut batch = store.batch().await?;
+        let withdrawn = batch.withdraw(run, cause, now, CHUNK).await?;
+        batch.commit().await?;
+        if withdrawn == 0 {
+            return Ok(total);
+        }
+        total += withdrawn;
+    }
+}
+
+/// The next lawful interval of a window; one that never comes opens at the end of time.
+pub(super) fn next_window(key: &str, terms: &Terms, rules: &Rules, now: Timestamp) -> (Timestamp, Timestamp) {
+    let closed = (Timestamp::MAX, Timestamp::MAX);
+    let key = ScheduleKey::from_text(key);
+    terms.next_interval(&key, rules, now).unwrap_or(closed)
+}

@@ -1,0 +1,32 @@
+//! Health for supervisors, metrics for Prometheus.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use super::HttpContext;
+
+/// The process runs.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// The store can be written: receipts would be acknowledged and messages sent.
+pub(super) async fn readyz(State(context): State<HttpContext>) -> Response {
+    if *context.writer.health().borrow() {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be written; sending has stopped\n")
+            .into_response()
+    }
+}
+
+/// Every metric as OpenMetrics text.
+pub(super) async fn metrics(State(context): State<HttpContext>) -> Response {
+    match context.metrics.page() {
+        Ok(page) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], page)
+            .into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

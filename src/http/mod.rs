@@ -1,0 +1,141 @@
+//! What the daemon answers over HTTP: provider callbacks, health, metrics. Listens on loopback by default.
+//!
+//! It never calls `dispatch`: a callback becomes a durable row, and dispatch sees it. Nothing is acknowledged before
+//! it is on disk; what cannot be believed leaves a counter and nothing else.
+
+mod callback;
+mod health;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::{any, get};
+use axum_server::Handle;
+use hyper_util::rt::TokioTimer;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
+
+use crate::model::clock::Clock;
+use crate::model::ids::IdSource;
+use crate::model::phone::Phone;
+use crate::provider::Adapter;
+use crate::store::Store;
+use crate::store::writer::Writer;
+use crate::telemetry::Metrics;
+
+/// Bounds of the HTTP server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpLimits {
+    /// Largest body taken, in octets.
+    pub body_bytes: usize,
+    /// Longest wait for the request's headers, in seconds.
+    pub header_seconds: u64,
+    /// Longest pause between two pieces of a body, and longest time for the whole request, in seconds.
+    pub body_seconds: u64,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self { body_bytes: 1 << 20, header_seconds: 10, body_seconds: 15 }
+    }
+}
+
+/// One route's callback side.
+#[derive(Clone, Debug)]
+pub struct CallbackRoute {
+    /// Its adapter.
+    pub adapter: Arc<Adapter>,
+    /// One-letter keywords that this route announces (`T`, `N`, `R`).
+    pub one_letter: Vec<char>,
+}
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+pub struct HttpContext {
+    /// The store, for readiness.
+    pub store: Store,
+    /// The writer.
+    pub writer: Writer,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// Routes by name.
+    pub routes: Arc<HashMap<String, CallbackRoute>>,
+    /// The address under which providers call, for signatures over it.
+    pub public_url: String,
+    /// Numbers that have just been suppressed.
+    pub suppressed: broadcast::Sender<Phone>,
+    /// Ids of callbacks.
+    pub ids: Arc<IdSource>,
+}
+
+/// The routes of the server.
+pub fn router(context: HttpContext, limits: HttpLimits) -> Router {
+    let whole = Duration::from_secs(limits.body_seconds);
+    Router::new()
+        .route("/callback/{route}/receipt", any(callback::receipt))
+        .route("/callback/{route}/receipt/{reference}", any(callback::receipt))
+        .route("/callback/{route}/inbound", any(callback::inbound))
+        .route("/callback/{route}/inbound/{reference}", any(callback::inbound))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .layer(DefaultBodyLimit::max(limits.body_bytes))
+        .layer(RequestBodyTimeoutLayer::new(whole))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, whole * 2))
+        .with_state(context)
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    handle: Handle<SocketAddr>,
+    address: SocketAddr,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    /// Starts to listen; returns once the address is bound.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub fn start(listen: SocketAddr, context: HttpContext, limits: HttpLimits) -> std::io::Result<Self> {
+        let listener = std::net::TcpListener::bind(listen)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let handle = Handle::new();
+        let mut server = axum_server::from_tcp(listener)?.handle(handle.clone());
+        // hyper keeps no deadline for headers unless it is given a timer.
+        server
+            .http_builder()
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Some(Duration::from_secs(limits.header_seconds)));
+        let app = router(context, limits).into_make_service();
+        let task = tokio::spawn(async move { server.serve(app).await });
+        Ok(Self { handle, address, task })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no new connection, lets open requests finish for at most `patience`, then closes.
+    pub async fn stop(self, patience: Duration) {
+        self.handle.graceful_shutdown(Some(patience));
+        match self.task.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the HTTP server ended badly"),
+            Err(error) => tracing::error!(%error, "the HTTP server panicked"),
+        }
+    }
+}

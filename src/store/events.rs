@@ -1,0 +1,135 @@
+//! Events: kept once, joined to their contact, waiting for it if it is not known yet.
+
+use serde::Serialize;
+
+use super::connection::args;
+use super::contacts::{Joining, stored_phone, take_turn};
+use super::dialect::statements;
+use super::{Store, StoreError, rows};
+use crate::model::clock::Timestamp;
+use crate::model::event::EventRecord;
+use crate::model::money::Micros;
+
+/// What became of a batch of events. The four counts add up to the number given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InsertedEvents {
+    /// New, and joined to a contact.
+    pub joined: u64,
+    /// New, and waiting for a contact with their key.
+    pub waiting: u64,
+    /// Known before, or given twice; nothing changed.
+    pub repeated: u64,
+    /// Of a number that nobody has, without a key to wait by; not kept. Import the contacts, then these again.
+    pub unknown: u64,
+}
+
+impl InsertedEvents {
+    /// How many rows were added.
+    pub fn inserted(&self) -> u64 {
+        self.joined + self.waiting
+    }
+}
+
+impl Store {
+    /// Keeps up to [`rows::MOST_ROWS`] events in one transaction, each once by kind and id. An event belongs to the
+    /// contact with its key; else to the one with its number, unless that has another key.
+    ///
+    /// # Errors
+    /// When the batch is too large, holds NUL characters, or the store cannot be written.
+    pub async fn insert_events(&self, events: &[EventRecord]) -> Result<InsertedEvents, StoreError> {
+        rows::refuse_more_than(rows::MOST_ROWS, events.len())?;
+        if events.is_empty() {
+            return Ok(InsertedEvents::default());
+        }
+        let mut lines = events.iter().map(Line::of).collect::<Result<Vec<_>, _>>()?;
+        // One order for every writer: neighbours share index pages, and two nodes never wait for each other in a ring.
+        lines.sort_unstable_by(|a, b| (a.1, a.0).cmp(&(b.1, b.0)));
+        let list = rows::json(&lines)?;
+        let given = events.len() as u64;
+        let mut tx = self.begin().await?;
+        take_turn(&mut tx, &Joining::Events).await?;
+        let mut counts = InsertedEvents {
+            joined: tx.run(INSERT_JOINED, args![list.as_str()]).await?,
+            ..Default::default()
+        };
+        if counts.joined < given {
+            counts.waiting = tx.run(INSERT_WAITING, args![list.as_str()]).await?;
+            if events.iter().any(|event| event.customer_id.is_none()) {
+                let rows = tx.rows(COUNT_UNKNOWN, args![list]).await?;
+                let unknown = rows.first().ok_or(StoreError::NoRow)?.int(0)?;
+                counts.unknown = u64::try_from(unknown).unwrap_or(0);
+            }
+        }
+        tx.commit().await?;
+        counts.repeated = given.saturating_sub(counts.inserted() + counts.unknown);
+        Ok(counts)
+    }
+
+    /// How many events wait for their contact.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn waiting_event_count(&self) -> Result<i64, StoreError> {
+        self.pools.read(COUNT_WAITING, vec![]).await?.first().ok_or(StoreError::NoRow)?.int(0)
+    }
+}
+
+/// A row of the batch; serialised as an array in this order.
+#[derive(Serialize)]
+struct Line<'a>(&'a str, &'a str, Option<&'a str>, Option<i64>, Timestamp, Option<Micros>, String);
+
+impl<'a> Line<'a> {
+    fn of(event: &'a EventRecord) -> Result<Self, StoreError> {
+        let props = event.props.to_json();
+        rows::refuse_nul(&props)?;
+        Ok(Self(
+            &event.event_id,
+            &event.kind,
+            event.customer_id.as_deref(),
+            event.phone.map(stored_phone),
+            event.occurred_at,
+            event.value,
+            props,
+        ))
+    }
+}
+
+/// The contact of the event `j`, null if nobody is known.
+macro_rules! contact_of_event {
+    () => {
+        "COALESCE((SELECT k.id FROM contacts AS k WHERE k.customer_id = j.value ->> 2), \
+         (SELECT n.id FROM contacts AS n WHERE n.phone = CAST(j.value ->> 3 AS BIGINT) \
+            AND (n.customer_id IS NULL OR (j.value ->> 2) IS NULL)))"
+    };
+}
+
+/// The columns that come straight from the event `j`.
+macro_rules! event_columns {
+    () => {
+        "j.value ->> 2, j.value ->> 1, j.value ->> 0, CAST(j.value ->> 4 AS BIGINT), \
+         CAST(j.value ->> 5 AS BIGINT), j.value ->> 6"
+    };
+}
+
+statements! {
+    /// `$1` rows. The limit is never reached: it makes both databases look up each contact once, by index.
+    INSERT_JOINED = concat!(
+        "INSERT INTO events (contact_id, customer_id, kind, event_id, occurred_at, value, props) ",
+        "SELECT e.* FROM (SELECT ", contact_of_event!(), " AS contact_id, ", event_columns!(),
+        " FROM json_each(CAST($1 AS TEXT)) AS j LIMIT 1000000) AS e ",
+        "WHERE e.contact_id IS NOT NULL ON CONFLICT (kind, event_id) DO NOTHING"
+    );
+    /// `$1` rows.
+    INSERT_WAITING = concat!(
+        "INSERT INTO events (contact_id, customer_id, kind, event_id, occurred_at, value, props) ",
+        "SELECT CAST(NULL AS BIGINT), ", event_columns!(), " FROM json_each(CAST($1 AS TEXT)) AS j ",
+        "WHERE (j.value ->> 2) IS NOT NULL AND ", contact_of_event!(), " IS NULL ",
+        "ON CONFLICT (kind, event_id) DO NOTHING"
+    );
+    /// `$1` rows.
+    COUNT_UNKNOWN = concat!(
+        "SELECT count(*) FROM json_each(CAST($1 AS TEXT)) AS j ",
+        "WHERE (j.value ->> 2) IS NULL AND ", contact_of_event!(), " IS NULL"
+    );
+    COUNT_WAITING = "SELECT count(*) FROM events WHERE contact_id IS NULL";
+}

@@ -1,0 +1,52 @@
+//! Many rows as one argument: a JSON array that `json_each` takes apart again on both databases.
+
+use serde::Serialize;
+
+use super::StoreError;
+
+/// Most rows that one call may write, so that a daemon on the same file never waits long for its turn.
+pub(super) const MOST_ROWS: usize = 5_000;
+
+/// The rows as one JSON text.
+pub(super) fn json<T: Serialize>(rows: &[T]) -> Result<String, StoreError> {
+    let text = serde_json::to_string(rows)?;
+    refuse_nul(&text)?;
+    Ok(text)
+}
+
+/// `NUL` is legal in JSON and in SQLite but not in PostgreSQL, so neither takes it. JSON that travels inside a batch
+/// as text must be checked by itself, because the batch escapes its escapes.
+pub(super) fn refuse_nul(json: &str) -> Result<(), StoreError> {
+    let escaped = |at: usize| json[..at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
+    if json.match_indices("\\u0000").any(|(at, _)| !escaped(at)) {
+        return Err(StoreError::Refused(
+            "a text holds the character NUL, which cannot be stored; remove it from the input".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a batch that would hold the write lock for too long.
+pub(super) fn refuse_more_than(most: usize, rows: usize) -> Result<(), StoreError> {
+    if rows > most {
+        let told =
+            format!("{rows} rows were given at once, at most {most} are taken; give them in smaller batches");
+        return Err(StoreError::Refused(told));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::json;
+
+    #[test]
+    fn nul_is_refused_and_text_that_only_looks_like_it_is_not() {
+        let check = |text: &str, taken: bool| assert_eq!(json(&[[text]]).is_ok(), taken, "{text:?}");
+        check("plain", true);
+        check("\\u0000", true);
+        check("\\\\u0000", true);
+        check("a\0b", false);
+        check("\\\0", false);
+    }
+}
