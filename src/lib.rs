@@ -15,7 +15,6 @@
 //! - [`http`]: callbacks, health, metrics
 //! - [`report`]: what happened: status, funnel, cost
 //! - [`simulator`]: an SMS provider to rehearse against, with a ledger of everything it accepted
-//! - [`config`]: one file composes each module's own configuration; the only reader of the environment
 //! - [`daemon`]: starts and stops everything in order
 //! - [`cli`]: one file per command
 
@@ -37,6 +36,5 @@ pub mod http;
 pub mod report;
 pub mod simulator;
 
-pub mod config;
 pub mod daemon;
 pub mod cli;

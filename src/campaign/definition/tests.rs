@@ -195,6 +195,15 @@ fn every_mistake_is_shown_where_it_is() {
         &[(5, "the language `PT-br` is there twice")],
     );
     top("text.fr = \"a {{ link('https://x') }}\"", "`link(…)` is not supported yet");
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_found_at_once() {
+    let check = |text: &str, expected: &[(usize, &str)]| {
+        let places = parse(text).expect_err(text).places();
+        let found: Vec<_> = places.iter().map(|place| (place.line, place.problem.as_str())).collect();
+        assert_eq!(found, expected, "{text}");
+    };
     check(
         "segment = ''\nroutes = ['us', 'us', 'A']\nschedule.at = 'now'\ntext = {}",
         &[
@@ -276,7 +285,8 @@ mod properties {
                 0..8,
             )
         ) {
-            let text: String = lines.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+            let lines: Vec<String> = lines.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+            let text = lines.join("\n");
             let _ = parse(&text).map_err(|errors| errors.render(true));
         }
     }
