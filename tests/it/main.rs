@@ -2,6 +2,10 @@
 
 // `cfg(test)` is always on here; it tells the lints that these modules are tests.
 #[cfg(test)]
+mod intake;
+#[cfg(test)]
+mod journey;
+#[cfg(test)]
 mod segment;
 #[cfg(test)]
 mod store;
