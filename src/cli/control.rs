@@ -36,7 +36,12 @@ pub(super) async fn run(context: &Context, args: ControlArgs, to: RunState) -> a
     let mut withdrawn = 0;
     if !already {
         if !run.state.may_become(to) {
-            let told = format!("run {} of {} is {} and cannot be changed", run.id, run.terms.campaign, run.state.as_str());
+            let told = format!(
+                "run {} of {} is {} and cannot be changed",
+                run.id,
+                run.terms.campaign,
+                run.state.as_str()
+            );
             return Err(WrongUse(told).into());
         }
         store.set_run_state(&run, to, now).await?;
@@ -55,9 +60,11 @@ pub(super) async fn run(context: &Context, args: ControlArgs, to: RunState) -> a
     if context.json() {
         print::json(&answer)?;
     } else if to == RunState::Cancelling {
-        print::line(format!("run {} is {state}; {} messages withdrawn, their codes are back", run.id, print::count(
-            i64::try_from(withdrawn).unwrap_or(i64::MAX)
-        )));
+        print::line(format!(
+            "run {} is {state}; {} messages withdrawn, their codes are back",
+            run.id,
+            print::count(i64::try_from(withdrawn).unwrap_or(i64::MAX))
+        ));
     } else {
         print::line(format!("run {} of {} is {state}", run.id, run.terms.campaign));
     }

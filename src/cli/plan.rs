@@ -57,7 +57,13 @@ pub(super) fn show(plan: &Plan) {
     print::line("");
     let lines = plan.lines.iter().map(|line| {
         let cost = format!("{} {}", line.cost, plan.currency);
-        vec![line.route.clone(), line.country.clone(), print::count(line.messages), print::count(line.parts), cost]
+        vec![
+            line.route.clone(),
+            line.country.clone(),
+            print::count(line.messages),
+            print::count(line.parts),
+            cost,
+        ]
     });
     print::table(&["route", "country", "messages", "parts", "cost"], &[2, 3, 4], lines);
     print::line("");
@@ -81,11 +87,18 @@ pub(super) fn show(plan: &Plan) {
 
 fn show_facts(plan: &Plan) {
     let listed = |pairs: Vec<String>| pairs.join(", ");
-    let budget = plan.budget.map_or_else(|| "no limit".to_owned(), |budget| format!("{budget} {}", plan.currency));
+    let budget =
+        plan.budget.map_or_else(|| "no limit".to_owned(), |budget| format!("{budget} {}", plan.currency));
     print::line(format!("cost        {} {} (budget {budget})", plan.cost, plan.currency));
     let encodings = plan.encodings.iter().map(|(name, n)| format!("{} {name}", print::count(*n))).collect();
-    let each = plan.parts_each.iter().map(|(parts, n)| format!("{} with {parts}", print::count(*n))).collect();
-    print::line(format!("parts       {} ({}; {})", print::count(plan.parts), listed(each), listed(encodings)));
+    let each =
+        plan.parts_each.iter().map(|(parts, n)| format!("{} with {parts}", print::count(*n))).collect();
+    print::line(format!(
+        "parts       {} ({}; {})",
+        print::count(plan.parts),
+        listed(each),
+        listed(encodings)
+    ));
     let languages = plan.languages.iter().map(|(name, n)| format!("{name} {}", print::count(*n))).collect();
     print::line(format!("languages   {}", listed(languages)));
     if let Some(coupons) = &plan.coupons {
@@ -100,7 +113,10 @@ fn show_facts(plan: &Plan) {
     print::line(format!("first text  {}", time(plan.starts_at)));
     print::line(format!("last text   {} under the limits and windows", time(plan.finishes_at)));
     if plan.too_late > 0 {
-        print::line(format!("too late    {} would not go before the campaign ends", print::count(plan.too_late)));
+        print::line(format!(
+            "too late    {} would not go before the campaign ends",
+            print::count(plan.too_late)
+        ));
     }
     if !plan.longest.is_empty() {
         print::line("longest texts (codes hidden)");

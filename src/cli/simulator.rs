@@ -77,8 +77,9 @@ pub(super) struct SimulatorArgs {
 pub(super) async fn run(context: &Context, args: SimulatorArgs) -> anyhow::Result<ExitCode> {
     let clock: Arc<dyn Clock> = match &args.clock {
         Some(text) => {
-            let at = crate::model::clock::Timestamp::parse(text)
-                .map_err(|_| WrongUse(format!("--clock {text}: write RFC 3339, like 2018-01-02T18:30:00Z")))?;
+            let at = crate::model::clock::Timestamp::parse(text).map_err(|_| {
+                WrongUse(format!("--clock {text}: write RFC 3339, like 2018-01-02T18:30:00Z"))
+            })?;
             Arc::new(ShiftedClock::starting_at(at))
         }
         None => context.clock(),
@@ -123,7 +124,8 @@ fn config(args: SimulatorArgs) -> anyhow::Result<SimulatorConfig> {
         };
         *place = share;
     }
-    let mut receipts = Receipts { url: args.receipt_url, per_request: args.receipts_per_request, ..defaults.receipts };
+    let mut receipts =
+        Receipts { url: args.receipt_url, per_request: args.receipts_per_request, ..defaults.receipts };
     for (end, share) in shares("--end", &args.end)? {
         let place = match end.as_str() {
             "undelivered" => &mut receipts.undelivered,

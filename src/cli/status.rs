@@ -98,7 +98,8 @@ pub(super) fn show(s: &Status) {
     print::line("");
     let budget = s.budget.map_or_else(String::new, |budget| format!(" of {budget}"));
     print::line(format!("cost   {} {}, reserved {}{budget}", s.cost, s.currency, s.spent));
-    let codes: Vec<String> = s.codes.iter().map(|(state, n)| format!("{} {state}", print::count(*n))).collect();
+    let codes: Vec<String> =
+        s.codes.iter().map(|(state, n)| format!("{} {state}", print::count(*n))).collect();
     print::line(format!("codes  {}", if codes.is_empty() { "none".to_owned() } else { codes.join(", ") }));
     for reason in &s.reasons {
         print::line(format!("  {} × {}: {}", print::count(reason.messages), reason.state, reason.reason));
@@ -186,13 +187,21 @@ fn frame(s: &Status, rates: (f64, f64)) -> Vec<String> {
     let total = s.messages.max(1);
     let done = (s.messages - s.waiting - s.submitting).max(0);
     let bar = |n: i64| {
-        let filled = usize::try_from(n.clamp(0, total)).unwrap_or(0) * BAR / usize::try_from(total).unwrap_or(1);
+        let filled =
+            usize::try_from(n.clamp(0, total)).unwrap_or(0) * BAR / usize::try_from(total).unwrap_or(1);
         format!("{}{}", "█".repeat(filled), "░".repeat(BAR - filled))
     };
-    let routes: Vec<String> = s.routes.iter().map(|(route, n)| format!("{route} {}", print::count(*n))).collect();
+    let routes: Vec<String> =
+        s.routes.iter().map(|(route, n)| format!("{route} {}", print::count(*n))).collect();
     vec![
         format!("{} · run {} · {}", s.campaign, s.run, s.state),
-        format!("  sent       {} {:>9} of {}  {:>7.0}/s", bar(done), print::count(s.accepted), print::count(s.messages), rates.0),
+        format!(
+            "  sent       {} {:>9} of {}  {:>7.0}/s",
+            bar(done),
+            print::count(s.accepted),
+            print::count(s.messages),
+            rates.0
+        ),
         format!("  delivered  {} {:>9}  {:>16.0}/s", bar(s.delivered), print::count(s.delivered), rates.1),
         format!(
             "  not delivered {} · failed {} · in doubt {} · withdrawn {} · on the wire {}",
@@ -202,6 +211,12 @@ fn frame(s: &Status, rates: (f64, f64)) -> Vec<String> {
             print::count(s.withdrawn),
             print::count(s.submitting)
         ),
-        format!("  parts {} · cost {} {} · lanes: {}", print::count(s.parts), s.cost, s.currency, routes.join(", ")),
+        format!(
+            "  parts {} · cost {} {} · lanes: {}",
+            print::count(s.parts),
+            s.cost,
+            s.currency,
+            routes.join(", ")
+        ),
     ]
 }

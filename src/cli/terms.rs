@@ -16,7 +16,8 @@ use super::WrongUse;
 
 /// The file that a campaign's name or path means.
 pub(super) fn file(config: &Config, campaign: &str) -> PathBuf {
-    let is_toml = Path::new(campaign).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+    let is_toml =
+        Path::new(campaign).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
     if is_toml { PathBuf::from(campaign) } else { config.campaign_file(campaign) }
 }
 
@@ -43,7 +44,9 @@ pub(super) fn expression(config: &Config, audience: &Audience) -> anyhow::Result
         })?,
     };
     // Written back in one form, so that spaces and capitals do not make another plan.
-    Ok(segment::parse(text).map_err(|error| anyhow::anyhow!("segment `{}`:\n{error}", audience.as_str()))?.to_string())
+    Ok(segment::parse(text)
+        .map_err(|error| anyhow::anyhow!("segment `{}`:\n{error}", audience.as_str()))?
+        .to_string())
 }
 
 /// The terms of a campaign as files and store say now.
@@ -68,12 +71,16 @@ pub(super) async fn terms(
         None => None,
         Some(coupon) => {
             let pool = store.pool(&coupon.pool).await?.with_context(|| {
-                format!("there is no pool `{0}`; create it with `winback coupon create {0} --value …`", coupon.pool)
+                format!(
+                    "there is no pool `{0}`; create it with `winback coupon create {0} --value …`",
+                    coupon.pool
+                )
             })?;
             Some(PoolTerms { id: pool.id, name: pool.name, value: pool.value, expires_at: pool.expires_at })
         }
     };
-    let routes = definition.routes.iter().map(|name| route(config, name)).collect::<anyhow::Result<Vec<_>>>()?;
+    let routes =
+        definition.routes.iter().map(|name| route(config, name)).collect::<anyhow::Result<Vec<_>>>()?;
     Ok(Terms {
         segment: expression(config, &definition.segment)?,
         routes,
@@ -88,10 +95,9 @@ pub(super) async fn terms(
 }
 
 fn route(config: &Config, name: &str) -> anyhow::Result<RouteTerms> {
-    let route = config
-        .routes
-        .get(name)
-        .with_context(|| format!("there is no route `{name}` in [routes]; add it or take it out of `routes`"))?;
+    let route = config.routes.get(name).with_context(|| {
+        format!("there is no route `{name}` in [routes]; add it or take it out of `routes`")
+    })?;
     Ok(RouteTerms {
         name: name.to_owned(),
         senders: route.senders.clone(),
@@ -105,7 +111,8 @@ fn route(config: &Config, name: &str) -> anyhow::Result<RouteTerms> {
 pub(super) async fn latest_run(store: &Store, campaign: &str) -> anyhow::Result<Run> {
     let name = name(campaign);
     let runs = store.runs_of(&name, 1).await?;
-    let none = || WrongUse(format!("campaign `{name}` has not been launched; `winback status` lists what was"));
+    let none =
+        || WrongUse(format!("campaign `{name}` has not been launched; `winback status` lists what was"));
     Ok(runs.into_iter().next().ok_or_else(none)?)
 }
 
@@ -114,9 +121,8 @@ pub(super) fn time(config: &Config, text: &str) -> anyhow::Result<Timestamp> {
     if let Ok(at) = Timestamp::parse(text) {
         return Ok(at);
     }
-    let local = text
-        .trim()
-        .parse::<jiff::civil::DateTime>()
-        .map_err(|_| WrongUse(format!("`{text}` is no time; write 2018-01-01, 2018-01-01T09:00 or RFC 3339")))?;
+    let local = text.trim().parse::<jiff::civil::DateTime>().map_err(|_| {
+        WrongUse(format!("`{text}` is no time; write 2018-01-01, 2018-01-01T09:00 or RFC 3339"))
+    })?;
     Ok(local.to_zoned(config.shop_zone())?.timestamp().into())
 }

@@ -81,9 +81,14 @@ impl Daemon {
             },
             bell: Arc::clone(&bell),
         };
-        let (freed, lost) = sweep.boot().await.context("what the last process left behind could not be swept")?;
+        let (freed, lost) =
+            sweep.boot().await.context("what the last process left behind could not be swept")?;
         if freed + lost > 0 {
-            tracing::warn!(given_back = freed, in_doubt = lost, "the last process ended in the middle of its work");
+            tracing::warn!(
+                given_back = freed,
+                in_doubt = lost,
+                "the last process ended in the middle of its work"
+            );
         }
         let (writer, writer_task) = Writer::start(store.clone(), Arc::clone(&clock));
         let (suppressed, _) = broadcast::channel(SUPPRESSED_BACKLOG);
@@ -107,8 +112,9 @@ impl Daemon {
             suppressed,
             ids: Arc::new(IdSource::new(rand::rng().random())),
         };
-        let server = Server::start(config.daemon.listen, http, http_limits(config))
-            .with_context(|| format!("cannot listen on {}; is another daemon running?", config.daemon.listen))?;
+        let server = Server::start(config.daemon.listen, http, http_limits(config)).with_context(|| {
+            format!("cannot listen on {}; is another daemon running?", config.daemon.listen)
+        })?;
         for part in parts {
             lanes.spawn(lane(&context, part)?.run(stop.child_token()));
         }
@@ -138,7 +144,9 @@ impl Daemon {
         self.stop.cancel();
         let drained = tokio::time::timeout(DRAIN, self.lanes.wait()).await.is_ok();
         if !drained {
-            tracing::error!("submissions were still under way after {DRAIN:?}; they are in doubt at the next start");
+            tracing::error!(
+                "submissions were still under way after {DRAIN:?}; they are in doubt at the next start"
+            );
         }
         self.server.stop(HTTP_DRAIN).await;
         drop(self.writer);
@@ -172,7 +180,8 @@ fn callback_routes(parts: &[RouteParts]) -> HashMap<String, CallbackRoute> {
 }
 
 fn lane(context: &LaneContext, part: RouteParts) -> anyhow::Result<Lane> {
-    let transport = Transport::new(TransportLimits { in_flight: part.in_flight, ..TransportLimits::default() })?;
+    let transport =
+        Transport::new(TransportLimits { in_flight: part.in_flight, ..TransportLimits::default() })?;
     let config = LaneConfig {
         tag: context.store.tag().to_owned(),
         in_flight: part.in_flight,
@@ -187,4 +196,3 @@ fn lane(context: &LaneContext, part: RouteParts) -> anyhow::Result<Lane> {
 fn owner() -> String {
     format!("{}-{:08x}", std::process::id(), rand::rng().random::<u32>())
 }
-

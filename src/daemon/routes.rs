@@ -77,9 +77,15 @@ pub fn all(config: &Config, catalog: &Catalog, token_key: &Secret) -> anyhow::Re
 /// # Errors
 /// Everything that it lacks.
 pub fn one(config: &Config, catalog: &Catalog, token_key: &Secret, name: &str) -> anyhow::Result<RouteParts> {
-    let route = config.routes.get(name).with_context(|| format!("there is no route `{name}` in the configuration"))?;
+    let route = config
+        .routes
+        .get(name)
+        .with_context(|| format!("there is no route `{name}` in the configuration"))?;
     let definition = catalog.get(&route.provider).with_context(|| {
-        format!("route `{name}`: there is no provider `{}`; `winback provider list` shows what there is", route.provider)
+        format!(
+            "route `{name}`: there is no provider `{}`; `winback provider list` shows what there is",
+            route.provider
+        )
     })?;
     let secrets = config.resolve_secrets(name).map_err(|errors| anyhow::anyhow!(lines(&errors)))?;
     for warning in &secrets.warnings {
@@ -92,7 +98,8 @@ pub fn one(config: &Config, catalog: &Catalog, token_key: &Secret, name: &str) -
         allow_http: route.allow_http,
         callback_token: secrets.callback_token.unwrap_or_else(|| token(token_key, name)),
     };
-    let adapter = Adapter::new(definition, settings).map_err(|complaints| anyhow::anyhow!(lines(&complaints)))?;
+    let adapter =
+        Adapter::new(definition, settings).map_err(|complaints| anyhow::anyhow!(lines(&complaints)))?;
     Ok(RouteParts {
         name: name.to_owned(),
         adapter: Arc::new(adapter),
@@ -105,7 +112,8 @@ pub fn one(config: &Config, catalog: &Catalog, token_key: &Secret, name: &str) -
 
 /// The token of a route's callback addresses: 128 bits that nobody can guess and that survive a restart.
 fn token(key: &Secret, route: &str) -> Secret {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose().as_bytes()).expect("HMAC takes a key of any length");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(key.expose().as_bytes()).expect("HMAC takes a key of any length");
     mac.update(route.as_bytes());
     Secret::new(hex(&mac.finalize().into_bytes()[..16]))
 }

@@ -124,7 +124,12 @@ fn sum(run: &Run, tallies: &[Tally]) -> Status {
         open_receipts: of(&|t| accepted(t) && !t.delivery.is_final()),
         failed: of(&is(&[Dispatch::Rejected, Dispatch::Failed])),
         in_doubt: of(&is(&[Dispatch::Ambiguous, Dispatch::Unknown])),
-        withdrawn: of(&is(&[Dispatch::Suppressed, Dispatch::Cancelled, Dispatch::Expired, Dispatch::Blocked])),
+        withdrawn: of(&is(&[
+            Dispatch::Suppressed,
+            Dispatch::Cancelled,
+            Dispatch::Expired,
+            Dispatch::Blocked,
+        ])),
         possible_duplicates: tallies.iter().map(|tally| tally.possible_duplicates).sum(),
         conflicts: tallies.iter().map(|tally| tally.conflicts).sum(),
         parts: tallies.iter().filter(|tally| accepted(tally)).map(|tally| tally.parts).sum(),

@@ -4,6 +4,10 @@
 #[cfg(test)]
 mod dispatch;
 #[cfg(test)]
+mod intake;
+#[cfg(test)]
+mod journey;
+#[cfg(test)]
 mod segment;
 #[cfg(test)]
 mod store;

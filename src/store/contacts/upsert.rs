@@ -72,6 +72,19 @@ impl Store {
         tx.commit().await?;
         Ok(Upserted { written, linked })
     }
+
+    /// What [`Store::upsert_contacts`] would answer for each record; writes nothing.
+    ///
+    /// # Errors
+    /// When the batch is too large or the store cannot be read.
+    pub async fn rehearse_contacts(&self, records: &[ContactRecord]) -> Result<Vec<Written>, StoreError> {
+        rows::refuse_more_than(MOST_CONTACTS, records.len())?;
+        let mut tx = self.begin().await?;
+        let mut ledger = Ledger::default();
+        load(&mut tx, records, &mut ledger).await?;
+        tx.rollback().await?;
+        Ok(records.iter().map(|record| ledger.tell(record)).collect())
+    }
 }
 
 /// A person as this batch leaves them.
@@ -231,6 +244,7 @@ struct Line<'a>(
     Option<&'static str>,
     Option<Timestamp>,
     String,
+    Option<Timestamp>,
     Option<ContactId>,
 );
 
@@ -249,8 +263,9 @@ impl<'a> Line<'a> {
             record.locale.as_deref(),
             record.zone.as_deref(),
             record.stage.map(crate::model::stage::Stage::as_str),
-            record.consent_at,
+            record.consent.at(),
             attrs,
+            record.created_at,
             id,
         ))
     }

@@ -74,7 +74,8 @@ impl World {
             simulator.address()
         );
         let path = folder.path().join("winback.toml");
-        let config = Config::parse(&path.to_string_lossy(), &text).unwrap_or_else(|errors| panic!("{errors}"));
+        let config =
+            Config::parse(&path.to_string_lossy(), &text).unwrap_or_else(|errors| panic!("{errors}"));
         fill(bench, people, clock.now()).await;
         Self { clock, config, folder, simulator, stop, url: bench.url().to_owned() }
     }
@@ -108,7 +109,12 @@ impl World {
             currency: "USD".to_owned(),
             shop_zone: "UTC".to_owned(),
             guard: Duration::from_mins(10),
-            pool: Some(PoolTerms { id: pool.id, name: pool.name, value: pool.value, expires_at: pool.expires_at }),
+            pool: Some(PoolTerms {
+                id: pool.id,
+                name: pool.name,
+                value: pool.value,
+                expires_at: pool.expires_at,
+            }),
             as_of: None,
             launched_at: self.clock.now(),
         }
