@@ -15,6 +15,7 @@
 //! - [`http`]: callbacks, health, metrics
 //! - [`report`]: what happened: status, funnel, cost
 //! - [`simulator`]: an SMS provider to rehearse against, with a ledger of everything it accepted
+//! - [`config`]: one file composes each module's own configuration; the only reader of the environment
 //! - [`daemon`]: starts and stops everything in order
 //! - [`cli`]: one file per command
 
@@ -37,4 +38,5 @@ pub mod report;
 pub mod simulator;
 
 pub mod cli;
+pub mod config;
 pub mod daemon;

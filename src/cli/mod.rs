@@ -41,7 +41,7 @@ enum Command {
     Daemon(daemon::DaemonArgs),
     Plan(plan::PlanArgs),
     Launch(launch::LaunchArgs),
-    Simulator(simulator::SimulatorArgs),
+    Simulator(Box<simulator::SimulatorArgs>),
     Status(status::StatusArgs),
     Watch(status::WatchArgs),
     /// Stop sending for a campaign until it is resumed.
@@ -82,7 +82,7 @@ async fn dispatch(context: &Context, command: Command) -> anyhow::Result<ExitCod
         Command::Daemon(args) => daemon::run(context, args).await,
         Command::Plan(args) => plan::run(context, args).await,
         Command::Launch(args) => launch::run(context, args).await,
-        Command::Simulator(args) => simulator::run(context, args).await,
+        Command::Simulator(args) => simulator::run(context, *args).await,
         Command::Status(args) => status::run(context, args).await,
         Command::Watch(args) => status::watch(context, args).await,
         Command::Pause(args) => control::run(context, args, RunState::Paused).await,

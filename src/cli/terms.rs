@@ -16,15 +16,17 @@ use super::WrongUse;
 
 /// The file that a campaign's name or path means.
 pub(super) fn file(config: &Config, campaign: &str) -> PathBuf {
-    let is_toml =
-        Path::new(campaign).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
-    if is_toml { PathBuf::from(campaign) } else { config.campaign_file(campaign) }
+    if is_file(campaign) { PathBuf::from(campaign) } else { config.campaign_file(campaign) }
 }
 
 /// The name of the campaign in a name or path.
 pub(super) fn name(campaign: &str) -> String {
-    let stem = Path::new(campaign).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    if campaign.ends_with(".toml") { stem.unwrap_or_default() } else { campaign.to_owned() }
+    let stem = Path::new(campaign).file_stem().filter(|_| is_file(campaign));
+    stem.map_or_else(|| campaign.to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+fn is_file(campaign: &str) -> bool {
+    Path::new(campaign).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
 }
 
 /// Reads and checks the campaign's file.

@@ -87,7 +87,7 @@ pub fn one(config: &Config, catalog: &Catalog, token_key: &Secret, name: &str) -
             route.provider
         )
     })?;
-    let secrets = config.resolve_secrets(name).map_err(|errors| anyhow::anyhow!(lines(&errors)))?;
+    let secrets = config.resolve_secrets(name).map_err(|errors| anyhow::anyhow!(lines(&errors[..])))?;
     for warning in &secrets.warnings {
         tracing::warn!(route = name, "{warning}");
     }
@@ -126,6 +126,6 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn lines(complaints: &[impl ToString]) -> String {
+fn lines<T: ToString>(complaints: &[T]) -> String {
     complaints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
