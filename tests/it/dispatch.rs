@@ -1,6 +1,5 @@
 //! From launch to receipt through a real daemon, real sockets and the simulator's ledger, on both databases.
 
-use winback::model::run::RunState;
 
 use crate::support::stores::on_both;
 use crate::support::world::World;

@@ -11,7 +11,7 @@ use winback::dispatch::launch::launch;
 use winback::dispatch::plan::{Plan, plan};
 use winback::dispatch::terms::{PoolTerms, RouteTerms, Terms};
 use winback::model::clock::{Clock, ShiftedClock, Timestamp};
-use winback::model::contact::ContactRecord;
+use winback::model::contact::{Consent, ContactRecord};
 use winback::model::money::Micros;
 use winback::model::phone::Phone;
 use winback::model::run::{Run, RunState};
@@ -206,7 +206,7 @@ async fn fill(store: &Store, people: u64, now: Timestamp) {
                 customer_id: Some(format!("c{n}")),
                 country: Some("US".to_owned()),
                 first_name: Some(format!("Name{n}")),
-                consent_at: Some(Timestamp(1_480_000_000_000)),
+                consent: Consent::Given(Timestamp(1_480_000_000_000)),
                 ..ContactRecord::new(phone(*n), "fixed_line_or_mobile")
             })
             .collect();
