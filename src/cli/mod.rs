@@ -6,6 +6,7 @@
 mod context;
 mod control;
 mod daemon;
+mod demo;
 mod launch;
 mod plan;
 mod print;
@@ -39,6 +40,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Daemon(daemon::DaemonArgs),
+    Demo(demo::DemoArgs),
     Plan(plan::PlanArgs),
     Launch(launch::LaunchArgs),
     Simulator(Box<simulator::SimulatorArgs>),
@@ -80,6 +82,7 @@ pub fn run() -> ExitCode {
 async fn dispatch(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Daemon(args) => daemon::run(context, args).await,
+        Command::Demo(args) => demo::run(context, args).await,
         Command::Plan(args) => plan::run(context, args).await,
         Command::Launch(args) => launch::run(context, args).await,
         Command::Simulator(args) => simulator::run(context, *args).await,
