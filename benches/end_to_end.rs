@@ -3,6 +3,8 @@
 //! Both pay for the same receipts: the loop counts them in a bare handler, the dispatcher makes each durable. Quote the
 //! ratio of one run, not the rates: a shared machine drifts. `cargo bench --bench end_to_end -- [MESSAGES] [RUNS]`
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
