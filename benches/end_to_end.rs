@@ -127,7 +127,8 @@ async fn bare_loop(messages: u64) -> f64 {
                     "text": format!("Name{n}, $5 off with CODE{n:06} until Jan 9. STOP to opt out"),
                     "callback_url": format!("http://{sink}/callback/bench/receipt"),
                 });
-                let request = client.post(&url).bearer_auth("simulator").header("content-type", "application/json");
+                let request =
+                    client.post(&url).bearer_auth("simulator").header("content-type", "application/json");
                 let answer = request.body(body.to_string()).send().await.expect("an answer");
                 let body = answer.bytes().await.expect("a body");
                 let _: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
@@ -162,7 +163,8 @@ async fn dispatcher(messages: u64) -> (f64, f64) {
          secrets.signing_key = {{ file = \"signing\" }}\n[log]\nlevel = \"error\"\n",
         provider.address
     );
-    let config = Config::parse(&folder.join("winback.toml").to_string_lossy(), &text).expect("a configuration");
+    let config =
+        Config::parse(&folder.join("winback.toml").to_string_lossy(), &text).expect("a configuration");
     let store = Store::create(&url, "bnch").await.expect("a store");
     fill(&store, messages, clock.now()).await;
     let terms = terms(&store, clock.now()).await;

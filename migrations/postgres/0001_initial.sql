@@ -220,13 +220,6 @@ CREATE TABLE inbound (
 CREATE UNIQUE INDEX inbound_once ON inbound (route, provider_id) WHERE provider_id IS NOT NULL;
 CREATE INDEX inbound_of_phone ON inbound (phone, received_at);
 
--- What a provider asked of a lane (Retry-After, a broken account) outlives a restart.
-CREATE TABLE lanes (
-    route TEXT COLLATE "C" NOT NULL PRIMARY KEY,
-    held_until BIGINT NOT NULL,
-    reason TEXT COLLATE "C" NOT NULL
-);
-
 -- SQLite's name for it, so that one statement text serves both: the elements of a JSON array, in order.
 CREATE FUNCTION json_each(list TEXT) RETURNS TABLE (key BIGINT, value JSONB)
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE ROWS 500

@@ -219,10 +219,3 @@ CREATE TABLE inbound (
 ) STRICT;
 CREATE UNIQUE INDEX inbound_once ON inbound (route, provider_id) WHERE provider_id IS NOT NULL;
 CREATE INDEX inbound_of_phone ON inbound (phone, received_at);
-
--- What a provider asked of a lane (Retry-After, a broken account) outlives a restart.
-CREATE TABLE lanes (
-    route TEXT NOT NULL PRIMARY KEY,
-    held_until INTEGER NOT NULL,
-    reason TEXT NOT NULL
-) STRICT;

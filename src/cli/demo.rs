@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use rand::RngExt as _;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
-use rand::RngExt as _;
 
 use crate::config::Config;
 use crate::daemon::{Daemon, routes};
@@ -264,7 +264,8 @@ async fn limited(store: &Store, terms: &crate::dispatch::terms::Terms, most: u32
 /// Follows the run to its end, prints the report, and holds the provider's ledger against the store.
 async fn finale(context: &Context, scene: &Scene, store: &Store, run: Run) -> anyhow::Result<bool> {
     let id = run.id;
-    let status = if let Ok(status) = tokio::time::timeout(PATIENCE, status::follow(context, store, run)).await {
+    let status = if let Ok(status) = tokio::time::timeout(PATIENCE, status::follow(context, store, run)).await
+    {
         status?.context("the run is gone")?
     } else {
         print::note("not every receipt came in time; this is how it stands");

@@ -10,6 +10,7 @@ use sha2::Sha256;
 use crate::campaign::law::Rules;
 use crate::config::Config;
 use crate::dispatch::pace::LaneLimits;
+use crate::model::hex::hex;
 use crate::model::message::RetryPolicy;
 use crate::provider::{Adapter, Catalog, RouteSettings};
 use crate::store::{Store, StoreError};
@@ -116,14 +117,6 @@ fn token(key: &Secret, route: &str) -> Secret {
         Hmac::<Sha256>::new_from_slice(key.expose().as_bytes()).expect("HMAC takes a key of any length");
     mac.update(route.as_bytes());
     Secret::new(hex(&mac.finalize().into_bytes()[..16]))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn lines<T: ToString>(complaints: &[T]) -> String {

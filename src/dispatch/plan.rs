@@ -3,7 +3,6 @@
 //! It writes nothing. Launch runs the same preparation again and refuses when the hash no longer holds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write as _;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -11,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::campaign::law::Rules;
 use crate::campaign::schedule::ScheduleKey;
 use crate::model::clock::Timestamp;
+use crate::model::hex::hex;
 use crate::model::ids::{ContactId, CouponId};
 use crate::model::money::Micros;
 use crate::segment::{self, AsOf, Dialect, Fragment, SegmentError};
@@ -400,10 +400,7 @@ impl Sums {
 
     /// The hash of everything added so far.
     pub(super) fn hash(&self) -> String {
-        self.digest.clone().finalize()[..8].iter().fold(String::new(), |mut hash, byte| {
-            let _ = write!(hash, "{byte:02x}");
-            hash
-        })
+        hex(&self.digest.clone().finalize()[..8])
     }
 
     fn plan(self, terms: &Terms, available: Option<i64>, finish: super::finish::Finish) -> Plan {

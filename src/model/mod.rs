@@ -10,6 +10,7 @@ pub mod coupon;
 pub mod delivery;
 pub mod encoding;
 pub mod event;
+pub mod hex;
 pub mod ids;
 pub mod message;
 pub mod money;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::model::hex::hex;
 use crate::model::ids::{MessageId, RunId};
 use crate::model::reference;
 use crate::model::state::Dispatch;
@@ -93,12 +94,4 @@ pub async fn audit(
     }
     audit.unexpected += i64::try_from(taken.len()).unwrap_or(i64::MAX);
     Ok(audit)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::hmac::sign_sha1;
 use super::{VerifyError, header, same};
+use crate::model::hex::hex;
 use crate::provider::callback::Callback;
 use crate::telemetry::Secret;
 
@@ -70,15 +71,6 @@ fn other_form(url: &str) -> Cow<'_, str> {
         (None, true) => Cow::Borrowed(url),
         (None, false) => Cow::Owned(format!("{head}{port}{rest}")),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        write!(out, "{byte:02x}").expect("writing to a String cannot fail");
-    }
-    out
 }
 
 #[cfg(test)]
