@@ -125,8 +125,9 @@ mod tests {
         let mut last = Duration::ZERO;
         for _ in 0..12 {
             let Admission::Until(until) = breaker.admit(now) else { panic!("open") };
-            assert!(until - now >= last.min(LONGEST_PAUSE) && until - now <= LONGEST_PAUSE);
-            last = until - now;
+            let pause = until.saturating_sub(now);
+            assert!(pause >= last.min(LONGEST_PAUSE) && pause <= LONGEST_PAUSE);
+            last = pause;
             now = until;
             breaker.probe_sent();
             breaker.record(OutcomeClass::Unavailable, now);

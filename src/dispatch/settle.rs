@@ -131,7 +131,7 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(1);
         for class in [OutcomeClass::Throttled, OutcomeClass::Unavailable, OutcomeClass::Account] {
             let mut outcome = Outcome::of(class);
-            outcome.retry_after = Some(Duration::from_secs(600));
+            outcome.retry_after = Some(Duration::from_mins(10));
             let s = settle(&message(0), 1, outcome, &RetryPolicy::default(), Timestamp(0), &mut rng).unwrap();
             assert!(s.not_before >= Timestamp(600_000), "{class:?}");
         }

@@ -1,3 +1,5 @@
+//! Documents as people write them: what is right, what is wrong, and what is shown of it.
+
 use super::{Document, FileErrors};
 
 fn read(text: &str) -> FileErrors {
@@ -82,7 +84,9 @@ fn what_may_be_secret_is_never_shown() {
                 for (_, value) in document.root().entries() {
                     value.complain("wrong", "");
                     let inner = value.as_table().map(|table| table.entries()).unwrap_or_default();
-                    inner.iter().for_each(|(_, value)| value.complain("wrong", ""));
+                    for (_, value) in inner {
+                        value.complain("wrong", "");
+                    }
                 }
                 document.finish(Some(())).expect_err("complaints")
             }

@@ -166,7 +166,7 @@ mod tests {
             r.tags = vec!["a".into(), "b".into()];
         });
         check(record(|r| r.attrs.set("city", &json!("Rome"))), true, &|r| {
-            r.attrs.set("city", &json!("Rome"))
+            r.attrs.set("city", &json!("Rome"));
         });
         check(record(|r| r.number_kind = "fixed".into()), true, &|r| r.number_kind = "fixed".into());
     }

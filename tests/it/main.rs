@@ -2,8 +2,14 @@
 
 // `cfg(test)` is always on here; it tells the lints that these modules are tests.
 #[cfg(test)]
+mod providers;
+#[cfg(test)]
 mod segment;
+#[cfg(test)]
+mod states;
 #[cfg(test)]
 mod store;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tidy;
