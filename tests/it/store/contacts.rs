@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
+use winback::model::attributes::Attributes;
 use winback::model::clock::Timestamp;
 use winback::model::contact::ContactRecord;
 use winback::model::event::EventRecord;
@@ -200,7 +201,7 @@ async fn waiting_events_find_their_contact_in_the_same_import() {
             phone: None,
             occurred_at: NOW,
             value: None,
-            props: Default::default(),
+            props: Attributes::default(),
         };
         check(bench, &[contact("", 2)], "i").await;
         let events = [event("a", "1"), event("a", "2"), event("b", "3"), event("c", "4")];
