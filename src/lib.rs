@@ -13,7 +13,11 @@
 //! - [`intake`]: files and lists into the store: contacts, events, coupons, opt-outs
 //! - [`dispatch`]: runs into messages, messages through their states
 //! - [`http`]: callbacks, health, metrics
+//! - [`report`]: what happened: status, funnel, cost
 //! - [`simulator`]: an SMS provider to rehearse against, with a ledger of everything it accepted
+//! - [`config`]: one file composes each module's own configuration; the only reader of the environment
+//! - [`daemon`]: starts and stops everything in order
+//! - [`cli`]: one file per command
 
 pub mod telemetry;
 
@@ -30,4 +34,9 @@ pub mod store;
 pub mod dispatch;
 pub mod http;
 pub mod intake;
+pub mod report;
 pub mod simulator;
+
+pub mod cli;
+pub mod config;
+pub mod daemon;

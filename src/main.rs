@@ -1,3 +1,7 @@
 //! The `winback` command: parse, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    winback::cli::run()
+}

@@ -4,6 +4,7 @@
 //! exist, and that expression and templates are sound, is checked where those are known.
 
 mod reading;
+mod times;
 
 use std::collections::BTreeMap;
 

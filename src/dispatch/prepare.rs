@@ -300,7 +300,7 @@ impl<'a> Preparer<'a> {
         if row.suppressed {
             return Err(Skip::Suppressed);
         }
-        if record.consent_at.is_none_or(|at| at > self.now) {
+        if record.consent.at().is_none_or(|at| at > self.now) {
             return Err(Skip::NoConsent);
         }
         if row.contact.unreachable_at.is_some() {

@@ -57,7 +57,10 @@ impl<'d> Table<'d> {
 
     /// The value of `key`, if it is set.
     pub fn get(&self, key: &'static str) -> Option<Value<'d>> {
-        self.known.borrow_mut().push(key);
+        let mut known = self.known.borrow_mut();
+        if !known.contains(&key) {
+            known.push(key);
+        }
         let value = self.peek(key);
         #[cfg(test)]
         if value.is_none() {

@@ -13,12 +13,12 @@ use super::reason::Reason;
 use super::table::Row;
 use super::value::{self, DayPart, MAX_SHORT};
 use crate::model::clock::Timestamp;
+use crate::model::contact::Consent;
 use crate::model::country::Country;
 use crate::model::number::{self, NumberKind, NumberWarning};
 use crate::model::phone::Phone;
+use crate::model::stage::Stage;
 
-/// Stages a list may state (the lifecycle of the design, in its order).
-const STAGES: [&str; 7] = ["prospect", "new", "growing", "active", "loyal", "sleeping", "lost"];
 /// Distinct zone names remembered at once.
 const MAX_ZONES: usize = 1_000;
 
@@ -105,23 +105,11 @@ pub struct ContactOptions {
     pub consent_at: Option<Timestamp>,
 }
 
-/// What a row says about consent to marketing texts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Consent {
-    /// Nothing.
-    #[default]
-    Unstated,
-    /// Given at that time.
-    Given(Timestamp),
-    /// Not given, or withdrawn.
-    Denied,
-}
-
-/// A contact as one row, or several rows about the same customer, describe it. What is `None` or empty is not said
+/// A contact as one row describes it. What is `None` or empty is not said
 /// and leaves the stored value as it is. `Debug` shows the line only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ContactDraft {
-    /// Where the (first) row begins.
+    /// Where the row begins.
     pub line: u64,
     /// The team's own key.
     pub customer_id: Option<String>,
@@ -144,7 +132,7 @@ pub struct ContactDraft {
     /// IANA name of the time zone.
     pub zone: Option<String>,
     /// Lifecycle stage.
-    pub stage: Option<&'static str>,
+    pub stage: Option<Stage>,
     /// Tags to add, sorted, each once.
     pub tags: Vec<String>,
     /// Consent, if stated.
@@ -158,32 +146,6 @@ pub struct ContactDraft {
 impl std::fmt::Debug for ContactDraft {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ContactDraft").field("line", &self.line).finish_non_exhaustive()
-    }
-}
-
-impl ContactDraft {
-    /// Lays a later row about the same customer over this one: what it says wins, tags are united. Rows applied in
-    /// order therefore end in the same state however often the file is read and wherever a batch ends.
-    pub fn overlay(&mut self, later: ContactDraft) {
-        let over = |mine: &mut Option<String>, theirs: Option<String>| *mine = theirs.or(mine.take());
-        over(&mut self.customer_id, later.customer_id);
-        over(&mut self.first_name, later.first_name);
-        over(&mut self.last_name, later.last_name);
-        over(&mut self.email, later.email);
-        over(&mut self.locale, later.locale);
-        over(&mut self.zone, later.zone);
-        (self.phone, self.number_kind, self.number_warning) =
-            (later.phone, later.number_kind, later.number_warning);
-        self.country = later.country.or(self.country);
-        self.stage = later.stage.or(self.stage);
-        self.created_at = later.created_at.or(self.created_at);
-        if later.consent != Consent::Unstated {
-            self.consent = later.consent;
-        }
-        self.tags.extend(later.tags);
-        self.tags.sort();
-        self.tags.dedup();
-        extras::overlay(&mut self.attrs, &later.attrs);
     }
 }
 
@@ -331,12 +293,12 @@ fn locale(raw: &str) -> Result<Option<String>, Reason> {
     Ok(Some(tag))
 }
 
-fn stage(raw: &str) -> Result<Option<&'static str>, Reason> {
+fn stage(raw: &str) -> Result<Option<Stage>, Reason> {
     let clean = value::clean(raw);
     if clean.is_empty() {
         return Ok(None);
     }
-    STAGES.into_iter().find(|stage| stage.eq_ignore_ascii_case(&clean)).map(Some).ok_or(Reason::Stage)
+    Stage::from_word(&clean.to_ascii_lowercase()).map(Some).ok_or(Reason::Stage)
 }
 
 fn tags(raw: &str) -> Result<Vec<String>, Reason> {

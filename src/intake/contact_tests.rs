@@ -39,7 +39,7 @@ fn a_full_row_fills_the_contact_and_keeps_the_rest_as_attributes() {
     assert_eq!(draft.country.map(|country| country.to_string()).as_deref(), Some("DE"));
     assert_eq!((draft.first_name.as_deref(), draft.last_name.as_deref()), (Some("José"), Some("Weiß")));
     assert_eq!((draft.locale.as_deref(), draft.zone.as_deref()), (Some("de-AT"), Some("Europe/Berlin")));
-    assert_eq!((draft.stage, draft.tags), (Some("loyal"), vec!["neu".to_owned(), "vip".to_owned()]));
+    assert_eq!((draft.stage, draft.tags), (Some(Stage::Loyal), vec!["neu".to_owned(), "vip".to_owned()]));
     assert_eq!(draft.consent, Consent::Given(Timestamp::parse("2026-01-02T00:00:00Z").expect("a time")));
     assert_eq!(draft.attrs, r#"{"name":"José Weiß","schuhgrosse":"042"}"#);
 }

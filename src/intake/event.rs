@@ -118,6 +118,11 @@ impl EventReader {
         &self.columns
     }
 
+    /// What happened, according to the options.
+    pub fn kind(&self) -> &str {
+        &self.options.kind
+    }
+
     /// Reads one row.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The columns a kind of file does not know, as one JSON object of texts. Never changes how a value is written:
 //! what reads it later decides whether `007` is a number.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::reason::Reason;
 use super::table::Row;
@@ -38,33 +38,4 @@ fn push_text(json: &mut String, text: &str) {
     json.push('"');
     json.push_str(text);
     json.push('"');
-}
-
-/// Lays the values of `later` over those of `earlier`; both are objects made here.
-pub(super) fn overlay(earlier: &mut String, later: &str) {
-    if later == "{}" || earlier == later {
-        return;
-    }
-    let read = |json: &str| serde_json::from_str::<Map<String, Value>>(json).unwrap_or_default();
-    let mut values = read(earlier);
-    values.extend(read(later));
-    *earlier = Value::Object(values).to_string();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::overlay;
-
-    #[test]
-    fn later_values_win_and_absent_ones_keep_the_earlier() {
-        let check = |earlier: &str, later: &str, expected: &str| {
-            let mut json = earlier.to_owned();
-            overlay(&mut json, later);
-            assert_eq!(json, expected);
-        };
-        check(r#"{"age":"65+","city":"Ulm"}"#, r#"{"age":"25-34"}"#, r#"{"age":"25-34","city":"Ulm"}"#);
-        check(r#"{"b":"1"}"#, r#"{"a":"\"x\""}"#, r#"{"a":"\"x\"","b":"1"}"#);
-        check(r#"{"b":"1"}"#, "{}", r#"{"b":"1"}"#);
-        check("{}", r#"{"b":"1"}"#, r#"{"b":"1"}"#);
-    }
 }

@@ -1,8 +1,9 @@
-//! Files into clean drafts: contacts, events, coupon codes and opt-outs, row by row.
+//! Files into clean drafts, and drafts into the store: contacts, events, coupon codes and opt-outs.
 //!
 //! A [`table::Table`] reads any delimited text with flat memory; [`headers`] finds which column means what; one module
 //! per kind of file turns a row into a draft or into a [`reason::Reason`] to reject it, and [`rejects`] writes the
-//! rejected rows to a file that can be mended and read again. Nothing here guesses silently: what cannot be read is
+//! rejected rows to a file that can be mended and read again. [`import`] brings a whole file into the store, and
+//! [`generate`] draws new coupon codes. Nothing here guesses silently: what cannot be read is
 //! rejected with its line, and no error or reason ever carries a phone number or a code.
 
 mod decode;
@@ -11,11 +12,12 @@ mod lines;
 mod synonyms;
 mod value;
 
-pub mod batch;
 pub mod contact;
 pub mod coupon;
 pub mod event;
+pub mod generate;
 pub mod headers;
+pub mod import;
 pub mod optout;
 pub mod reason;
 pub mod rejects;

@@ -20,7 +20,7 @@ pub enum Reason {
     /// The phone number has the right length and is nobody's.
     #[error("the digits fit no country's numbering plan; look for a wrong or missing digit")]
     PhoneInvalid,
-    /// The number is that of a contact with another customer id. Found by the store.
+    /// The number and the customer id are those of two contacts. Found by the store.
     #[error("the phone number belongs to another customer; give each customer one number, or merge them")]
     PhoneTaken,
     /// A text is longer than the store carries.
@@ -85,9 +85,14 @@ pub enum Reason {
     /// The code was in the file before.
     #[error("the code is in the file twice")]
     CodeRepeated,
-    /// The pool, or another one, has it. Found by the store.
-    #[error("the code is in a pool already")]
+    /// Another pool has it. Found by the store.
+    #[error("the code is in another pool; one code must not mean two things")]
     CodeInPool,
+    /// The code is worth something else than the others of its pool.
+    #[error(
+        "the code is worth something else than its pool; give codes of another worth a pool of their own"
+    )]
+    CodeWorth,
     /// The code's end has passed.
     #[error("the code has expired")]
     CodeExpired,
@@ -128,6 +133,7 @@ impl Reason {
             Self::CodeTooShort => "code_too_short",
             Self::CodeRepeated => "code_repeated",
             Self::CodeInPool => "code_in_pool",
+            Self::CodeWorth => "code_worth",
             Self::CodeExpired => "code_expired",
             Self::CodeNotStarted => "code_not_started",
             Self::CodeReusable => "code_reusable",

@@ -59,6 +59,11 @@ impl Row {
         self.line
     }
 
+    /// Bytes of all fields.
+    pub(super) fn size(&self) -> usize {
+        self.record.as_slice().len()
+    }
+
     /// The field of a column as written; empty if the row has no such field.
     pub fn get(&self, column: usize) -> &str {
         self.record.get(column).unwrap_or("")

@@ -271,6 +271,20 @@ impl Tx {
         self.rows(sql, args).await
     }
 
+    /// Keeps or undoes everything, as the caller decides at the end.
+    pub(crate) async fn close(self, keep: bool) -> Result<(), StoreError> {
+        if keep { self.commit().await } else { self.rollback().await }
+    }
+
+    /// Undoes everything; dropping does the same, only later.
+    pub(crate) async fn rollback(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(tx) => tx.rollback().await?,
+            Self::Postgres(tx) => tx.rollback().await?,
+        }
+        Ok(())
+    }
+
     /// Makes everything durable.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         match self {

@@ -9,7 +9,7 @@ use super::dialect::{Pair, statements};
 use super::{Store, StoreError, rows};
 use crate::model::attributes::Attributes;
 use crate::model::clock::Timestamp;
-use crate::model::contact::{Contact, ContactRecord};
+use crate::model::contact::{Consent, Contact, ContactRecord};
 use crate::model::ids::ContactId;
 use crate::model::phone::Phone;
 use crate::model::stage::Stage;
@@ -95,15 +95,15 @@ pub(super) fn contact(row: &Row) -> Result<Contact, StoreError> {
         locale: row.opt_text(8)?,
         zone: row.opt_text(9)?,
         stage: row.opt_text(10)?.map(read_stage).transpose()?,
-        consent_at: row.opt_int(11)?.map(Timestamp),
+        consent: row.opt_int(11)?.map_or(Consent::Unstated, |at| Consent::Given(Timestamp(at))),
         tags: Vec::new(),
+        created_at: Some(Timestamp(row.int(14)?)),
         attrs: Attributes::from_json(&row.text(12)?)?,
     };
     Ok(Contact {
         id: ContactId(row.int(0)?),
         record,
         unreachable_at: row.opt_int(13)?.map(Timestamp),
-        created_at: Timestamp(row.int(14)?),
         updated_at: Timestamp(row.int(15)?),
     })
 }
@@ -148,18 +148,24 @@ statements! {
     /// Takes numbers away from contacts that get another one, so that they can change hands. `$1` ids.
     PARK_PHONES = "UPDATE contacts SET phone = -id \
                    WHERE id IN (SELECT CAST(j.value AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
-    /// `$1` rows as [`upsert`] writes them, `$2` now. A new number has not been found unreachable yet.
-    UPDATE = "UPDATE contacts SET customer_id = u.customer_id, phone = u.phone, country = u.country, \
-                number_kind = u.number_kind, first_name = u.first_name, last_name = u.last_name, email = u.email, \
-                locale = u.locale, zone = u.zone, stage = u.stage, consent_at = u.consent_at, attrs = u.attrs, \
-                unreachable_at = CASE WHEN contacts.phone = u.phone THEN contacts.unreachable_at END, \
-                updated_at = CAST($2 AS BIGINT) \
-              FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS phone, j.value ->> 1 AS customer_id, \
-                      j.value ->> 2 AS country, j.value ->> 3 AS number_kind, j.value ->> 4 AS first_name, \
+    /// Gives contacts their key and number. `$1` rows of id, key, number. A new number has not been found unreachable
+    /// yet.
+    UPDATE_KEYS = "UPDATE contacts SET customer_id = u.customer_id, phone = u.phone, \
+                     unreachable_at = CASE WHEN contacts.phone = u.phone THEN contacts.unreachable_at END \
+                   FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS id, j.value ->> 1 AS customer_id, \
+                           CAST(j.value ->> 2 AS BIGINT) AS phone FROM json_each(CAST($1 AS TEXT)) AS j) AS u \
+                   WHERE contacts.id = u.id";
+    /// Everything but the key and the number, whose indexes would be rewritten. `$1` rows as [`upsert`] writes them,
+    /// `$2` now.
+    UPDATE = "UPDATE contacts SET country = u.country, number_kind = u.number_kind, first_name = u.first_name, \
+                last_name = u.last_name, email = u.email, locale = u.locale, zone = u.zone, stage = u.stage, \
+                consent_at = u.consent_at, attrs = u.attrs, \
+                created_at = COALESCE(u.created_at, contacts.created_at), updated_at = CAST($2 AS BIGINT) \
+              FROM (SELECT j.value ->> 2 AS country, j.value ->> 3 AS number_kind, j.value ->> 4 AS first_name, \
                       j.value ->> 5 AS last_name, j.value ->> 6 AS email, j.value ->> 7 AS locale, \
                       j.value ->> 8 AS zone, j.value ->> 9 AS stage, \
                       CAST(j.value ->> 10 AS BIGINT) AS consent_at, j.value ->> 11 AS attrs, \
-                      CAST(j.value ->> 12 AS BIGINT) AS id \
+                      CAST(j.value ->> 12 AS BIGINT) AS created_at, CAST(j.value ->> 13 AS BIGINT) AS id \
                     FROM json_each(CAST($1 AS TEXT)) AS j) AS u \
               WHERE contacts.id = u.id";
     /// `$1` rows, `$2` now.
@@ -167,7 +173,8 @@ statements! {
                 zone, stage, consent_at, attrs, created_at, updated_at) \
               SELECT CAST(j.value ->> 0 AS BIGINT), j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, \
                 j.value ->> 5, j.value ->> 6, j.value ->> 7, j.value ->> 8, j.value ->> 9, \
-                CAST(j.value ->> 10 AS BIGINT), j.value ->> 11, CAST($2 AS BIGINT), CAST($2 AS BIGINT) \
+                CAST(j.value ->> 10 AS BIGINT), j.value ->> 11, \
+                COALESCE(CAST(j.value ->> 12 AS BIGINT), CAST($2 AS BIGINT)), CAST($2 AS BIGINT) \
               FROM json_each(CAST($1 AS TEXT)) AS j";
     /// `$1` rows of number and tag.
     INSERT_TAGS = "INSERT INTO contact_tags (contact_id, tag) \

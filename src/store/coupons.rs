@@ -40,15 +40,15 @@ impl std::fmt::Debug for NewCode {
     }
 }
 
-/// What became of a batch of codes. The three counts add up to the number given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What became of a batch of codes. The counts, and the number of those elsewhere, add up to the number given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddedCodes {
     /// New in stock.
     pub added: u64,
     /// In this pool before, or given twice; nothing changed.
     pub repeated: u64,
-    /// In another pool; not added, because one code must not mean two things.
-    pub elsewhere: u64,
+    /// Places, in the batch, of those in another pool; not added, because one code must not mean two things.
+    pub elsewhere: Vec<usize>,
 }
 
 /// The codes of a pool by state.
@@ -160,15 +160,35 @@ impl Store {
         codes: &[NewCode],
         now: Timestamp,
     ) -> Result<AddedCodes, StoreError> {
+        self.put_codes(pool, codes, now, true).await
+    }
+
+    /// What [`Store::add_codes`] would answer; keeps nothing.
+    ///
+    /// # Errors
+    /// As [`Store::add_codes`].
+    pub async fn rehearse_codes(&self, pool: PoolId, codes: &[NewCode]) -> Result<AddedCodes, StoreError> {
+        self.put_codes(pool, codes, Timestamp(0), false).await
+    }
+
+    async fn put_codes(
+        &self,
+        pool: PoolId,
+        codes: &[NewCode],
+        now: Timestamp,
+        keep: bool,
+    ) -> Result<AddedCodes, StoreError> {
         rows::refuse_more_than(rows::MOST_ROWS, codes.len())?;
-        let lines: Vec<_> = codes.iter().map(|code| (code.code.as_str(), code.expires_at)).collect();
+        let lines: Vec<_> =
+            codes.iter().enumerate().map(|(n, c)| (c.code.as_str(), c.expires_at, n)).collect();
         let list = rows::json(&lines)?;
         let given = codes.len() as u64;
         let mut tx = self.begin().await?;
         let added = tx.run(INSERT_CODES, args![list.as_str(), pool.0, now.0]).await?;
-        let elsewhere = if added < given { count_elsewhere(&mut tx, list, pool).await? } else { 0 };
-        tx.commit().await?;
-        Ok(AddedCodes { added, elsewhere, repeated: given.saturating_sub(added + elsewhere) })
+        let elsewhere = if added < given { find_elsewhere(&mut tx, list, pool).await? } else { vec![] };
+        tx.close(keep).await?;
+        let repeated = given.saturating_sub(added + elsewhere.len() as u64);
+        Ok(AddedCodes { added, repeated, elsewhere })
     }
 
     /// The codes of a pool by state.
@@ -211,10 +231,8 @@ impl Store {
     }
 }
 
-async fn count_elsewhere(tx: &mut Tx, list: String, pool: PoolId) -> Result<u64, StoreError> {
-    let rows = tx.rows(COUNT_ELSEWHERE, args![list, pool.0]).await?;
-    let count = rows.first().ok_or(StoreError::NoRow)?.int(0)?;
-    Ok(u64::try_from(count).unwrap_or(0))
+async fn find_elsewhere(tx: &mut Tx, list: String, pool: PoolId) -> Result<Vec<usize>, StoreError> {
+    tx.rows(ELSEWHERE, args![list, pool.0]).await?.iter().map(rows::place).collect()
 }
 
 fn read_pool(row: &Row) -> Result<Pool, StoreError> {
@@ -243,14 +261,15 @@ statements! {
                    ON CONFLICT (name) DO NOTHING";
     POOL = "SELECT id, name, value, expires_at, created_at FROM pools WHERE name = $1";
     POOLS = "SELECT id, name, value, expires_at, created_at FROM pools ORDER BY name";
-    /// `$1` rows of code and expiry, `$2` pool, `$3` now.
+    /// `$1` rows of code, expiry and place, `$2` pool, `$3` now.
     INSERT_CODES = "INSERT INTO coupons (pool_id, code, state, expires_at, created_at, changed_at) \
                     SELECT CAST($2 AS BIGINT), j.value ->> 0, 'available', CAST(j.value ->> 1 AS BIGINT), \
                       CAST($3 AS BIGINT), CAST($3 AS BIGINT) \
                     FROM json_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (code) DO NOTHING";
-    /// `$1` rows of code and expiry, `$2` pool.
-    COUNT_ELSEWHERE = "SELECT count(*) FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN coupons AS c \
-                       WHERE c.code = j.value ->> 0 AND c.pool_id <> CAST($2 AS BIGINT)";
+    /// `$1` rows of code, expiry and place, `$2` pool.
+    ELSEWHERE = "SELECT CAST(j.value ->> 2 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j \
+                   CROSS JOIN coupons AS c \
+                 WHERE c.code = j.value ->> 0 AND c.pool_id <> CAST($2 AS BIGINT) ORDER BY 1";
     COUNT_BY_STATE = "SELECT state, count(*) FROM coupons WHERE pool_id = $1 GROUP BY state";
     /// `$1` pool, `$2` state or null, `$3` the last id seen, `$4` how many.
     CODES = "SELECT id, code, state, message_id, expires_at, changed_at FROM coupons \

@@ -10,8 +10,8 @@ use crate::model::clock::Timestamp;
 use crate::model::event::EventRecord;
 use crate::model::money::Micros;
 
-/// What became of a batch of events. The four counts add up to the number given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What became of a batch of events. The counts, and the number of unknown ones, add up to the number given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InsertedEvents {
     /// New, and joined to a contact.
     pub joined: u64,
@@ -19,8 +19,9 @@ pub struct InsertedEvents {
     pub waiting: u64,
     /// Known before, or given twice; nothing changed.
     pub repeated: u64,
-    /// Of a number that nobody has, without a key to wait by; not kept. Import the contacts, then these again.
-    pub unknown: u64,
+    /// Places, in the batch, of those of a number that nobody has, without a key to wait by; not kept. Import the
+    /// contacts, then these again.
+    pub unknown: Vec<usize>,
 }
 
 impl InsertedEvents {
@@ -37,11 +38,23 @@ impl Store {
     /// # Errors
     /// When the batch is too large, holds NUL characters, or the store cannot be written.
     pub async fn insert_events(&self, events: &[EventRecord]) -> Result<InsertedEvents, StoreError> {
+        self.put_events(events, true).await
+    }
+
+    /// What [`Store::insert_events`] would answer; keeps nothing.
+    ///
+    /// # Errors
+    /// As [`Store::insert_events`].
+    pub async fn rehearse_events(&self, events: &[EventRecord]) -> Result<InsertedEvents, StoreError> {
+        self.put_events(events, false).await
+    }
+
+    async fn put_events(&self, events: &[EventRecord], keep: bool) -> Result<InsertedEvents, StoreError> {
         rows::refuse_more_than(rows::MOST_ROWS, events.len())?;
         if events.is_empty() {
             return Ok(InsertedEvents::default());
         }
-        let mut lines = events.iter().map(Line::of).collect::<Result<Vec<_>, _>>()?;
+        let mut lines = events.iter().enumerate().map(Line::of).collect::<Result<Vec<_>, _>>()?;
         // One order for every writer: neighbours share index pages, and two nodes never wait for each other in a ring.
         lines.sort_unstable_by(|a, b| (a.1, a.0).cmp(&(b.1, b.0)));
         let list = rows::json(&lines)?;
@@ -55,13 +68,12 @@ impl Store {
         if counts.joined < given {
             counts.waiting = tx.run(INSERT_WAITING, args![list.as_str()]).await?;
             if events.iter().any(|event| event.customer_id.is_none()) {
-                let rows = tx.rows(COUNT_UNKNOWN, args![list]).await?;
-                let unknown = rows.first().ok_or(StoreError::NoRow)?.int(0)?;
-                counts.unknown = u64::try_from(unknown).unwrap_or(0);
+                let places = tx.rows(UNKNOWN, args![list]).await?;
+                counts.unknown = places.iter().map(rows::place).collect::<Result<_, _>>()?;
             }
         }
-        tx.commit().await?;
-        counts.repeated = given.saturating_sub(counts.inserted() + counts.unknown);
+        tx.close(keep).await?;
+        counts.repeated = given.saturating_sub(counts.inserted() + counts.unknown.len() as u64);
         Ok(counts)
     }
 
@@ -76,10 +88,10 @@ impl Store {
 
 /// A row of the batch; serialised as an array in this order.
 #[derive(Serialize)]
-struct Line<'a>(&'a str, &'a str, Option<&'a str>, Option<i64>, Timestamp, Option<Micros>, String);
+struct Line<'a>(&'a str, &'a str, Option<&'a str>, Option<i64>, Timestamp, Option<Micros>, String, usize);
 
 impl<'a> Line<'a> {
-    fn of(event: &'a EventRecord) -> Result<Self, StoreError> {
+    fn of((place, event): (usize, &'a EventRecord)) -> Result<Self, StoreError> {
         let props = event.props.to_json();
         rows::refuse_nul(&props)?;
         Ok(Self(
@@ -90,6 +102,7 @@ impl<'a> Line<'a> {
             event.occurred_at,
             event.value,
             props,
+            place,
         ))
     }
 }
@@ -112,11 +125,12 @@ macro_rules! event_columns {
 }
 
 statements! {
-    /// `$1` rows. CROSS JOIN keeps SQLite from walking all contacts when its statistics are old.
+    /// `$1` rows. The limit is never reached: it makes both databases look up each contact once, by index.
     INSERT_JOINED = concat!(
         "INSERT INTO events (contact_id, customer_id, kind, event_id, occurred_at, value, props) ",
-        "SELECT c.id, ", event_columns!(), " FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN contacts AS c ",
-        "WHERE c.id = ", contact_of_event!(), " ON CONFLICT (kind, event_id) DO NOTHING"
+        "SELECT e.* FROM (SELECT ", contact_of_event!(), " AS contact_id, ", event_columns!(),
+        " FROM json_each(CAST($1 AS TEXT)) AS j LIMIT 1000000) AS e ",
+        "WHERE e.contact_id IS NOT NULL ON CONFLICT (kind, event_id) DO NOTHING"
     );
     /// `$1` rows.
     INSERT_WAITING = concat!(
@@ -126,9 +140,9 @@ statements! {
         "ON CONFLICT (kind, event_id) DO NOTHING"
     );
     /// `$1` rows.
-    COUNT_UNKNOWN = concat!(
-        "SELECT count(*) FROM json_each(CAST($1 AS TEXT)) AS j ",
-        "WHERE (j.value ->> 2) IS NULL AND ", contact_of_event!(), " IS NULL"
+    UNKNOWN = concat!(
+        "SELECT CAST(j.value ->> 7 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j ",
+        "WHERE (j.value ->> 2) IS NULL AND ", contact_of_event!(), " IS NULL ORDER BY 1"
     );
     COUNT_WAITING = "SELECT count(*) FROM events WHERE contact_id IS NULL";
 }

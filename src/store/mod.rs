@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use connection::{Pools, Tx};
 
 pub use lock::DaemonLock;
+pub use rows::MOST_ROWS;
 
 /// What can go wrong between us and the database.
 #[derive(Debug, thiserror::Error)]

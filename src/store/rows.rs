@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::StoreError;
+use super::connection::Row;
 
 /// Most rows that one call may write, so that a daemon on the same file never waits long for its turn.
-pub(super) const MOST_ROWS: usize = 5_000;
+pub const MOST_ROWS: usize = 5_000;
 
 /// The rows as one JSON text.
 pub(super) fn json<T: Serialize>(rows: &[T]) -> Result<String, StoreError> {
@@ -34,6 +35,11 @@ pub(super) fn refuse_more_than(most: usize, rows: usize) -> Result<(), StoreErro
         return Err(StoreError::Refused(told));
     }
     Ok(())
+}
+
+/// Reads the place of a row in its batch from the first column.
+pub(super) fn place(row: &Row) -> Result<usize, StoreError> {
+    usize::try_from(row.int(0)?).map_err(|_| StoreError::NoRow)
 }
 
 #[cfg(test)]

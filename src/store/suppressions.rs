@@ -75,6 +75,21 @@ impl Store {
         Ok(done)
     }
 
+    /// What [`Store::suppress`] would do; keeps nothing.
+    ///
+    /// # Errors
+    /// As [`Store::suppress`].
+    pub async fn rehearse_suppress(
+        &self,
+        list: &[NewSuppression],
+        now: Timestamp,
+    ) -> Result<Suppressed, StoreError> {
+        let mut tx = self.begin().await?;
+        let done = suppress_in(&mut tx, list, now).await?;
+        tx.rollback().await?;
+        Ok(done)
+    }
+
     /// Ends what a START from this number may end; see [`lift_in`].
     ///
     /// # Errors

@@ -2,6 +2,12 @@
 
 // `cfg(test)` is always on here; it tells the lints that these modules are tests.
 #[cfg(test)]
+mod dispatch;
+#[cfg(test)]
+mod intake;
+#[cfg(test)]
+mod journey;
+#[cfg(test)]
 mod providers;
 #[cfg(test)]
 mod segment;

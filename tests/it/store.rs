@@ -4,6 +4,7 @@ mod contacts;
 mod coupons;
 mod events;
 mod segments;
+
 mod suppressions;
 
 use std::os::unix::fs::PermissionsExt as _;

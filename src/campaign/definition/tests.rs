@@ -133,20 +133,27 @@ fn a_coupon_expires_with_its_pool_after_a_while_or_at_a_time() {
     check("expires_at = '2026-10-08T20:00:00Z'", at("2026-10-08T20:00:00Z"));
 }
 
-/// Reads `text` and compares all that is wrong with it, by line.
-fn check_mistakes(text: &str, expected: &[(usize, &str)]) {
-    let errors = parse(text).expect_err(text);
-    let found: Vec<(usize, String)> =
-        errors.places().into_iter().map(|place| (place.line, place.problem)).collect();
-    let expected: Vec<_> = expected.iter().map(|(line, problem)| (*line, (*problem).to_owned())).collect();
-    assert_eq!(found, expected, "{text}");
-}
-
 #[test]
-fn a_wrong_schedule_is_shown_where_it_is() {
-    let schedule = |schedule: &str, problem: &str| {
-        check_mistakes(&with(&format!("schedule = {schedule}")), &[(3, problem)]);
+fn every_mistake_is_shown_where_it_is() {
+    let check = |text: &str, expected: &[(usize, &str)]| {
+        let errors = parse(text).expect_err(text);
+        let found: Vec<(usize, String)> =
+            errors.places().into_iter().map(|place| (place.line, place.problem)).collect();
+        let expected: Vec<_> =
+            expected.iter().map(|(line, problem)| (*line, (*problem).to_owned())).collect();
+        assert_eq!(found, expected, "{text}");
     };
+    check(
+        "",
+        &[
+            (0, "`segment` is missing"),
+            (0, "`routes` is missing"),
+            (0, "`schedule` is missing"),
+            (0, "`text` is missing"),
+        ],
+    );
+    let schedule =
+        |schedule: &str, problem: &str| check(&with(&format!("schedule = {schedule}")), &[(3, problem)]);
     schedule("{}", "`schedule.at` is missing");
     schedule("{ every = '0 10 * * 1' }", "`schedule.every` is not supported yet");
     schedule("{ at = '2026-10-01' }", "`2026-10-01` is not a time with date and hour");
@@ -164,22 +171,8 @@ fn a_wrong_schedule_is_shown_where_it_is() {
     );
     schedule("{ at = '2026-10-02 10:00', until = '2026-10-01 10:00' }", "the run ends before it starts");
     schedule("{ at = '2026-10-02 10:00', utnil = 1 }", "`schedule.utnil` is not a key that is known here");
-}
-
-#[test]
-fn every_other_mistake_is_shown_where_it_is() {
-    check_mistakes(
-        "",
-        &[
-            (0, "`segment` is missing"),
-            (0, "`routes` is missing"),
-            (0, "`schedule` is missing"),
-            (0, "`text` is missing"),
-        ],
-    );
-    let top = |line: &str, problem: &str| {
-        check_mistakes(&with(&format!("{line}\nschedule.at = 'now'")), &[(3, problem)]);
-    };
+    let top =
+        |line: &str, problem: &str| check(&with(&format!("{line}\nschedule.at = 'now'")), &[(3, problem)]);
     top("holdout = 0.1", "`holdout` is not supported yet");
     top("goal = { event = 'order' }", "`goal` is not supported yet");
     top("remind = [{ before_expiry = '2 days' }]", "`remind` is not supported yet");
@@ -199,12 +192,21 @@ fn every_other_mistake_is_shown_where_it_is() {
     );
     top("text.fr = ''", "`text.fr` is empty");
     top("text.english = 'Hi'", "`english` is not a language");
-    check_mistakes(
+    check(
         &with("schedule.at = 'now'\ntext.pt-BR = 'Oi'\ntext.PT-br = 'Oi'"),
         &[(5, "the language `PT-br` is there twice")],
     );
     top("text.fr = \"a {{ link('https://x') }}\"", "`link(…)` is not supported yet");
-    check_mistakes(
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_found_at_once() {
+    let check = |text: &str, expected: &[(usize, &str)]| {
+        let places = parse(text).expect_err(text).places();
+        let found: Vec<_> = places.iter().map(|place| (place.line, place.problem.as_str())).collect();
+        assert_eq!(found, expected, "{text}");
+    };
+    check(
         "segment = ''\nroutes = ['us', 'us', 'A']\nschedule.at = 'now'\ntext = {}",
         &[
             (1, "`segment` is empty"),
@@ -285,7 +287,8 @@ mod properties {
                 0..8,
             )
         ) {
-            let text = lines.iter().fold(String::new(), |text, (key, value)| text + &format!("{key} = {value}\n"));
+            let lines: Vec<String> = lines.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+            let text = lines.join("\n");
             let _ = parse(&text).map_err(|errors| errors.render(true));
         }
     }

@@ -1,11 +1,14 @@
 //! One batch of told contacts against what is stored: look up, join in memory, write only what changed.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::{ALL_BY_CUSTOMER, ALL_BY_PHONE, INSERT, INSERT_TAGS, LINK_EVENTS, PARK_PHONES, TAGS_OF, UPDATE};
+use super::{
+    ALL_BY_CUSTOMER, ALL_BY_PHONE, INSERT, INSERT_TAGS, LINK_EVENTS, PARK_PHONES, TAGS_OF, UPDATE,
+    UPDATE_KEYS,
+};
 use super::{Joining, contact, stored_phone, take_turn};
 use crate::model::clock::Timestamp;
 use crate::model::contact::ContactRecord;
@@ -68,6 +71,19 @@ impl Store {
         let linked = write(&mut tx, &mut ledger.people, now).await?;
         tx.commit().await?;
         Ok(Upserted { written, linked })
+    }
+
+    /// What [`Store::upsert_contacts`] would answer for each record; writes nothing.
+    ///
+    /// # Errors
+    /// When the batch is too large or the store cannot be read.
+    pub async fn rehearse_contacts(&self, records: &[ContactRecord]) -> Result<Vec<Written>, StoreError> {
+        rows::refuse_more_than(MOST_CONTACTS, records.len())?;
+        let mut tx = self.begin().await?;
+        let mut ledger = Ledger::default();
+        load(&mut tx, records, &mut ledger).await?;
+        tx.rollback().await?;
+        Ok(records.iter().map(|record| ledger.tell(record)).collect())
     }
 }
 
@@ -132,15 +148,18 @@ async fn load<'a>(
     records: &'a [ContactRecord],
     ledger: &mut Ledger<'a>,
 ) -> Result<(), StoreError> {
-    let phones: Vec<i64> = records.iter().map(|record| stored_phone(record.phone)).collect();
+    let mut phones: Vec<i64> = records.iter().map(|record| stored_phone(record.phone)).collect();
+    phones.sort_unstable();
     let mut found = HashMap::new();
     for row in tx.rows(ALL_BY_PHONE, args![rows::json(&phones)?]).await? {
         let contact = contact(&row)?;
         found.insert(contact.id, contact.record);
     }
-    let known: std::collections::HashSet<_> = found.values().filter_map(|r| r.customer_id.clone()).collect();
+    let known: HashSet<&str> = found.values().filter_map(|record| record.customer_id.as_deref()).collect();
     let keys = records.iter().filter_map(|record| record.customer_id.as_deref());
-    let keys: Vec<[&str; 1]> = keys.filter(|key| !known.contains(*key)).map(|key| [key]).collect();
+    let mut keys: Vec<[&str; 1]> = keys.filter(|key| !known.contains(key)).map(|key| [key]).collect();
+    keys.sort_unstable();
+    keys.dedup();
     if !keys.is_empty() {
         for row in tx.rows(ALL_BY_CUSTOMER, args![rows::json(&keys)?]).await? {
             let contact = contact(&row)?;
@@ -164,24 +183,32 @@ async fn load<'a>(
 /// Writes whoever differs from what is stored, in the order of their numbers: neighbours share index pages.
 async fn write(tx: &mut Tx, people: &mut [Person<'_>], now: Timestamp) -> Result<u64, StoreError> {
     people.sort_unstable_by_key(|person| person.record.phone);
-    let (mut updated, mut inserted, mut parked) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut updated, mut inserted, mut moved, mut parked) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut tags, mut keys) = (Vec::new(), Vec::new());
-    for person in people.iter().filter(|person| person.stored.as_ref() != Some(person.record.as_ref())) {
-        let record = person.record.as_ref();
-        match (person.id, &person.stored) {
-            (Some(id), Some(stored)) => {
-                updated.push(Line::of(record, Some(id))?);
-                if stored.phone != record.phone {
-                    parked.push(id);
-                }
-            }
-            _ => inserted.push(Line::of(record, None)?),
+    for Person { id, stored, record } in people.iter() {
+        let stored = stored.as_ref();
+        if stored == Some(record.as_ref()) {
+            continue;
         }
-        tags.extend(record.tags.iter().map(|tag| (stored_phone(record.phone), tag.as_str())));
-        let known = person.stored.as_ref().is_some_and(|stored| stored.customer_id.is_some());
-        keys.extend(record.customer_id.as_deref().filter(|_| !known).map(|key| [key]));
+        let phone = stored_phone(record.phone);
+        let lines = if id.is_some() { &mut updated } else { &mut inserted };
+        lines.push(Line::of(record, *id)?);
+        tags.extend(record.tags.iter().map(|tag| (phone, tag.as_str())));
+        let key = record.customer_id.as_deref();
+        let keyed = stored.is_some_and(|stored| stored.customer_id.is_some());
+        let numbered = stored.is_none_or(|stored| stored.phone == record.phone);
+        keys.extend(key.filter(|_| !keyed).map(|key| [key]));
+        if let Some(id) = id {
+            if !numbered {
+                parked.push(id);
+            }
+            if !numbered || (!keyed && key.is_some()) {
+                moved.push((id, key, phone));
+            }
+        }
     }
     run(tx, PARK_PHONES, &parked, None).await?;
+    run(tx, UPDATE_KEYS, &moved, None).await?;
     run(tx, UPDATE, &updated, Some(now)).await?;
     run(tx, INSERT, &inserted, Some(now)).await?;
     run(tx, INSERT_TAGS, &tags, None).await?;
@@ -217,6 +244,7 @@ struct Line<'a>(
     Option<&'static str>,
     Option<Timestamp>,
     String,
+    Option<Timestamp>,
     Option<ContactId>,
 );
 
@@ -235,8 +263,9 @@ impl<'a> Line<'a> {
             record.locale.as_deref(),
             record.zone.as_deref(),
             record.stage.map(crate::model::stage::Stage::as_str),
-            record.consent_at,
+            record.consent.at(),
             attrs,
+            record.created_at,
             id,
         ))
     }

@@ -5,7 +5,7 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 use winback::model::attributes::Attributes;
 use winback::model::clock::Timestamp;
-use winback::model::contact::ContactRecord;
+use winback::model::contact::{Consent, ContactRecord};
 use winback::model::event::EventRecord;
 use winback::model::phone::Phone;
 use winback::model::stage::Stage;
@@ -59,8 +59,9 @@ async fn a_contact_is_read_as_it_was_told() {
             locale: Some("zh-Hans".into()),
             zone: Some("America/Phoenix".into()),
             stage: Some(Stage::Sleeping),
-            consent_at: Some(Timestamp(5)),
+            consent: Consent::Given(Timestamp(5)),
             tags: vec!["a b".into(), "vip".into()],
+            created_at: Some(Timestamp(3)),
             attrs: [("city", json!("北京")), ("spent", json!(0.1 + 0.2)), ("new", json!(true))]
                 .into_iter()
                 .collect(),
@@ -68,7 +69,7 @@ async fn a_contact_is_read_as_it_was_told() {
         check(bench, std::slice::from_ref(&told), "i").await;
         let by_phone = bench.contact_by_phone(phone(1)).await.expect("read").expect("there");
         assert_eq!(by_phone.record, told);
-        assert_eq!((by_phone.created_at, by_phone.updated_at, by_phone.unreachable_at), (NOW, NOW, None));
+        assert_eq!((by_phone.updated_at, by_phone.unreachable_at), (NOW, None));
         let by_key = bench.contact_by_customer_id("c-1").await.expect("read").expect("there");
         assert_eq!(by_key, by_phone);
         assert_eq!(bench.contact_by_phone(phone(2)).await.expect("read"), None);
@@ -87,7 +88,7 @@ async fn the_same_batch_twice_changes_nothing() {
                     r.customer_id = r.customer_id.take().map(|key| format!("{key}{n}"));
                     r.tags = vec!["z".into(), "a".into()];
                     r.attrs.set("x", &json!(n));
-                    r.consent_at = Some(NOW);
+                    r.consent = Consent::Given(NOW);
                 })
             })
             .collect();
@@ -162,31 +163,42 @@ async fn a_person_told_twice_in_one_batch_is_one_contact() {
 }
 
 #[tokio::test]
-async fn told_values_win_attributes_are_merged_and_consent_counts_from_its_earliest_proof() {
+async fn told_values_win_attributes_are_merged_and_consent_counts_from_the_first_yes_since_the_last_no() {
     on_both(async |bench| {
         let first = changed(contact("a", 1), |r| {
             r.first_name = Some("Ann".into());
             r.email = Some("ann@example.com".into());
-            r.consent_at = Some(Timestamp(50));
+            r.consent = Consent::Given(Timestamp(50));
             r.tags = vec!["b".into()];
             r.attrs = [("city", json!("Rome")), ("n", json!(1))].into_iter().collect();
         });
         let second = changed(contact("a", 1), |r| {
             r.first_name = Some("Anna".into());
-            r.consent_at = Some(Timestamp(40));
+            r.consent = Consent::Given(Timestamp(40));
             r.tags = vec!["c".into(), "a".into()];
             r.attrs = [("n", json!(2)), ("city", json!(null))].into_iter().collect();
         });
-        let third = changed(contact("a", 1), |r| r.consent_at = Some(Timestamp(60)));
         check(bench, &[first], "i").await;
         check(bench, &[second], "u").await;
-        check(bench, &[third], "=").await;
         let stored = bench.contact_by_customer_id("a").await.expect("read").expect("there").record;
         assert_eq!(stored.first_name.as_deref(), Some("Anna"));
         assert_eq!(stored.email.as_deref(), Some("ann@example.com"));
-        assert_eq!(stored.consent_at, Some(Timestamp(40)));
+        assert_eq!(stored.consent, Consent::Given(Timestamp(50)));
+        assert_eq!(stored.created_at, Some(NOW), "never told: the first import");
         assert_eq!(stored.tags, ["a", "b", "c"]);
         assert_eq!(stored.attrs.to_json(), r#"{"city":"Rome","n":2}"#);
+        let consents = |list: &[Consent]| -> Vec<_> {
+            list.iter().map(|consent| changed(contact("a", 1), |r| r.consent = *consent)).collect()
+        };
+        // A no ends consent, in a batch as well as between two; a yes after it counts from its own time.
+        let (yes, no) = (Consent::Given(Timestamp(40)), Consent::Denied);
+        check(bench, &consents(&[no, no]), "u=").await;
+        let held = async || bench.lines("SELECT consent_at FROM contacts").await;
+        assert_eq!(held().await, ["-"]);
+        check(bench, &consents(&[yes]), "u").await;
+        assert_eq!(held().await, ["40"]);
+        check(bench, &consents(&[no, yes, Consent::Given(Timestamp(60))]), "uu=").await;
+        assert_eq!(held().await, ["40"]);
     })
     .await;
 }
@@ -219,6 +231,40 @@ async fn waiting_events_find_their_contact_in_the_same_import() {
 }
 
 #[tokio::test]
+async fn contacts_and_events_imported_at_the_same_time_find_each_other() {
+    on_both(async |bench| {
+        let people =
+            |from: u64| -> Vec<_> { (from..from + 300).map(|n| contact(&format!("k{n}"), n)).collect() };
+        let orders = |from: u64| -> Vec<_> {
+            let order = |n: u64| EventRecord {
+                kind: "order".into(),
+                event_id: format!("{n}"),
+                customer_id: Some(format!("k{}", n % 450)),
+                phone: None,
+                occurred_at: NOW,
+                value: None,
+                props: Attributes::default(),
+            };
+            (from..from + 600).map(order).collect()
+        };
+        // The batches overlap on purpose, and each pair meets in another order.
+        let (a, b, c, d) = (people(0), people(150), orders(0), orders(300));
+        let (a, c, b, d) = tokio::join!(
+            bench.upsert_contacts(&a, NOW),
+            bench.insert_events(&c),
+            bench.upsert_contacts(&b, NOW),
+            bench.insert_events(&d),
+        );
+        let inserted =
+            a.expect("written").count(Written::Inserted) + b.expect("written").count(Written::Inserted);
+        assert_eq!(inserted, 450);
+        assert_eq!(c.expect("written").inserted() + d.expect("written").inserted(), 900);
+        assert_eq!(bench.waiting_event_count().await.expect("read"), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_stored_is_refused_whole_and_says_why() {
     on_both(async |bench| {
         let nul = changed(contact("a", 1), |r| r.first_name = Some("A\0".into()));
@@ -236,27 +282,30 @@ async fn what_cannot_be_stored_is_refused_whole_and_says_why() {
     .await;
 }
 
+fn consent() -> impl Strategy<Value = Consent> {
+    prop_oneof![
+        Just(Consent::Unstated),
+        Just(Consent::Denied),
+        (0..3i64).prop_map(|at| Consent::Given(Timestamp(at)))
+    ]
+}
+
 /// A told contact out of a small world, so that keys and numbers meet often.
 fn any_contact() -> impl Strategy<Value = ContactRecord> {
     let name = prop::option::of("[a-c]");
-    (
-        prop::option::of(0..6u64),
-        0..6u64,
-        name,
-        prop::option::of(0..3i64),
-        prop::collection::vec("[xyz]", 0..3),
-    )
-        .prop_map(|(key, last, name, consent, tags)| {
+    (prop::option::of(0..6u64), 0..6u64, name, consent(), prop::collection::vec("[xyz]", 0..3)).prop_map(
+        |(key, last, name, consent, tags)| {
             changed(contact("", last), |r| {
                 r.customer_id = key.map(|key| format!("k{key}"));
                 if let Some(name) = &name {
                     r.attrs.set(name, &json!(last));
                 }
                 r.first_name = name;
-                r.consent_at = consent.map(Timestamp);
+                r.consent = consent;
                 r.tags = tags;
             })
-        })
+        },
+    )
 }
 
 /// The dump after importing `records` in batches of `size`.

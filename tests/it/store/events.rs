@@ -28,7 +28,7 @@ fn event(id: &str, key: &str, last: Option<u64>) -> EventRecord {
 async fn check(bench: &Bench, events: &[EventRecord], expected: (u64, u64, u64, u64)) {
     let counts = bench.insert_events(events).await.expect("written");
     let InsertedEvents { joined, waiting, repeated, unknown } = counts;
-    assert_eq!((joined, waiting, repeated, unknown), expected, "{events:?}");
+    assert_eq!((joined, waiting, repeated, unknown.len() as u64), expected, "{events:?}");
 }
 
 #[tokio::test]

@@ -5,3 +5,4 @@ pub(crate) mod evaluate;
 pub(crate) mod postgres;
 pub(crate) mod sql;
 pub(crate) mod stores;
+pub(crate) mod world;

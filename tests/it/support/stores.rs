@@ -60,7 +60,7 @@ pub(crate) async fn on_both(body: impl AsyncFn(&Bench)) {
     for database in ["SQLite", "PostgreSQL"] {
         let said = Said(database);
         let bench = if database == "SQLite" { Bench::sqlite().await } else { Bench::postgres().await };
-        body(&bench).await;
+        Box::pin(body(&bench)).await;
         bench.store.close().await;
         drop(said);
     }

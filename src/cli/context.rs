@@ -1,0 +1,59 @@
+//! What every command starts from: the configuration, the store, the clock, and how to answer.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::model::clock::{Clock, SystemClock, Timestamp};
+use crate::store::Store;
+
+/// The surroundings of one command.
+#[derive(Debug)]
+pub struct Context {
+    path: Option<PathBuf>,
+    json: bool,
+    clock: Arc<dyn Clock>,
+}
+
+impl Context {
+    /// Surroundings with the machine's clock.
+    pub fn new(path: Option<PathBuf>, json: bool) -> Self {
+        Self { path, json, clock: Arc::new(SystemClock) }
+    }
+
+    /// Whether the answer is for a machine.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Where the configuration was said to be.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// When there is none, or with everything that is wrong with it.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        Ok(Config::load(self.path())?)
+    }
+
+    /// Opens the store of a configuration.
+    ///
+    /// # Errors
+    /// When it does not exist, is of another version or cannot be reached.
+    pub async fn store(&self, config: &Config) -> anyhow::Result<Store> {
+        Ok(Store::open(&config.store.url).await?)
+    }
+}

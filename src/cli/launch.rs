@@ -1,0 +1,151 @@
+//! `winback launch`: an approved plan into a run.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::campaign::timing::ASKS_WHEN_LATE_BY;
+use crate::config::Config;
+use crate::daemon::routes;
+use crate::dispatch::launch::{LaunchError, Launched, launch};
+use crate::dispatch::plan::{self, Plan};
+use crate::dispatch::terms::Terms;
+use crate::store::Store;
+
+use super::{Context, WrongUse, print, terms};
+
+/// Launch a campaign; bound to a plan if its hash is given. Launching twice makes one run.
+#[derive(Debug, Args)]
+pub(super) struct LaunchArgs {
+    /// Name of the campaign, or its file.
+    campaign: String,
+    /// The plan that was approved; refused when it no longer holds.
+    #[arg(long, value_name = "HASH")]
+    plan: Option<String>,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// Ask the segment as of this time instead of now.
+    #[arg(long, value_name = "TIME")]
+    as_of: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    campaign: String,
+    run: i64,
+    messages: i64,
+    plan: String,
+    state: &'static str,
+    fresh: bool,
+}
+
+pub(super) async fn run(context: &Context, args: LaunchArgs) -> anyhow::Result<ExitCode> {
+    let config = context.config()?;
+    let store = context.store(&config).await?;
+    let as_of = args.as_of.as_deref().map(|text| terms::time(&config, text)).transpose()?;
+    let terms = terms::terms(&config, &store, &args.campaign, as_of, context.now()).await?;
+    let launched = match store.run_by_key(&terms.definition.launch_key()).await? {
+        Some(run) if run.state != crate::model::run::RunState::Preparing => Launched { run, fresh: false },
+        _ => {
+            let plan = planned(context, &config, &store, &terms, args.plan.as_deref()).await?;
+            confirm(context, &terms, &plan, &args)?;
+            write(context, &config, &store, &terms, &plan).await?
+        }
+    };
+    store.close().await;
+    let run = &launched.run;
+    if context.json() {
+        print::json(&Answer {
+            campaign: run.terms.campaign.clone(),
+            run: run.id.0,
+            messages: run.terms.audience,
+            plan: run.terms.plan_hash.clone(),
+            state: run.state.as_str(),
+            fresh: launched.fresh,
+        })?;
+    } else if launched.fresh {
+        let count = print::count(run.terms.audience);
+        print::line(format!("launched {} as run {}: {count} messages", run.terms.campaign, run.id));
+        print::line(format!("follow it: winback watch {}", run.terms.campaign));
+    } else {
+        print::line(format!(
+            "{} was already launched for this start as run {}, now {}; nothing was added. Another run needs another schedule.at",
+            run.terms.campaign,
+            run.id,
+            run.state.as_str()
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn planned(
+    context: &Context,
+    config: &Config,
+    store: &Store,
+    terms: &Terms,
+    approved: Option<&str>,
+) -> anyhow::Result<Plan> {
+    let rules = routes::rules(config)?;
+    let bar = print::bar(0, "planning");
+    let plan = plan::plan(store, terms, &rules, context.now(), |done, total| {
+        bar.set_length(total.unsigned_abs());
+        bar.set_position(done.unsigned_abs());
+    })
+    .await?;
+    bar.finish_and_clear();
+    if let Some(approved) = approved
+        && approved != plan.hash
+    {
+        return Err(LaunchError::Changed { approved: approved.to_owned(), current: plan.hash }.into());
+    }
+    plan.ready()?;
+    Ok(plan)
+}
+
+/// Asks before people are texted, unless the plan's hash or `--yes` says that somebody has looked.
+fn confirm(context: &Context, terms: &Terms, plan: &Plan, args: &LaunchArgs) -> anyhow::Result<()> {
+    let late = terms.definition.timing.lateness(context.now(), &terms.zone());
+    if late > ASKS_WHEN_LATE_BY && !args.yes {
+        let days = late.as_secs() / 86_400;
+        return Err(WrongUse(format!(
+            "{} should have started {days} days ago; give it another schedule.at, or launch with --yes",
+            plan.campaign
+        ))
+        .into());
+    }
+    if args.yes || args.plan.is_some() {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        let told = format!("nobody is here to confirm; launch with --plan {} or --yes", plan.hash);
+        return Err(WrongUse(told).into());
+    }
+    super::plan::show(plan);
+    print::note(format!("really text {} people? type yes", print::count(plan.messages)));
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    if answer.trim().eq_ignore_ascii_case("yes") {
+        return Ok(());
+    }
+    Err(WrongUse("not launched".to_owned()).into())
+}
+
+async fn write(
+    context: &Context,
+    config: &Config,
+    store: &Store,
+    terms: &Terms,
+    plan: &Plan,
+) -> anyhow::Result<Launched> {
+    let rules = routes::rules(config)?;
+    let bar = print::bar(plan.messages.unsigned_abs(), "writing");
+    let launched = launch(store, terms, &rules, plan, context.now(), |done, _| {
+        bar.set_position(done.unsigned_abs());
+    })
+    .await?;
+    bar.finish_and_clear();
+    Ok(launched)
+}

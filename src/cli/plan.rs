@@ -1,0 +1,124 @@
+//! `winback plan`: a dry run over the real audience, and its hash.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::daemon::routes;
+use crate::dispatch::plan::{self, Plan};
+use crate::model::clock::Timestamp;
+
+use super::{Context, print, terms};
+
+/// Dry run over the real audience: who, who not and why, cost, finish time; prints a hash to launch with.
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    /// Name of the campaign, or its file.
+    campaign: String,
+    /// Ask the segment as of this time instead of now.
+    #[arg(long, value_name = "TIME")]
+    as_of: Option<String>,
+}
+
+pub(super) async fn run(context: &Context, args: PlanArgs) -> anyhow::Result<ExitCode> {
+    let config = context.config()?;
+    let store = context.store(&config).await?;
+    let rules = routes::rules(&config)?;
+    let now = context.now();
+    let as_of = args.as_of.as_deref().map(|text| terms::time(&config, text)).transpose()?;
+    let terms = terms::terms(&config, &store, &args.campaign, as_of, now).await?;
+    let bar = print::bar(0, "planning");
+    let plan = plan::plan(&store, &terms, &rules, now, |done, total| {
+        bar.set_length(total.unsigned_abs());
+        bar.set_position(done.unsigned_abs());
+    })
+    .await?;
+    bar.finish_and_clear();
+    store.close().await;
+    if context.json() {
+        print::json(&plan)?;
+    } else {
+        show(&plan);
+    }
+    Ok(if plan.ready().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints a plan for people.
+pub(super) fn show(plan: &Plan) {
+    print::line(format!("Plan of {} as of {}", plan.campaign, plan.as_of.rfc3339()));
+    print::line("");
+    let skipped: i64 = plan.skipped.values().sum();
+    let mut rows = vec![vec!["in the segment".to_owned(), print::count(plan.audience)]];
+    for (reason, n) in &plan.skipped {
+        rows.push(vec![format!("  left out: {reason}"), print::count(-n)]);
+    }
+    rows.push(vec!["messages".to_owned(), print::count(plan.audience - skipped)]);
+    print::table(&["who", ""], &[1], rows);
+    print::line("");
+    let lines = plan.lines.iter().map(|line| {
+        let cost = format!("{} {}", line.cost, plan.currency);
+        vec![
+            line.route.clone(),
+            line.country.clone(),
+            print::count(line.messages),
+            print::count(line.parts),
+            cost,
+        ]
+    });
+    print::table(&["route", "country", "messages", "parts", "cost"], &[2, 3, 4], lines);
+    print::line("");
+    show_facts(plan);
+    for long in &plan.longest {
+        print::line(format!(
+            "  {} part{}, {} units {}: {}",
+            long.parts,
+            if long.parts == 1 { "" } else { "s" },
+            long.units,
+            long.encoding,
+            long.text.replace('\n', "⏎")
+        ));
+    }
+    print::line("");
+    match plan.ready() {
+        Ok(()) => print::line(format!("launch it: winback launch {} --plan {}", plan.campaign, plan.hash)),
+        Err(why) => print::line(format!("not ready: {why}")),
+    }
+}
+
+fn show_facts(plan: &Plan) {
+    let listed = |pairs: Vec<String>| pairs.join(", ");
+    let budget =
+        plan.budget.map_or_else(|| "no limit".to_owned(), |budget| format!("{budget} {}", plan.currency));
+    print::line(format!("cost        {} {} (budget {budget})", plan.cost, plan.currency));
+    let encodings = plan.encodings.iter().map(|(name, n)| format!("{} {name}", print::count(*n))).collect();
+    let each =
+        plan.parts_each.iter().map(|(parts, n)| format!("{} with {parts}", print::count(*n))).collect();
+    print::line(format!(
+        "parts       {} ({}; {})",
+        print::count(plan.parts),
+        listed(each),
+        listed(encodings)
+    ));
+    let languages = plan.languages.iter().map(|(name, n)| format!("{name} {}", print::count(*n))).collect();
+    print::line(format!("languages   {}", listed(languages)));
+    if let Some(coupons) = &plan.coupons {
+        print::line(format!(
+            "coupons     {} needed, {} available in {}",
+            print::count(coupons.needed),
+            print::count(coupons.available),
+            coupons.pool
+        ));
+    }
+    let time = |at: Option<Timestamp>| at.map_or_else(|| "never".to_owned(), Timestamp::rfc3339);
+    print::line(format!("first text  {}", time(plan.starts_at)));
+    print::line(format!("last text   {} under the limits and windows", time(plan.finishes_at)));
+    if plan.too_late > 0 {
+        print::line(format!(
+            "too late    {} would not go before the campaign ends",
+            print::count(plan.too_late)
+        ));
+    }
+    if !plan.longest.is_empty() {
+        print::line("longest texts (codes hidden)");
+    }
+}

@@ -1,0 +1,105 @@
+//! Tables, JSON, errors and progress bars: how commands speak.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+/// Prints a line to standard output. A closed pipe ends the command quietly, as it does for other tools.
+pub(super) fn line(text: impl AsRef<str>) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{}", text.as_ref()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Prints one JSON value, indented.
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    line(serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Prints a note to standard error.
+pub(super) fn note(text: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
+}
+
+/// Prints an error and its causes to standard error.
+pub(super) fn error(error: &anyhow::Error) {
+    let mut text = format!("error: {error}");
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1) {
+        // Errors that show their cause themselves are not shown twice.
+        let cause = cause.to_string();
+        if !told.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+            told = cause;
+        }
+    }
+    note(text);
+}
+
+/// A table with a header line; the columns named in `numbers` are set flush right.
+pub(super) fn table<R, C>(headers: &[&str], numbers: &[usize], rows: R)
+where
+    R: IntoIterator<Item = Vec<C>>,
+    C: ToString,
+{
+    let mut table = Table::new();
+    table.load_style(TableStyle::new()).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(headers.iter().map(|header| (*header).to_owned()));
+    for row in rows {
+        table.add_row(row.iter().map(ToString::to_string));
+    }
+    for at in numbers {
+        if let Some(column) = table.column_mut(*at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    for text in table.to_string().lines() {
+        line(text.trim_end());
+    }
+}
+
+/// A bar over `total` steps on standard error; invisible unless that is a terminal.
+pub(super) fn bar(total: u64, what: &'static str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = "{msg:>12} {bar:32} {percent:>3} %  {pos}/{len}  {per_sec}  {eta} left";
+    let bar = ProgressBar::new(total).with_message(what);
+    match ProgressStyle::with_template(style) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// 1234567 as `1,234,567`.
+pub(super) fn count(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
+    if number < 0 {
+        text.push('-');
+    }
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::count;
+
+    #[test]
+    fn counts_are_grouped_by_thousands() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (-1_234_567, "-1,234,567")] {
+            assert_eq!(count(number), text);
+        }
+    }
+}

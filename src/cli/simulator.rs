@@ -1,0 +1,177 @@
+//! `winback simulator`: a provider to rehearse against, in a process of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::clock::{Clock, ShiftedClock};
+use crate::simulator::Simulator;
+use crate::simulator::config::{Curve, Failures, Receipts, Replies, ReplyText, SimulatorConfig};
+use crate::telemetry::Secret;
+
+use super::{Context, WrongUse, print};
+
+/// Play an SMS provider: take texts over HTTP, keep a ledger of them, send receipts, misbehave as told.
+#[derive(Debug, Args)]
+pub(super) struct SimulatorArgs {
+    /// Where to listen; port 0 takes a free one, which is printed.
+    #[arg(long, default_value = "127.0.0.1:8490")]
+    listen: SocketAddr,
+    /// Append-only file of everything accepted, on disk before each answer.
+    #[arg(long, default_value = "simulator-ledger.jsonl")]
+    ledger: PathBuf,
+    /// Bearer token that submissions must carry.
+    #[arg(long, default_value = "simulator")]
+    key: String,
+    /// Key that signs receipts and replies.
+    #[arg(long, default_value = "simulator-signing")]
+    signing_key: String,
+    /// Seed of every decision.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Parts per second before it answers 429.
+    #[arg(long)]
+    parts_per_second: Option<u32>,
+    /// Answer time: median and 95th percentile in milliseconds.
+    #[arg(long, value_names = ["MEDIAN", "P95"], num_args = 2)]
+    latency_ms: Option<Vec<u64>>,
+    /// Shares of submissions that fail: throttled, bad-number, bad-text, opted-out, unavailable, failed, failed-accepted,
+    /// silent, reset; for instance `reset=0.01`.
+    #[arg(long, value_name = "KIND=SHARE")]
+    fail: Vec<String>,
+    /// Shares of accepted texts by their end: undelivered, expired, rejected, never; the rest is delivered.
+    #[arg(long, value_name = "END=SHARE")]
+    end: Vec<String>,
+    /// Time to the final receipt: median and 95th percentile in milliseconds.
+    #[arg(long, value_names = ["MEDIAN", "P95"], num_args = 2)]
+    receipt_ms: Option<Vec<u64>>,
+    /// Receipts in one request.
+    #[arg(long, default_value_t = 1)]
+    receipts_per_request: usize,
+    /// One address for all receipts instead of each message's own.
+    #[arg(long)]
+    receipt_url: Option<String>,
+    /// Where customers' replies go; without it nobody answers.
+    #[arg(long)]
+    inbound_url: Option<String>,
+    /// What customers answer and how often, for instance `STOP=0.01`.
+    #[arg(long, value_name = "TEXT=SHARE", default_value = "STOP=0.01")]
+    reply: Vec<String>,
+    /// Do not sync the ledger: faster, proves nothing after a power cut.
+    #[arg(long)]
+    no_sync: bool,
+    /// Seconds to keep sending receipts after it is told to stop.
+    #[arg(long, default_value_t = 0)]
+    drain: u64,
+    /// Show this time at the start instead of the machine's (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    clock: Option<String>,
+}
+
+pub(super) async fn run(context: &Context, args: SimulatorArgs) -> anyhow::Result<ExitCode> {
+    let clock: Arc<dyn Clock> = match &args.clock {
+        Some(text) => {
+            let at = crate::model::clock::Timestamp::parse(text).map_err(|_| {
+                WrongUse(format!("--clock {text}: write RFC 3339, like 2018-01-02T18:30:00Z"))
+            })?;
+            Arc::new(ShiftedClock::starting_at(at))
+        }
+        None => context.clock(),
+    };
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let simulator = Simulator::start(config(args)?, clock, stop.clone()).await?;
+    print::line(format!("listening on {}", simulator.address()));
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
+    let summary = simulator.wait().await;
+    print::json(&summary.stats)?;
+    if summary.dropped > 0 {
+        print::note(format!("{} receipts and replies were still to come and are dropped", summary.dropped));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn config(args: SimulatorArgs) -> anyhow::Result<SimulatorConfig> {
+    let defaults = SimulatorConfig::default();
+    let mut failures = Failures { ..defaults.failures };
+    for (kind, share) in shares("--fail", &args.fail)? {
+        let place = match kind.as_str() {
+            "throttled" => &mut failures.throttled,
+            "bad-number" => &mut failures.bad_number,
+            "bad-text" => &mut failures.bad_text,
+            "opted-out" => &mut failures.opted_out,
+            "unavailable" => &mut failures.unavailable,
+            "failed" => &mut failures.failed,
+            "failed-accepted" => {
+                failures.failed_accepts = true;
+                &mut failures.failed
+            }
+            "silent" => &mut failures.silent,
+            "reset" => &mut failures.reset,
+            _ => return Err(WrongUse(format!("--fail {kind}: there is no such failure; see --help")).into()),
+        };
+        *place = share;
+    }
+    let mut receipts =
+        Receipts { url: args.receipt_url, per_request: args.receipts_per_request, ..defaults.receipts };
+    for (end, share) in shares("--end", &args.end)? {
+        let place = match end.as_str() {
+            "undelivered" => &mut receipts.undelivered,
+            "expired" => &mut receipts.expired,
+            "rejected" => &mut receipts.rejected,
+            "never" => &mut receipts.never,
+            _ => return Err(WrongUse(format!("--end {end}: there is no such end; see --help")).into()),
+        };
+        *place = share;
+    }
+    if let Some(curve) = args.receipt_ms.as_deref().and_then(curve) {
+        receipts.delay = curve;
+    }
+    let texts = shares("--reply", &args.reply)?.into_iter().map(|(text, share)| ReplyText { share, text });
+    Ok(SimulatorConfig {
+        listen: args.listen,
+        key: Secret::new(args.key),
+        signing_key: Secret::new(args.signing_key),
+        ledger: args.ledger,
+        sync: !args.no_sync,
+        seed: args.seed,
+        parts_per_second: args.parts_per_second,
+        latency: args.latency_ms.as_deref().and_then(curve).unwrap_or_default(),
+        failures,
+        receipts,
+        replies: Replies { url: args.inbound_url, texts: texts.collect(), ..defaults.replies },
+        drain: Duration::from_secs(args.drain),
+        ..SimulatorConfig::default()
+    })
+}
+
+fn curve(pair: &[u64]) -> Option<Curve> {
+    let [median, p95] = pair else { return None };
+    Some(Curve::new(Duration::from_millis(*median), Duration::from_millis(*p95)))
+}
+
+fn shares(flag: &str, list: &[String]) -> Result<Vec<(String, f64)>, WrongUse> {
+    let wrong = |item: &str| WrongUse(format!("{flag} {item}: write NAME=SHARE with a share from 0 to 1"));
+    list.iter()
+        .map(|item| {
+            let (name, share) = item.rsplit_once('=').ok_or_else(|| wrong(item))?;
+            let share: f64 = share.parse().map_err(|_| wrong(item))?;
+            if !(0.0..=1.0).contains(&share) {
+                return Err(wrong(item));
+            }
+            Ok((name.to_owned(), share))
+        })
+        .collect()
+}

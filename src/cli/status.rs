@@ -1,0 +1,222 @@
+//! `winback status` and `winback watch`: where runs stand, once or live.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use console::Term;
+
+use crate::model::clock::Timestamp;
+use crate::model::run::{Run, RunState};
+use crate::report::status::{Status, status};
+use crate::store::Store;
+
+use super::{Context, print, terms};
+
+/// Runs listed without a name.
+const RECENT: i64 = 20;
+
+/// How often a live view is drawn.
+const FRAME: Duration = Duration::from_millis(500);
+
+/// Width of the progress bar of a live view.
+const BAR: usize = 40;
+
+/// Where campaigns stand: all recent ones, or one in detail.
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Name of the campaign.
+    campaign: Option<String>,
+}
+
+/// Live view of a campaign: progress, rates, receipts. Ends when nothing is left to send and no receipt is awaited, or with Ctrl-C.
+#[derive(Debug, Args)]
+pub(super) struct WatchArgs {
+    /// Name of the campaign.
+    campaign: String,
+}
+
+pub(super) async fn run(context: &Context, args: StatusArgs) -> anyhow::Result<ExitCode> {
+    let config = context.config()?;
+    let store = context.store(&config).await?;
+    if let Some(campaign) = &args.campaign {
+        let run = terms::latest_run(&store, campaign).await?;
+        let status = status(&store, &run).await?;
+        if context.json() { print::json(&status)? } else { show(&status) }
+    } else {
+        list(context, &store).await?;
+    }
+    store.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(context: &Context, store: &Store) -> anyhow::Result<()> {
+    let mut all = Vec::new();
+    for run in store.recent_runs(RECENT).await? {
+        all.push(status(store, &run).await?);
+    }
+    if context.json() {
+        return print::json(&all);
+    }
+    if all.is_empty() {
+        print::line("nothing was launched yet; `winback plan CAMPAIGN` shows what a campaign would do");
+        return Ok(());
+    }
+    let rows = all.iter().map(|s| {
+        let counts = [s.messages, s.accepted, s.delivered, s.failed, s.in_doubt].map(print::count);
+        let mut row = vec![s.campaign.clone(), s.run.to_string(), s.state.to_owned()];
+        row.extend(counts);
+        row.push(format!("{} {}", s.cost, s.currency));
+        row
+    });
+    let headers = ["campaign", "run", "state", "messages", "sent", "delivered", "failed", "in doubt", "cost"];
+    print::table(&headers, &[1, 3, 4, 5, 6, 7, 8], rows);
+    Ok(())
+}
+
+/// Prints a run in detail.
+pub(super) fn show(s: &Status) {
+    print::line(format!("{} · run {} · {}", s.campaign, s.run, s.state));
+    print::line("");
+    let row = |name: &str, n: i64| vec![name.to_owned(), print::count(n)];
+    let rows = vec![
+        row("messages", s.messages),
+        row("waiting", s.waiting),
+        row("on the wire", s.submitting),
+        row("sent (accepted by a provider)", s.accepted),
+        row("  delivered", s.delivered),
+        row("  not delivered", s.undelivered),
+        row("  receipt awaited", s.open_receipts),
+        row("failed", s.failed),
+        row("in doubt", s.in_doubt),
+        row("withdrawn", s.withdrawn),
+        row("possible duplicates", s.possible_duplicates),
+        row("parts sent", s.parts),
+    ];
+    print::table(&["", ""], &[1], rows);
+    print::line("");
+    let budget = s.budget.map_or_else(String::new, |budget| format!(" of {budget}"));
+    print::line(format!("cost   {} {}, reserved {}{budget}", s.cost, s.currency, s.spent));
+    let codes: Vec<String> =
+        s.codes.iter().map(|(state, n)| format!("{} {state}", print::count(*n))).collect();
+    print::line(format!("codes  {}", if codes.is_empty() { "none".to_owned() } else { codes.join(", ") }));
+    for reason in &s.reasons {
+        print::line(format!("  {} × {}: {}", print::count(reason.messages), reason.state, reason.reason));
+    }
+}
+
+pub(super) async fn watch(context: &Context, args: WatchArgs) -> anyhow::Result<ExitCode> {
+    let config = context.config()?;
+    let store = context.store(&config).await?;
+    let run = terms::latest_run(&store, &args.campaign).await?;
+    let ended = tokio::select! {
+        ended = follow(context, &store, run) => ended?,
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    if let Some(status) = ended {
+        if context.json() { print::json(&status)? } else { show(&status) }
+    }
+    store.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Draws a run until nothing more will happen to it soon; answers its last status.
+pub(super) async fn follow(context: &Context, store: &Store, run: Run) -> anyhow::Result<Option<Status>> {
+    let mut view = View::new(context);
+    loop {
+        let now = context.now();
+        let Some(run) = store.run(run.id).await? else { return Ok(None) };
+        let status = status(store, &run).await?;
+        view.draw(&status, now)?;
+        let ended = matches!(run.state, RunState::Finished | RunState::Cancelled);
+        if ended && status.open_receipts == 0 {
+            view.clear()?;
+            return Ok(Some(status));
+        }
+        tokio::time::sleep(FRAME).await;
+    }
+}
+
+/// The live view: redrawn in place on a terminal, one line a frame elsewhere is too much, so nothing.
+struct View {
+    term: Option<Term>,
+    lines: usize,
+    last: Option<(Timestamp, i64, i64)>,
+    rates: (f64, f64),
+}
+
+impl View {
+    fn new(context: &Context) -> Self {
+        let live = std::io::stderr().is_terminal() && !context.json();
+        Self { term: live.then(Term::stderr), lines: 0, last: None, rates: (0.0, 0.0) }
+    }
+
+    fn draw(&mut self, s: &Status, now: Timestamp) -> anyhow::Result<()> {
+        let receipts = s.delivered + s.undelivered;
+        if let Some((then, sent, received)) = self.last {
+            let seconds = now.since(then).as_secs_f64().max(0.001);
+            #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+            let rate = |more: i64| more as f64 / seconds;
+            // Half of the old rate stays, so that the number can be read.
+            self.rates.0 = self.rates.0 / 2.0 + rate(s.accepted - sent) / 2.0;
+            self.rates.1 = self.rates.1 / 2.0 + rate(receipts - received) / 2.0;
+        }
+        self.last = Some((now, s.accepted, receipts));
+        let Some(term) = &self.term else { return Ok(()) };
+        if self.lines > 0 {
+            term.clear_last_lines(self.lines)?;
+        }
+        let frame = frame(s, self.rates);
+        self.lines = frame.len();
+        for line in frame {
+            term.write_line(&line)?;
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self) -> anyhow::Result<()> {
+        if let Some(term) = &self.term {
+            term.clear_last_lines(self.lines)?;
+        }
+        Ok(())
+    }
+}
+
+fn frame(s: &Status, rates: (f64, f64)) -> Vec<String> {
+    let total = s.messages.max(1);
+    let done = (s.messages - s.waiting - s.submitting).max(0);
+    let bar = |n: i64| {
+        let filled =
+            usize::try_from(n.clamp(0, total)).unwrap_or(0) * BAR / usize::try_from(total).unwrap_or(1);
+        format!("{}{}", "█".repeat(filled), "░".repeat(BAR - filled))
+    };
+    let routes: Vec<String> =
+        s.routes.iter().map(|(route, n)| format!("{route} {}", print::count(*n))).collect();
+    vec![
+        format!("{} · run {} · {}", s.campaign, s.run, s.state),
+        format!(
+            "  sent       {} {:>9} of {}  {:>7.0}/s",
+            bar(done),
+            print::count(s.accepted),
+            print::count(s.messages),
+            rates.0
+        ),
+        format!("  delivered  {} {:>9}  {:>16.0}/s", bar(s.delivered), print::count(s.delivered), rates.1),
+        format!(
+            "  not delivered {} · failed {} · in doubt {} · withdrawn {} · on the wire {}",
+            print::count(s.undelivered),
+            print::count(s.failed),
+            print::count(s.in_doubt),
+            print::count(s.withdrawn),
+            print::count(s.submitting)
+        ),
+        format!(
+            "  parts {} · cost {} {} · lanes: {}",
+            print::count(s.parts),
+            s.cost,
+            s.currency,
+            routes.join(", ")
+        ),
+    ]
+}

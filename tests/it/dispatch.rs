@@ -1,0 +1,30 @@
+//! From launch to receipt through a real daemon, real sockets and the simulator's ledger, on both databases.
+
+use crate::support::stores::on_both;
+use crate::support::world::World;
+
+/// Coupon codes of a pool by state, as `state:count`.
+async fn books(store: &winback::store::Store) -> String {
+    let pool = store.pool("autumn").await.unwrap().unwrap();
+    let c = store.pool_counts(pool.id).await.unwrap();
+    format!("available {} reserved {} sent {} quarantined {}", c.available, c.reserved, c.sent, c.quarantined)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_planned_gets_one_text_and_the_ledger_agrees() {
+    on_both(async |bench| {
+        let world = World::new(bench, 300, |_| {}).await;
+        let daemon = world.daemon().await;
+        let (plan, run) = world.launch(bench, "comeback", "").await;
+        assert_eq!((plan.audience, plan.messages), (300, 300));
+        let status = world.finished(bench, &run).await;
+        assert_eq!((status.accepted, status.delivered, status.in_doubt, status.failed), (300, 300, 0, 0));
+        let audit = world.audit(bench, &run).await;
+        assert!(audit.agrees() && audit.accepted == 300, "{audit:?}");
+        assert_eq!(books(bench).await, "available 10 reserved 0 sent 300 quarantined 0");
+        assert_eq!(status.spent, status.cost);
+        assert!(daemon.stop().await, "nothing is left under way");
+        world.end().await;
+    })
+    .await;
+}

@@ -1,0 +1,221 @@
+//! A whole small world in one process: a store with people in it, a daemon, the simulator, real sockets between them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use winback::campaign::law::Rules;
+use winback::config::Config;
+use winback::daemon::Daemon;
+use winback::dispatch::launch::launch;
+use winback::dispatch::plan::{Plan, plan};
+use winback::dispatch::terms::{PoolTerms, RouteTerms, Terms};
+use winback::model::clock::{Clock, ShiftedClock, Timestamp};
+use winback::model::contact::{Consent, ContactRecord};
+use winback::model::money::Micros;
+use winback::model::phone::Phone;
+use winback::model::run::{Run, RunState};
+use winback::report::audit::{Audit, Taken, audit};
+use winback::report::status::{Status, status};
+use winback::simulator::config::{Curve, SimulatorConfig};
+use winback::simulator::{Simulator, ledger};
+use winback::store::Store;
+use winback::store::coupons::NewCode;
+
+use super::stores::Bench;
+
+/// A Tuesday on which every zone of the United States may be texted.
+const NOON: &str = "2018-01-02T19:00:00Z";
+
+/// How long anything in a test may take before it counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A world; whatever it started ends with it.
+pub(crate) struct World {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: Config,
+    pub(crate) folder: tempfile::TempDir,
+    simulator: Simulator,
+    stop: CancellationToken,
+    url: String,
+}
+
+impl World {
+    /// A world around an empty store, with `people` in it and a simulator that is told by `tune`.
+    pub(crate) async fn new(bench: &Bench, people: u64, tune: impl FnOnce(&mut SimulatorConfig)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(ShiftedClock::starting_at(Timestamp::parse(NOON).unwrap()));
+        let listen = free_address();
+        let mut simulated = SimulatorConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            ledger: folder.path().join("ledger.jsonl"),
+            ..SimulatorConfig::default()
+        };
+        simulated.receipts.delay = Curve::new(Duration::from_millis(20), Duration::from_millis(60));
+        simulated.receipts.undelivered = 0.0;
+        simulated.receipts.expired = 0.0;
+        simulated.receipts.rejected = 0.0;
+        simulated.receipts.never = 0.0;
+        simulated.replies.delay = Curve::constant(Duration::from_millis(10));
+        simulated.replies.url = Some(format!("http://{listen}/callback/sim/inbound"));
+        simulated.replies.texts.clear();
+        tune(&mut simulated);
+        let stop = CancellationToken::new();
+        let simulator = Simulator::start(simulated, Arc::clone(&clock), stop.clone()).await.unwrap();
+        std::fs::write(folder.path().join("key"), "simulator").unwrap();
+        std::fs::write(folder.path().join("signing"), "simulator-signing").unwrap();
+        let text = format!(
+            "[store]\nurl = \"{}\"\n[daemon]\nlisten = \"{listen}\"\npublic_url = \"http://{listen}\"\n\
+             [routes.sim]\nprovider = \"simulator\"\nsenders = [\"+15005550006\"]\ncountries = [\"US\"]\n\
+             limits = {{ parts_per_second = 5000, burst = 1000, in_flight = 32 }}\nprice = {{ US = 0.01 }}\n\
+             retry = {{ first_delay = \"1 second\" }}\n\
+             settings.base_url = \"http://{}\"\nsecrets.api_key = {{ file = \"key\" }}\nsecrets.signing_key = {{ file = \"signing\" }}\n",
+            bench.url(),
+            simulator.address()
+        );
+        let path = folder.path().join("winback.toml");
+        let config =
+            Config::parse(&path.to_string_lossy(), &text).unwrap_or_else(|errors| panic!("{errors}"));
+        fill(bench, people, clock.now()).await;
+        Self { clock, config, folder, simulator, stop, url: bench.url().to_owned() }
+    }
+
+    /// Starts the daemon of this world.
+    pub(crate) async fn daemon(&self) -> Daemon {
+        Daemon::start(&self.config, Arc::clone(&self.clock)).await.unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// Terms of a campaign over everybody; `extra` is added to its file.
+    pub(crate) async fn terms(&self, store: &Store, name: &str, extra: &str) -> Terms {
+        let text = format!(
+            "segment = \"true\"\nroutes = [\"sim\"]\nschedule = {{ at = \"now\" }}\n{extra}\n[coupon]\npool = \"autumn\"\n\
+             expires_in = \"7 days\"\n[text]\nen = \"{{{{ first_name | default('Hi') }}}}, {{{{ coupon.value }}}} off with \
+             {{{{ coupon.code }}}} until {{{{ coupon.expires }}}}. STOP to opt out\"\n"
+        );
+        let file = format!("campaigns/{name}.toml");
+        let definition = winback::campaign::definition::Definition::parse(&file, &text, "UTC");
+        let pool = store.pool("autumn").await.unwrap().unwrap();
+        let route = &self.config.routes["sim"];
+        Terms {
+            definition: definition.unwrap_or_else(|errors| panic!("{errors}")),
+            segment: "true".to_owned(),
+            routes: vec![RouteTerms {
+                name: "sim".to_owned(),
+                senders: route.senders.clone(),
+                countries: vec!["US".to_owned()],
+                prices: [("US".to_owned(), Micros(10_000))].into(),
+                parts_per_second: Some(5_000.0),
+            }],
+            currency: "USD".to_owned(),
+            shop_zone: "UTC".to_owned(),
+            guard: Duration::from_mins(10),
+            pool: Some(PoolTerms {
+                id: pool.id,
+                name: pool.name,
+                value: pool.value,
+                expires_at: pool.expires_at,
+            }),
+            as_of: None,
+            launched_at: self.clock.now(),
+        }
+    }
+
+    /// Plans and launches a campaign.
+    pub(crate) async fn launch(&self, store: &Store, name: &str, extra: &str) -> (Plan, Run) {
+        let terms = self.terms(store, name, extra).await;
+        let rules = Rules::load();
+        let now = self.clock.now();
+        let plan = plan(store, &terms, &rules, now, |_, _| {}).await.unwrap();
+        let launched = launch(store, &terms, &rules, &plan, now, |_, _| {}).await;
+        (plan, launched.unwrap_or_else(|error| panic!("{error}")).run)
+    }
+
+    /// Waits until `done` says that a run is where the test wants it.
+    pub(crate) async fn until(&self, store: &Store, run: &Run, done: impl Fn(&Status) -> bool) -> Status {
+        let mut last = None;
+        let waited = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let run = store.run(run.id).await.unwrap().unwrap();
+                let now = status(store, &run).await.unwrap();
+                if done(&now) {
+                    return now;
+                }
+                last = Some(now);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("still waiting: {last:#?}"))
+    }
+
+    /// Waits until a run is finished and every receipt is in.
+    pub(crate) async fn finished(&self, store: &Store, run: &Run) -> Status {
+        let ended = [RunState::Finished.as_str(), RunState::Cancelled.as_str()];
+        self.until(store, run, |s| ended.contains(&s.state) && s.open_receipts == 0).await
+    }
+
+    /// Holds the simulator's ledger against the store.
+    pub(crate) async fn audit(&self, store: &Store, run: &Run) -> Audit {
+        audit(store, run.id, self.ledger()).await.unwrap()
+    }
+
+    /// Everything the simulator has taken.
+    pub(crate) fn ledger(&self) -> Vec<Taken> {
+        let path = self.folder.path().join("ledger.jsonl");
+        ledger::read(&path)
+            .unwrap()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                Taken {
+                    reference: entry.reference.into_owned(),
+                    to: entry.to.into_owned(),
+                    body_sha256: entry.body_sha256.into_owned(),
+                }
+            })
+            .collect()
+    }
+
+    /// A connection of its own, as a command beside the daemon has it.
+    pub(crate) async fn beside(&self) -> Store {
+        Store::open(&self.url).await.unwrap()
+    }
+
+    /// Ends the simulator.
+    pub(crate) async fn end(self) {
+        self.stop.cancel();
+        self.simulator.wait().await;
+    }
+}
+
+fn free_address() -> std::net::SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Numbers of New York, Chicago and Los Angeles, from the range kept for fiction and beyond.
+pub(crate) fn phone(n: u64) -> Phone {
+    let areas = [212, 312, 310];
+    let area = areas[usize::try_from(n % 3).unwrap()];
+    Phone::from_digits(10_000_000_000 + area * 10_000_000 + 2_000_000 + n).unwrap()
+}
+
+async fn fill(store: &Store, people: u64, now: Timestamp) {
+    let everybody: Vec<u64> = (0..people).collect();
+    for some in everybody.chunks(1_000) {
+        let records: Vec<ContactRecord> = some
+            .iter()
+            .map(|n| ContactRecord {
+                customer_id: Some(format!("c{n}")),
+                country: Some("US".to_owned()),
+                first_name: Some(format!("Name{n}")),
+                consent: Consent::Given(Timestamp(1_480_000_000_000)),
+                ..ContactRecord::new(phone(*n), "fixed_line_or_mobile")
+            })
+            .collect();
+        store.upsert_contacts(&records, now).await.unwrap();
+    }
+    let pool = store.create_pool("autumn", "$5", None, now).await.unwrap();
+    let codes: Vec<NewCode> =
+        (0..people + 10).map(|n| NewCode { code: format!("CODE{n:06}"), expires_at: None }).collect();
+    for some in codes.chunks(1_000) {
+        store.add_codes(pool.id, some, now).await.unwrap();
+    }
+}
