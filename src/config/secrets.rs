@@ -144,7 +144,7 @@ fn variable(value: &Value<'_>) -> Option<String> {
     let plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     if name.is_empty() || !name.chars().all(plain) || name.starts_with(|c: char| c.is_ascii_digit()) {
         let title = format!("{} is not the name of an environment variable", value.name());
-        value.complain(title, "use capitals, digits and _, like TWILIO_AUTH_TOKEN; never the secret itself");
+        value.complain(title, "use capitals, digits and _, like SMS_AUTH_TOKEN; never the secret itself");
         return None;
     }
     Some(name.to_owned())

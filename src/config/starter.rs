@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use crate::campaign::terms::Currency;
 use crate::model::country::Country;
 
+const EXAMPLE: &str = include_str!("../../config/example.toml");
+
 /// What `winback init` knows about the shop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answers {
@@ -70,14 +72,8 @@ sleeping-spenders = "stage in ('sleeping', 'lost') and sum('order', '365 days') 
 }
 
 fn route(answers: &Answers) -> String {
-    let shown = RouteAnswers {
-        provider: "twilio".to_owned(),
-        sender: "+15005550006".to_owned(),
-        secrets: vec!["account_sid".to_owned(), "auth_token".to_owned()],
-        price: Some("0.0079".to_owned()),
-    };
     let Some(route) = &answers.route else {
-        let block = route_block(answers.country, &shown);
+        let block = route_block(answers.country, &shown_route());
         let comment = |line: &str| {
             if line.starts_with('#') || line.is_empty() { line.to_owned() } else { format!("#{line}") }
         };
@@ -85,6 +81,20 @@ fn route(answers: &Answers) -> String {
         return format!("{}\n", lines.join("\n"));
     };
     route_block(answers.country, route)
+}
+
+/// The account that the shipped example shows.
+fn shown_route() -> RouteAnswers {
+    let file: toml::Table = toml::from_str(EXAMPLE).expect("a test reads the shipped example");
+    let route = &file["routes"]["us"];
+    let text = |value: &toml::Value| value.as_str().unwrap_or_default().to_owned();
+    let secrets = route["secrets"].as_table().into_iter().flat_map(toml::Table::keys);
+    RouteAnswers {
+        provider: text(&route["provider"]),
+        sender: text(&route["senders"][0]),
+        secrets: secrets.cloned().collect(),
+        price: Some(route["price"]["US"].to_string()),
+    }
 }
 
 fn route_block(country: Country, route: &RouteAnswers) -> String {

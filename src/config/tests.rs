@@ -1,3 +1,5 @@
+//! `winback.toml` as people write it: defaults, routes, secrets, and how every mistake is shown.
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 

@@ -1,3 +1,5 @@
+//! Documents as people write them: what is right, what is wrong, and what is shown of it.
+
 use super::{Document, FileErrors};
 
 fn read(text: &str) -> FileErrors {

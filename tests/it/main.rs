@@ -8,8 +8,14 @@ mod intake;
 #[cfg(test)]
 mod journey;
 #[cfg(test)]
+mod providers;
+#[cfg(test)]
 mod segment;
+#[cfg(test)]
+mod states;
 #[cfg(test)]
 mod store;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tidy;

@@ -1,3 +1,5 @@
+//! Campaign files as people write them: what they mean, and how their mistakes are shown.
+
 use super::*;
 use crate::campaign::timing::{End, ScheduleZone, Start};
 

@@ -1,3 +1,5 @@
+//! A route bound to a definition: what it lacks, what it prints, and batches that are refused as a whole.
+
 use std::sync::Arc;
 
 use axum::Router;

@@ -1,3 +1,5 @@
+//! Recorded cases: those that are shipped hold, and those that do not hold are told.
+
 use std::sync::Arc;
 
 use super::run;

@@ -1,3 +1,5 @@
+//! Signatures against published vectors, and against what a forger would try.
+
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Verifier, VerifyError};

@@ -1,3 +1,5 @@
+//! The client against a wire that misbehaves, on loopback only.
+
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
