@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use crate::dispatch::sweep::withdraw;
+use crate::dispatch::sweep::cancel;
 use crate::model::run::RunState;
-use crate::model::state::Cause;
 
 use super::{Context, WrongUse, print, terms};
 
@@ -47,11 +46,10 @@ pub(super) async fn run(context: &Context, args: ControlArgs, to: RunState) -> a
         store.set_run_state(&run, to, now).await?;
     }
     if to == RunState::Cancelling && run.state != RunState::Cancelled {
-        withdrawn = withdraw(&store, run.id, Cause::Cancel, now).await?;
         if let Some(run) = store.run(run.id).await?
             && run.state == RunState::Cancelling
         {
-            store.set_run_state(&run, RunState::Cancelled, now).await?;
+            withdrawn = cancel(&store, &run, now).await?;
         }
     }
     let state = store.run(run.id).await?.map_or(to, |run| run.state).as_str();

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::campaign::timing::ASKS_WHEN_LATE_BY;
 use crate::config::Config;
 use crate::daemon::routes;
-use crate::dispatch::launch::{LaunchError, Launched, launch};
+use crate::dispatch::launch::{LaunchError, Launched, launch, resume};
 use crate::dispatch::plan::{self, Plan};
 use crate::dispatch::terms::Terms;
 use crate::store::Store;
@@ -48,8 +48,9 @@ pub(super) async fn run(context: &Context, args: LaunchArgs) -> anyhow::Result<E
     let as_of = args.as_of.as_deref().map(|text| terms::time(&config, text)).transpose()?;
     let terms = terms::terms(&config, &store, &args.campaign, as_of, context.now()).await?;
     let launched = match store.run_by_key(&terms.definition.launch_key()).await? {
-        Some(run) if run.state != crate::model::run::RunState::Preparing => Launched { run, fresh: false },
-        _ => {
+        // It was approved when it was begun; if that launch died, this one ends it.
+        Some(run) => resume(&store, run, false, &routes::rules(&config)?, context.now(), |_, _| {}).await?,
+        None => {
             let plan = planned(context, &config, &store, &terms, args.plan.as_deref()).await?;
             confirm(context, &terms, &plan, &args)?;
             write(context, &config, &store, &terms, &plan).await?

@@ -47,6 +47,7 @@ pub struct Daemon {
     server: Server,
     lanes: TaskTracker,
     stop: CancellationToken,
+    abandon: CancellationToken,
     writer: Writer,
     writer_task: JoinHandle<()>,
     metrics: Arc<Metrics>,
@@ -115,12 +116,16 @@ impl Daemon {
         let server = Server::start(config.daemon.listen, http, http_limits(config)).with_context(|| {
             format!("cannot listen on {}; is another daemon running?", config.daemon.listen)
         })?;
+        let abandon = CancellationToken::new();
         for part in parts {
-            lanes.spawn(lane(&context, part)?.run(stop.child_token()));
+            let running = lane(&context, part)?.run(stop.child_token());
+            let abandoned = abandon.clone();
+            lanes.spawn(async move { abandoned.run_until_cancelled(running).await });
         }
-        lanes.spawn(sweep.run(stop.child_token()));
+        let (sweeping, abandoned) = (sweep.run(stop.child_token()), abandon.clone());
+        lanes.spawn(async move { abandoned.run_until_cancelled(sweeping).await });
         lanes.close();
-        Ok(Self { store, server, lanes, stop, writer, writer_task, metrics, _lock: lock })
+        Ok(Self { store, server, lanes, stop, abandon, writer, writer_task, metrics, _lock: lock })
     }
 
     /// Where it listens.
@@ -147,6 +152,9 @@ impl Daemon {
             tracing::error!(
                 "submissions were still under way after {DRAIN:?}; they are in doubt at the next start"
             );
+            // A lane that waits for a store that never answers holds the writer, and the writer this process.
+            self.abandon.cancel();
+            self.lanes.wait().await;
         }
         self.server.stop(HTTP_DRAIN).await;
         drop(self.writer);

@@ -98,6 +98,8 @@ pub enum Effect {
     Settle(Vec<Settlement>),
     /// Give these claimed messages back: (message, epoch).
     Release(Vec<(MessageId, i64)>),
+    /// Give these claimed messages back until their sender or country has room again: (message, epoch, due).
+    Postpone(Vec<(MessageId, i64, Timestamp)>),
     /// The text of this run is refused again and again.
     PauseRun(RunId),
     /// Come back at this instant of [`Moment::elapsed`], or earlier.
@@ -258,7 +260,10 @@ impl LaneCore {
         self.breaker.record(outcome.class, now.elapsed);
         match outcome.class {
             OutcomeClass::Throttled => {
-                self.pacer.slow_down(now.elapsed);
+                // The others that were on the wire meanwhile say nothing new: one throttle halves the rate once.
+                if now.elapsed >= self.hold_until {
+                    self.pacer.slow_down(now.elapsed);
+                }
                 let wait = outcome.retry_after.unwrap_or(IDLE_LOOK);
                 self.hold_until = self.hold_until.max(now.elapsed + wait);
             }
@@ -266,6 +271,8 @@ impl LaneCore {
                 let count = self.bad_content.entry(message.run).or_default();
                 *count += 1;
                 if *count == BAD_CONTENT_LIMIT {
+                    // Counted anew, so that a run that was resumed all the same is paused again.
+                    self.bad_content.remove(&message.run);
                     effects.push(Effect::PauseRun(message.run));
                 }
             }
@@ -303,6 +310,10 @@ impl LaneCore {
         }
         if !self.ready.is_empty() && now.elapsed.saturating_sub(self.ready_since) > READY_LIMIT {
             self.give_back_ready(effects);
+        }
+        if self.under_way() == 0 {
+            // The intent of a probe may have been refused; without this the lane would wait for its answer for ever.
+            self.breaker.probe_lost();
         }
         let pause = self.pause(now.elapsed);
         if let Some(until) = pause {
@@ -377,7 +388,9 @@ impl LaneCore {
     fn intend(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Duration {
         let mut wake = now.elapsed + IDLE_LOOK;
         let room = self.room();
-        let (mut intents, mut waiting) = (Vec::new(), VecDeque::new());
+        let mut intents = Vec::new();
+        let mut narrow: HashMap<(String, String), u32> = HashMap::new();
+        let mut postponed = Vec::new();
         while intents.len() < room.min(INTENTS_AT_ONCE) {
             let Some(message) = self.ready.pop_front() else { break };
             let parts = u32::from(message.parts);
@@ -393,9 +406,11 @@ impl LaneCore {
                     });
                     self.intending.insert(message.id, (message, number));
                 }
+                // Kept here, it would stand in the way of everybody whose sender and country have room.
                 Err(Hold::Narrow(wait)) => {
-                    wake = wake.min(now.elapsed + wait);
-                    waiting.push_back(message);
+                    let behind = narrow.entry((message.sender.clone(), message.country.clone())).or_default();
+                    *behind += 1;
+                    postponed.push((message.id, message.epoch, now.wall.plus(wait.saturating_mul(*behind))));
                 }
                 Err(Hold::Account(wait)) => {
                     wake = wake.min(now.elapsed + wait);
@@ -404,8 +419,9 @@ impl LaneCore {
                 }
             }
         }
-        waiting.append(&mut self.ready);
-        self.ready = waiting;
+        if !postponed.is_empty() {
+            effects.push(Effect::Postpone(postponed));
+        }
         if !intents.is_empty() {
             if self.breaker.is_open() {
                 self.breaker.probe_sent();
@@ -424,11 +440,8 @@ impl LaneCore {
         if now.elapsed < self.dry_until {
             return self.dry_until;
         }
-        let permits = self.pacer.stock_up(u32::try_from(room).unwrap_or(u32::MAX), now.elapsed);
-        let limit = room.min(usize::try_from(permits).unwrap_or(usize::MAX));
-        if limit == 0 {
-            return now.elapsed + self.pacer.wait(now.elapsed);
-        }
+        // Permits are taken when there is a message to use them: those taken ahead would add up while there is none.
+        let limit = room.min(usize::try_from(self.pacer.within_a_second()).unwrap_or(usize::MAX));
         self.claiming = true;
         effects.push(Effect::Claim(limit));
         now.elapsed + IDLE_LOOK
@@ -465,3 +478,6 @@ pub struct Picture {
     /// Whether the store can be written.
     pub healthy: bool,
 }
+
+#[cfg(test)]
+mod tests;

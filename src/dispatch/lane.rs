@@ -32,8 +32,8 @@ use super::core::{Effect, Event, LaneConfig, LaneCore};
 /// How long a claim holds without being renewed.
 const CLAIM_LEASE: Duration = Duration::from_secs(30);
 
-/// Wait before outcomes that could not be written are written again.
-const SETTLE_AGAIN: Duration = Duration::from_millis(500);
+/// Wait before outcomes and releases that could not be written are written again.
+const WRITE_AGAIN: Duration = Duration::from_millis(500);
 
 /// Answers taken from the wire in one go.
 const ANSWERS_AT_ONCE: usize = 512;
@@ -140,7 +140,8 @@ impl Lane {
                     self.submit(&messages, deadline, now.wall, answers.clone());
                 }
                 Effect::Settle(settlements) => pending.push(self.settle(settlements)),
-                Effect::Release(held) => pending.push(self.release(held)),
+                Effect::Release(held) => pending.push(self.write_until_done(Work::Release(held))),
+                Effect::Postpone(held) => pending.push(self.write_until_done(Work::Postpone(held))),
                 Effect::PauseRun(run) => pending.push(self.pause_run(run)),
                 Effect::WakeAt(at) => wake.at = at,
                 Effect::Drained => wake.drained = true,
@@ -179,32 +180,29 @@ impl Lane {
 
     /// Outcomes are kept and written again until they are on disk: what the wire said must not be forgotten.
     fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'static, Option<Event>> {
-        let (writer, route) = (self.context.writer.clone(), self.route.clone());
-        Box::pin(async move {
-            loop {
-                let work = Work::Settle { route: route.clone(), settlements: settlements.clone() };
-                match writer.write(work).await {
-                    Ok(_) | Err(WriteError::Stopped) => return None,
-                    Err(WriteError::Store(_)) => tokio::time::sleep(SETTLE_AGAIN).await,
-                }
-            }
-        })
+        self.write_until_done(Work::Settle { route: self.route.clone(), settlements })
     }
 
-    fn release(&self, held: Vec<(MessageId, i64)>) -> BoxFuture<'static, Option<Event>> {
+    /// Writes something that must not get lost, as often as it takes. A message that a lane lets go while the store
+    /// is away would otherwise be nobody's until its lease ends.
+    fn write_until_done(&self, work: Work) -> BoxFuture<'static, Option<Event>> {
         let writer = self.context.writer.clone();
         Box::pin(async move {
-            // A message that could not be given back is freed by the sweep when its lease ends.
-            let _ = writer.write(Work::Release(held)).await;
-            None
+            loop {
+                match writer.write(work.clone()).await {
+                    Ok(_) | Err(WriteError::Stopped) => return None,
+                    Err(WriteError::Store(_)) => tokio::time::sleep(WRITE_AGAIN).await,
+                }
+            }
         })
     }
 
     fn pause_run(&self, id: RunId) -> BoxFuture<'static, Option<Event>> {
         let (store, now) = (self.context.store.clone(), self.context.clock.now());
         Box::pin(async move {
-            tracing::error!(run = id.0, "paused: the provider refuses its text again and again");
+            // Answers to what was on the wire may come after the pause.
             if let Ok(Some(run)) = store.run(id).await
+                && run.state == RunState::Running
                 && let Err(error) = store.set_run_state(&run, RunState::Paused, now).await
             {
                 tracing::error!(run = id.0, %error, "the run could not be paused");

@@ -8,14 +8,13 @@ use crate::campaign::law::Rules;
 use crate::model::clock::Timestamp;
 use crate::model::ids::CouponId;
 use crate::model::run::{Run, RunState, RunTerms};
-use crate::model::state::Cause;
 use crate::store::runs::{PlannedChunk, PlannedMessage};
 use crate::store::segments::AudienceRow;
 use crate::store::{Store, StoreError};
 
 use super::plan::{Audience, NotReady, Plan, PlanError, Sums};
 use super::prepare::{Code, Preparer};
-use super::sweep::withdraw;
+use super::sweep::cancel;
 use super::terms::Terms;
 
 /// What a launch did.
@@ -66,24 +65,47 @@ pub async fn launch(
     rules: &Rules,
     plan: &Plan,
     now: Timestamp,
-    mut progress: impl FnMut(i64, i64),
+    progress: impl FnMut(i64, i64),
 ) -> Result<Launched, LaunchError> {
+    let key = terms.definition.launch_key();
+    if let Some(run) = store.run_by_key(&key).await? {
+        return resume(store, run, false, rules, now, progress).await;
+    }
     plan.ready()?;
     let (run, fresh) = store.create_run(&run_terms(terms, plan)?, now).await?;
+    resume(store, run, fresh, rules, now, progress).await
+}
+
+/// Goes on with a run that was created: writes what is not written yet and starts it. A run past that is left alone.
+/// Its codes are reserved already, so that the stock need not suffice a second time.
+///
+/// # Errors
+/// As [`launch`].
+pub async fn resume(
+    store: &Store,
+    run: Run,
+    fresh: bool,
+    rules: &Rules,
+    now: Timestamp,
+    mut progress: impl FnMut(i64, i64),
+) -> Result<Launched, LaunchError> {
     if run.state != RunState::Preparing {
         return Ok(Launched { run, fresh: false });
     }
     let resumed = run.cursor > 0;
-    let hash = write(store, &run, rules, now, &mut progress).await?;
+    let written = write(store, &run, rules, now, &mut progress).await?;
     let run = store.run(run.id).await?.ok_or(StoreError::NoRow)?;
+    let Written::All { hash } = written else { return Ok(Launched { run, fresh: false }) };
     if run.state != RunState::Preparing {
         return Ok(Launched { run, fresh });
     }
     // A launch that goes on after a crash has not seen the first part again; its count still has to be right.
-    let moved = run.prepared != run.terms.audience || (!resumed && hash != plan.hash);
+    let moved = run.prepared != run.terms.audience || (!resumed && hash != run.terms.plan_hash);
     if moved {
         store.set_run_state(&run, RunState::Cancelling, now).await?;
-        withdraw(store, run.id, Cause::Cancel, now).await?;
+        let run = store.run(run.id).await?.ok_or(StoreError::NoRow)?;
+        store.free_launch_key(run.id).await?;
+        cancel(store, &run, now).await?;
         return Err(LaunchError::Moved);
     }
     store.set_run_state(&run, RunState::Running, now).await?;
@@ -108,14 +130,22 @@ fn run_terms(terms: &Terms, plan: &Plan) -> Result<RunTerms, PlanError> {
     })
 }
 
-/// Writes what is not written yet, under the terms stored with the run; answers the hash of what was written.
+/// How far a launch came with writing.
+enum Written {
+    /// To the end; the hash of what it wrote itself.
+    All { hash: String },
+    /// Somebody else is writing this run and will start it.
+    Elsewhere,
+}
+
+/// Writes what is not written yet, under the terms stored with the run.
 async fn write(
     store: &Store,
     run: &Run,
     rules: &Rules,
     now: Timestamp,
     progress: &mut impl FnMut(i64, i64),
-) -> Result<String, LaunchError> {
+) -> Result<Written, LaunchError> {
     let terms = Terms::read(&run.terms.definition).map_err(PlanError::Terms)?;
     let mut preparer = Preparer::new(&terms, rules, now).map_err(PlanError::Texts)?;
     let mut audience = Audience::new(store, &terms, run.cursor)?;
@@ -124,7 +154,7 @@ async fn write(
     let (mut cursor, mut written) = (run.cursor, run.prepared);
     loop {
         let page = audience.next().await?;
-        let Some(last) = page.last() else { return Ok(sums.hash()) };
+        let Some(last) = page.last() else { return Ok(Written::All { hash: sums.hash() }) };
         let to = last.contact.id.0;
         windows = known_windows(store, run, &mut preparer, &page, windows).await?;
         let mut batch = store.batch().await?;
@@ -135,8 +165,7 @@ async fn write(
         let messages = prepare(&mut preparer, &mut sums, &page, &codes);
         let chunk = PlannedChunk { run: run.id, from: cursor, to, messages: &messages };
         if !batch.write_planned(&chunk, &windows, now).await? {
-            // Somebody else writes this run; it will start it too.
-            return Ok(sums.hash());
+            return Ok(Written::Elsewhere);
         }
         batch.commit().await?;
         cursor = to;

@@ -98,18 +98,23 @@ impl Pacer {
     ) -> Result<(), Hold> {
         if self.credit < parts {
             let missing = parts - self.credit;
-            return Err(Hold::Account(self.account.wait_for(missing.min(self.account.burst()), now)));
+            return Err(Hold::Account(self.account.period(missing.min(self.account.burst()).max(1))));
         }
-        for bucket in [self.senders.get_mut(sender), self.countries.get_mut(country)].into_iter().flatten() {
-            bucket.take_up_to_burst(parts, now).map_err(Hold::Narrow)?;
+        let mut narrow = [self.senders.get_mut(sender), self.countries.get_mut(country)];
+        // All or nothing: what one of them gave while another refused stays in hand for the next message.
+        for bucket in narrow.iter_mut().flatten() {
+            bucket.hold_up_to_burst(parts, now).map_err(Hold::Narrow)?;
+        }
+        for bucket in narrow.into_iter().flatten() {
+            bucket.use_held(parts);
         }
         self.credit -= parts;
         Ok(())
     }
 
-    /// When permits that are missing now will be there.
-    pub fn wait(&mut self, now: Duration) -> Duration {
-        self.account.wait_for(1, now)
+    /// Parts that could go within a second from a full burst; takes nothing. More than that need not be at hand.
+    pub fn within_a_second(&self) -> u32 {
+        self.account.within_a_second()
     }
 
     /// A throttle answer came: halve the account's rate.
@@ -148,13 +153,15 @@ struct Bucket {
     changed: Duration,
     clock: LaneClock,
     limiter: Option<Limiter>,
+    /// Parts taken for a message that something else held back.
+    held: u32,
 }
 
 impl Bucket {
     fn new(limit: Option<Limit>) -> Self {
         let clock = LaneClock::default();
         let limiter = limit.map(|limit| limiter(limit, 1.0, &clock));
-        Self { limit, factor: 1.0, changed: Duration::ZERO, clock, limiter }
+        Self { limit, factor: 1.0, changed: Duration::ZERO, clock, limiter, held: 0 }
     }
 
     fn burst(&self) -> u32 {
@@ -172,13 +179,26 @@ impl Bucket {
     }
 
     /// A message longer than the burst takes the whole burst: it cannot be sent in pieces.
-    fn take_up_to_burst(&mut self, parts: u32, now: Duration) -> Result<(), Duration> {
-        self.take(parts.min(self.burst()), now)
+    fn hold_up_to_burst(&mut self, parts: u32, now: Duration) -> Result<(), Duration> {
+        let missing = parts.min(self.burst()).saturating_sub(self.held);
+        self.take(missing, now)?;
+        self.held += missing;
+        Ok(())
     }
 
-    /// How long until `parts` would be there; takes nothing.
-    fn wait_for(&mut self, parts: u32, _now: Duration) -> Duration {
-        self.period(parts.max(1))
+    fn use_held(&mut self, parts: u32) {
+        self.held -= parts.min(self.burst()).min(self.held);
+    }
+
+    fn within_a_second(&self) -> u32 {
+        let Some(limit) = self.limit else { return u32::MAX };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a bound; the cast saturates"
+        )]
+        let second = (limit.parts_per_second * self.factor).ceil() as u32;
+        self.burst().saturating_add(second)
     }
 
     fn period(&self, parts: u32) -> Duration {
@@ -312,6 +332,25 @@ mod tests {
             last = pacer.share();
         }
         assert!((last - 1.0).abs() < 1e-9, "back to its limit");
+    }
+
+    #[test]
+    fn a_sender_does_not_pay_for_what_its_country_holds_back() {
+        let mut limits = account(1_000.0, 1_000);
+        limits.senders.insert("s".to_owned(), Limit { parts_per_second: 0.001, burst: 2 });
+        limits.countries.insert("FR".to_owned(), Limit { parts_per_second: 0.001, burst: 1 });
+        let mut pacer = Pacer::new(&limits);
+        pacer.stock_up(100, Duration::ZERO);
+        assert_eq!(pacer.use_permits(1, "s", "FR", Duration::ZERO), Ok(()));
+        for _ in 0..20 {
+            assert!(matches!(pacer.use_permits(1, "s", "FR", Duration::ZERO), Err(Hold::Narrow(_))));
+        }
+        assert_eq!(
+            pacer.use_permits(1, "s", "US", Duration::ZERO),
+            Ok(()),
+            "its second permit is still there"
+        );
+        assert!(pacer.use_permits(1, "s", "US", Duration::ZERO).is_err());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::campaign::schedule::ScheduleKey;
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::ids::{MessageId, RunId};
 use crate::model::message::WhenInDoubt;
-use crate::model::run::RunState;
+use crate::model::run::{Run, RunState};
 use crate::model::state::Cause;
 use crate::store::sweep::Sweeper;
 use crate::store::{Backend, Store, StoreError};
@@ -89,9 +89,7 @@ impl Sweep {
     /// When the store cannot be used.
     pub async fn once(&self) -> Result<(), SweepError> {
         let now = self.clock.now();
-        if self.store.backend() == Backend::Postgres {
-            self.dead(false).await?;
-        }
+        self.dead(false).await?;
         self.evidence().await?;
         self.roll_windows(now).await?;
         self.expire(now).await?;
@@ -157,8 +155,7 @@ impl Sweep {
     async fn cancel(&self, now: Timestamp) -> Result<(), StoreError> {
         for run in self.store.open_runs().await? {
             if run.state == RunState::Cancelling {
-                self.withdraw(run.id, Cause::Cancel).await?;
-                self.store.set_run_state(&run, RunState::Cancelled, now).await?;
+                cancel(&self.store, &run, now).await?;
             }
         }
         Ok(())
@@ -218,6 +215,20 @@ impl Sweep {
         }
         Ok(())
     }
+}
+
+/// Withdraws what waits of a run that is being cancelled, and ends it once nothing is on the wire: what comes back from
+/// there unsent is withdrawn too. Answers how many messages were withdrawn.
+///
+/// # Errors
+/// When the store cannot be written; what was withdrawn stays withdrawn.
+pub async fn cancel(store: &Store, run: &Run, now: Timestamp) -> Result<usize, StoreError> {
+    let withdrawn = withdraw(store, run.id, Cause::Cancel, now).await?;
+    let open = store.open_messages(run.id).await?;
+    if !open.planned && open.waiting == 0 {
+        store.set_run_state(run, RunState::Cancelled, now).await?;
+    }
+    Ok(withdrawn)
 }
 
 /// Withdraws everything of a run that still waits; answers how many messages.

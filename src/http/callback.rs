@@ -9,7 +9,7 @@ use base64::Engine as _;
 use serde::Deserialize;
 
 use crate::model::clock::Timestamp;
-use crate::model::receipt::Inbound;
+use crate::model::receipt::{Inbound, Receipt};
 use crate::provider::{Adapter, Callback, CallbackKind, VerifyError};
 use crate::store::inbound::Reaction;
 use crate::store::receipts::{Delivered, RawCallback};
@@ -115,6 +115,9 @@ fn translate(
         CallbackKind::Receipt => (route.adapter.receipts(callback)?, Vec::new()),
         CallbackKind::Inbound => (Vec::new(), route.adapter.inbound(callback)?),
     };
+    let (mut receipts, mut texts): (Vec<Receipt>, Vec<Inbound>) = (receipts, texts);
+    receipts.iter_mut().for_each(clean_receipt);
+    texts.iter_mut().for_each(clean_inbound);
     let inbound = texts.into_iter().map(|text| (reaction(&text, &route.one_letter), text));
     let (body, body_encoding) = match std::str::from_utf8(callback.body) {
         Ok(text) if !text.contains('\0') => (text.to_owned(), "utf8"),
@@ -129,7 +132,7 @@ fn translate(
             kind: if callback.kind == CallbackKind::Receipt { "receipt" } else { "inbound" },
             method: callback.method.to_owned(),
             url: callback.url.to_owned(),
-            path_ref: callback.path_ref.map(str::to_owned),
+            path_ref: callback.path_ref.map(|text| cleaned(text.to_owned())),
             content_type: content_type.map(str::to_owned),
             body,
             body_encoding,
@@ -137,6 +140,24 @@ fn translate(
         receipts,
         inbound: inbound.map(|(reaction, text)| (text, reaction)).collect(),
     })
+}
+
+/// No database keeps a NUL in a text; a callback must not be refused for ever because of one.
+fn cleaned(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "") } else { text }
+}
+
+fn clean_receipt(receipt: &mut Receipt) {
+    let Receipt { reference, provider_id, status, code, .. } = receipt;
+    for text in [reference, provider_id, code].into_iter().flatten().chain([status]) {
+        *text = cleaned(std::mem::take(text));
+    }
+}
+
+fn clean_inbound(inbound: &mut Inbound) {
+    for text in [&mut inbound.to, &mut inbound.text].into_iter().chain(&mut inbound.provider_id) {
+        *text = cleaned(std::mem::take(text));
+    }
 }
 
 fn reaction(text: &Inbound, one_letter: &[char]) -> Reaction {

@@ -78,7 +78,9 @@ pub async fn audit(
         for message in page {
             let entries = taken.remove(&message.id.0).unwrap_or_default();
             let accepted = message.dispatch == Dispatch::Accepted;
-            let doubtful = matches!(message.dispatch, Dispatch::Ambiguous | Dispatch::Unknown);
+            // A message that was sent again by decision may have arrived the first time, whatever became of the second.
+            let doubtful = matches!(message.dispatch, Dispatch::Ambiguous | Dispatch::Unknown)
+                || (message.possible_duplicate && !accepted);
             audit.unresolved += i64::from(doubtful);
             match entries.len() {
                 0 => audit.lost += i64::from(accepted),

@@ -30,6 +30,11 @@ statements! {
     RELEASE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL \
         WHERE dispatch = 'claimed' AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j \
         WHERE CAST(j.value ->> 1 AS BIGINT) = messages.epoch)";
+    /// T4 with a due time. `$1` rows of (message, epoch, due).
+    POSTPONE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL, not_before = g.due FROM (\
+        SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence, \
+          CAST(j.value ->> 2 AS BIGINT) AS due FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'claimed'";
     /// The instant at which something of a lane becomes due: a retry, or the start of a run or window.
     NEXT_DUE = "SELECT min(t.at) FROM (\
         SELECT min(m.not_before) AS at FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
@@ -83,6 +88,17 @@ impl Batch {
     pub async fn release(&mut self, held: &[(MessageId, i64)]) -> Result<(), StoreError> {
         if !held.is_empty() {
             self.tx.run(RELEASE, vec![json_rows(held)?]).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives messages back (T4) and says when each of them is due again.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn postpone(&mut self, held: &[(MessageId, i64, Timestamp)]) -> Result<(), StoreError> {
+        if !held.is_empty() {
+            self.tx.run(POSTPONE, vec![json_rows(held)?]).await?;
         }
         Ok(())
     }

@@ -63,9 +63,20 @@ pub const LOCK_RUNS: Pair = Pair {
                ORDER BY r.id FOR UPDATE",
 };
 
+/// Where messages stand before reports are joined into them. PostgreSQL locks them, so that two nodes that hear of one
+/// message at once cannot undo each other's rank. `$1` message ids.
+pub const STATE_OF: Pair = Pair {
+    sqlite: "SELECT m.id, m.dispatch, m.delivery, m.conflict FROM json_each(CAST($1 AS TEXT)) AS j \
+             JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT)",
+    postgres: "SELECT m.id, m.dispatch, m.delivery, m.conflict FROM messages AS m \
+               WHERE m.id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j) \
+               ORDER BY m.id FOR UPDATE",
+};
+
 /// Every pair, by name.
 pub(super) const STATEMENTS: &[Named] = &[
     ("CLAIM", CLAIM.sqlite, CLAIM.postgres),
     ("AVAILABLE_CODES", AVAILABLE_CODES.sqlite, AVAILABLE_CODES.postgres),
+    ("STATE_OF", STATE_OF.sqlite, STATE_OF.postgres),
     ("LOCK_RUNS", LOCK_RUNS.sqlite, LOCK_RUNS.postgres),
 ];

@@ -14,7 +14,7 @@ use crate::model::state::Dispatch;
 use super::StoreError;
 use super::batch::{Batch, json_rows, word};
 use super::connection::args;
-use super::dialect::statements;
+use super::dialect::{STATE_OF, statements};
 
 statements! {
     /// `$1` rows of (id, route, kind, received, method, url, path ref, content type, body, body encoding).
@@ -43,9 +43,6 @@ statements! {
           AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE g.message IS NULL AND r.message_id IS NULL \
             AND r.route = g.route AND r.provider_id = g.pid AND r.status = g.status \
             AND COALESCE(r.code, '') = COALESCE(g.code, ''))";
-    /// `$1` message ids.
-    STATE_OF = "SELECT m.id, m.dispatch, m.delivery, m.conflict FROM json_each(CAST($1 AS TEXT)) AS j \
-        JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT)";
     /// `$1` rows of (message, delivery, conflict), `$2` now.
     RAISE = "UPDATE messages SET delivery_at = CASE WHEN messages.delivery = g.state THEN messages.delivery_at ELSE $2 END, \
           delivery = g.state, conflict = g.conflict FROM (\
@@ -239,7 +236,7 @@ impl Batch {
         let ids: Vec<(i64,)> =
             found.iter().map(|e| e.message).collect::<HashSet<_>>().into_iter().map(|id| (id,)).collect();
         let mut states = HashMap::with_capacity(ids.len());
-        for row in self.tx.rows(STATE_OF, vec![json_rows(&ids)?]).await? {
+        for row in self.tx.rows_of(STATE_OF, vec![json_rows(&ids)?]).await? {
             let dispatch = word(&row, 1, "dispatch state", Dispatch::from_word)?;
             let delivery = word(&row, 2, "delivery state", Delivery::from_word)?;
             states.insert(row.int(0)?, (dispatch, delivery, row.int(3)?));

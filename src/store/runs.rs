@@ -36,6 +36,8 @@ statements! {
     OPEN_RUNS = "SELECT id, campaign, launch_key, plan_hash, state, definition, as_of, currency, budget, spent, \
           when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at \
         FROM runs WHERE state IN ('preparing', 'running', 'paused', 'cancelling') ORDER BY id";
+    /// What moved away under a launch may be launched again under the same key. `$1` run.
+    FREE_KEY = "UPDATE runs SET launch_key = launch_key || '#' || CAST(id AS TEXT) WHERE id = $1 AND state = 'cancelling'";
     SET_STATE = "UPDATE runs SET state = $2, finished_at = $4 WHERE id = $1 AND state = $3";
     /// The cursor fences the planner: a chunk is written once, however often it is tried.
     ADVANCE = "UPDATE runs SET cursor = $3, prepared = prepared + $4 WHERE id = $1 AND cursor = $2 AND state = 'preparing'";
@@ -209,6 +211,16 @@ impl Store {
         let changed = tx.run(SET_STATE, args![run.id.0, to.as_str(), run.state.as_str(), ended]).await?;
         tx.commit().await?;
         Ok(changed == 1)
+    }
+
+    /// Lets the launch key of a run go that is being cancelled because it was never right: nothing of it was sent.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn free_launch_key(&self, run: RunId) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        tx.run(FREE_KEY, args![run.0]).await?;
+        tx.commit().await
     }
 
     /// Windows that have closed and must be moved to their next opening.

@@ -13,24 +13,27 @@ use super::dialect::statements;
 use super::{Store, StoreError};
 
 statements! {
-    /// T4 for owners that are gone. `$1` now, `$2` most, `$3` the owner that is alive: itself.
+    /// T4 for owners that are gone, and for leases that ran out, whoever holds them: a commit whose answer was lost leaves
+    /// rows that their own process does not know of. `$1` now, `$2` most, `$3` the owner that is alive: itself.
     FREE_CLAIMED = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL WHERE dispatch = 'claimed' \
         AND id IN (SELECT id FROM messages WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
-        AND dispatch = 'claimed' AND (lease_until <= $1 OR $4 = 1) AND owner <> $3 \
+        AND dispatch = 'claimed' AND (lease_until <= $1 OR ($4 = 1 AND owner <> $3)) \
         ORDER BY id LIMIT $2)";
     /// T10 for owners that are gone. A peer waits for lease, deadline and timeout; a sole owner need not (`$4` = 1).
-    LOSE_SUBMITTING = "UPDATE messages SET dispatch = 'ambiguous', settled_at = $1, reason = 'sight lost: the process ended' \
+    LOSE_SUBMITTING = "UPDATE messages SET dispatch = 'ambiguous', settled_at = $1, reason = 'sight lost: no answer was stored' \
         WHERE dispatch = 'submitting' AND id IN (SELECT id FROM messages WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
-        AND dispatch = 'submitting' AND (lease_until <= $1 OR $4 = 1) AND owner <> $3 ORDER BY id LIMIT $2) RETURNING id";
-    CLOSE_LOST = "UPDATE attempts SET outcome = 'unknown', detail = 'the process ended before the answer was stored' \
+        AND dispatch = 'submitting' AND (lease_until <= $1 OR ($4 = 1 AND owner <> $3)) ORDER BY id LIMIT $2) RETURNING id";
+    CLOSE_LOST = "UPDATE attempts SET outcome = 'unknown', detail = 'no answer was stored in time' \
         WHERE outcome IS NULL AND message_id IN (\
         SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
     /// Messages in doubt that already have a receipt.
     EVIDENCE = "SELECT DISTINCT m.id FROM messages AS m JOIN receipts AS r ON r.message_id = m.id \
         WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
         AND m.dispatch = 'ambiguous' AND r.state <> 'none' ORDER BY m.id LIMIT $1";
-    /// Messages in doubt, oldest first.
-    IN_DOUBT = "SELECT m.id, m.run_id, m.settled_at, r.when_in_doubt, m.attempts FROM messages AS m \
+    /// Messages in doubt, oldest first. What was cancelled is never sent again.
+    IN_DOUBT = "SELECT m.id, m.run_id, m.settled_at, \
+        CASE WHEN r.state IN ('cancelling', 'cancelled') AND r.when_in_doubt = 'resend' THEN 'park' ELSE r.when_in_doubt END, \
+        m.attempts FROM messages AS m \
         JOIN runs AS r ON r.id = m.run_id WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
         AND m.dispatch = 'ambiguous' AND m.id > $1 ORDER BY m.id LIMIT $2";
     /// T12 by decision. `$1` message ids, `$2` now.
@@ -73,14 +76,14 @@ pub struct InDoubt {
 /// Whose leftovers a sweep may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Sweeper<'a> {
-    /// The process that sweeps; its own messages are left alone.
+    /// The process that sweeps; its own messages are left alone until their leases run out.
     pub owner: &'a str,
     /// True when no other process can be alive (SQLite's daemon lock is held): leases need not run out first.
     pub sole: bool,
 }
 
 impl Batch {
-    /// Takes back what dead owners held: claimed messages are queued again (T4), submitting ones become ambiguous
+    /// Takes back what dead owners held and what nobody remembers: claimed messages are queued again (T4), submitting ones become ambiguous
     /// (T10). Answers how many of each; repeat until both are zero.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::model::clock::Clock;
+use crate::model::clock::{Clock, Timestamp};
 use crate::model::ids::MessageId;
 use crate::model::message::{Claimed, Intent, Settlement};
 
@@ -54,6 +54,8 @@ pub enum Work {
     },
     /// Give claimed messages back.
     Release(Vec<(MessageId, i64)>),
+    /// Give claimed messages back, due at an instant of their own.
+    Postpone(Vec<(MessageId, i64, Timestamp)>),
     /// Keep a callback with receipts.
     Receive(Box<Delivered>),
     /// Keep a callback with customers' texts.
@@ -67,7 +69,7 @@ impl Work {
             Self::Listen(_) => 0,
             Self::Receive(_) => 1,
             Self::Settle { .. } => 2,
-            Self::Release(_) => 3,
+            Self::Release(_) | Self::Postpone(_) => 3,
             Self::Intend { .. } => 4,
             Self::Claim(_) => 5,
         }
@@ -248,7 +250,7 @@ impl Task {
 async fn apply(
     batch: &mut Batch,
     works: &[Work],
-    now: crate::model::clock::Timestamp,
+    now: Timestamp,
     done: &mut Vec<Done>,
 ) -> Result<(), StoreError> {
     match &works[0] {
@@ -270,11 +272,7 @@ async fn apply(
     Ok(())
 }
 
-async fn apply_one(
-    batch: &mut Batch,
-    work: &Work,
-    now: crate::model::clock::Timestamp,
-) -> Result<Done, StoreError> {
+async fn apply_one(batch: &mut Batch, work: &Work, now: Timestamp) -> Result<Done, StoreError> {
     Ok(match work {
         Work::Claim(request) => Done::Claimed(batch.claim(request, now).await?),
         Work::Intend { route, owner, intents } => {
@@ -286,6 +284,10 @@ async fn apply_one(
         }
         Work::Release(held) => {
             batch.release(held).await?;
+            Done::Written
+        }
+        Work::Postpone(held) => {
+            batch.postpone(held).await?;
             Done::Written
         }
         Work::Receive(_) | Work::Listen(_) => Done::Written,
@@ -303,13 +305,35 @@ fn callback(work: &Work) -> Option<&Delivered> {
 fn is_unwell(error: &StoreError) -> bool {
     match error {
         StoreError::Database(sqlx::Error::Database(database)) => {
-            // SQLite: full, read-only, I/O error, busy, corrupt; PostgreSQL: connection, resources, shutdown.
-            let code = database.code().unwrap_or_default();
-            let primary = code.parse::<i64>().map_or(-1, |n| n & 0xff);
-            matches!(primary, 5 | 6 | 8 | 10 | 11 | 13 | 14 | 26)
-                || ["08", "53", "57", "58", "XX"].iter().any(|class| code.starts_with(class))
+            code_is_unwell(&database.code().unwrap_or_default())
         }
         StoreError::Database(_) => true,
         _ => false,
+    }
+}
+
+/// SQLite: busy, locked, read-only, I/O error, corrupt, full, cannot open, not a database; PostgreSQL: connection,
+/// resources, shutdown. SQLSTATE codes have five characters, some of them digits alone; SQLite's have at most four.
+fn code_is_unwell(code: &str) -> bool {
+    if code.len() == 5 {
+        return ["08", "53", "57", "58", "XX"].iter().any(|class| code.starts_with(class));
+    }
+    code.parse::<i64>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 11 | 13 | 14 | 26))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::code_is_unwell;
+
+    #[test]
+    fn one_wrong_request_does_not_stop_sending_and_an_unwell_store_does() {
+        let check = |code: &str, unwell: bool| assert_eq!(code_is_unwell(code), unwell, "{code}");
+        for code in ["5", "10", "13", "261", "8458", "08006", "53100", "57P01", "XX000"] {
+            check(code, true);
+        }
+        // Octets that are no text (22021), no Unicode (22P05), a deadlock (40P01), constraints.
+        for code in ["", "1", "19", "2067", "22021", "22P05", "22030", "23505", "40P01"] {
+            check(code, false);
+        }
     }
 }
