@@ -1,6 +1,5 @@
 //! From launch to receipt through a real daemon, real sockets and the simulator's ledger, on both databases.
 
-
 use crate::support::stores::on_both;
 use crate::support::world::World;
 
