@@ -23,20 +23,20 @@ pub mod telemetry;
 
 pub mod model;
 
-pub mod document;
-pub mod text;
-pub mod segment;
 pub mod campaign;
+pub mod document;
+pub mod segment;
+pub mod text;
 
 pub mod provider;
 pub mod store;
 
-pub mod intake;
 pub mod dispatch;
 pub mod http;
+pub mod intake;
 pub mod report;
 pub mod simulator;
 
+pub mod cli;
 pub mod config;
 pub mod daemon;
-pub mod cli;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigErrors};
 use crate::model::clock::{Clock, SystemClock, Timestamp};
 use crate::store::Store;
 
@@ -47,6 +47,17 @@ impl Context {
     /// When there is none, or with everything that is wrong with it.
     pub fn config(&self) -> anyhow::Result<Config> {
         Ok(Config::load(self.path())?)
+    }
+
+    /// Reads the configuration if there is one: a file that was named must be there, `winback.toml` need not.
+    ///
+    /// # Errors
+    /// With everything that is wrong with it.
+    pub fn config_if_any(&self) -> anyhow::Result<Option<Config>> {
+        match Config::load(self.path()) {
+            Err(ConfigErrors::Missing(_)) if self.path.is_none() => Ok(None),
+            read => Ok(Some(read?)),
+        }
     }
 
     /// Opens the store of a configuration.

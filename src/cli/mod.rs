@@ -3,16 +3,36 @@
 //! Every command prints tables for people or, with `--json`, one JSON value for machines; progress goes to standard
 //! error and only to a terminal. Exit code 0: done, 1: failed, 2: wrong use.
 
+mod check;
+mod completions;
+mod contact;
 mod context;
 mod control;
+mod coupon;
 mod daemon;
 mod demo;
+mod doctor;
+mod event;
+mod import;
+mod init;
 mod launch;
+mod lines;
+mod message;
+mod one_text;
+mod optout;
+mod phone;
 mod plan;
 mod print;
+mod provider;
+mod receipt;
+mod route;
+mod segment;
 mod simulator;
 mod status;
+mod store;
 mod terms;
+mod test;
+mod text;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,11 +59,24 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::InitArgs),
     Daemon(daemon::DaemonArgs),
     Demo(demo::DemoArgs),
+    Doctor(doctor::DoctorArgs),
+    #[command(subcommand)]
+    Contact(contact::ContactCommand),
+    #[command(subcommand)]
+    Event(event::EventCommand),
+    #[command(subcommand)]
+    Segment(segment::SegmentCommand),
+    #[command(subcommand)]
+    Coupon(coupon::CouponCommand),
+    #[command(subcommand)]
+    Optout(optout::OptoutCommand),
+    Check(check::CheckArgs),
     Plan(plan::PlanArgs),
     Launch(launch::LaunchArgs),
-    Simulator(Box<simulator::SimulatorArgs>),
+    Test(test::TestArgs),
     Status(status::StatusArgs),
     Watch(status::WatchArgs),
     /// Stop sending for a campaign until it is resumed.
@@ -52,6 +85,21 @@ enum Command {
     Resume(control::ControlArgs),
     /// Withdraw everything of a campaign that has not left; its codes return to their pool.
     Cancel(control::ControlArgs),
+    #[command(subcommand)]
+    Message(message::MessageCommand),
+    #[command(subcommand)]
+    Receipt(receipt::ReceiptCommand),
+    #[command(subcommand)]
+    Provider(provider::ProviderCommand),
+    #[command(subcommand)]
+    Route(route::RouteCommand),
+    Text(text::TextArgs),
+    Phone(phone::PhoneArgs),
+    Simulator(Box<simulator::SimulatorArgs>),
+    #[command(subcommand)]
+    Store(store::StoreCommand),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
 }
 
 /// A mistake in how a command was called: exit code 2.
@@ -70,7 +118,10 @@ pub fn run() -> ExitCode {
         }
     };
     let context = Context::new(cli.config, cli.json);
-    match runtime.block_on(dispatch(&context, cli.command)) {
+    let ended = runtime.block_on(dispatch(&context, cli.command));
+    // A thread that still waits for standard input must not keep the process.
+    runtime.shutdown_background();
+    match ended {
         Ok(code) => code,
         Err(error) => {
             print::error(&error);
@@ -81,6 +132,24 @@ pub fn run() -> ExitCode {
 
 async fn dispatch(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Init(args) => init::run(context, args).await,
+        Command::Contact(command) => contact::run(context, command).await,
+        Command::Event(command) => event::run(context, command).await,
+        Command::Segment(command) => segment::run(context, command).await,
+        Command::Coupon(command) => coupon::run(context, command).await,
+        Command::Optout(command) => optout::run(context, command).await,
+        Command::Check(args) => check::run(context, args).await,
+        Command::Doctor(args) => doctor::run(context, args).await,
+        Command::Test(args) => test::run(context, args).await,
+        Command::Message(command) => message::run(context, command).await,
+        Command::Receipt(command) => receipt::run(context, command).await,
+        Command::Provider(command) => provider::run(context, command).await,
+        Command::Route(command) => route::run(context, command).await,
+        Command::Text(args) => text::run(context, &args),
+        Command::Phone(args) => phone::run(context, &args),
+        Command::Store(command) => store::run(context, command).await,
+        Command::Completions(args) => Ok(completions::completions(&args)),
+        Command::Man(args) => completions::man(&args),
         Command::Daemon(args) => daemon::run(context, args).await,
         Command::Demo(args) => demo::run(context, args).await,
         Command::Plan(args) => plan::run(context, args).await,

@@ -6,6 +6,9 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::model::clock::Timestamp;
+use crate::model::phone::Phone;
+
 /// Prints a line to standard output. A closed pipe ends the command quietly, as it does for other tools.
 pub(super) fn line(text: impl AsRef<str>) {
     let mut out = std::io::stdout().lock();
@@ -90,6 +93,20 @@ pub(super) fn count(number: i64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A number for people: whole if they asked for it, else its country and its end, enough to tell two apart.
+pub(super) fn phone(phone: Phone, shown: bool) -> String {
+    let e164 = phone.e164();
+    if shown || e164.len() < 8 {
+        return if shown { e164 } else { "+…".to_owned() };
+    }
+    format!("{}…{}", &e164[..3], &e164[e164.len() - 2..])
+}
+
+/// A time for people, or a dash.
+pub(super) fn time(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "-".to_owned(), Timestamp::rfc3339)
 }
 
 #[cfg(test)]

@@ -225,6 +225,14 @@ impl Adapter {
         Some(if by_token { format!("{base}/{}", self.token.expose()) } else { base })
     }
 
+    /// An address of this route for people: the token, if it holds one, is masked.
+    pub fn without_token(&self, address: &str) -> String {
+        match self.shown_token() {
+            "" => address.to_owned(),
+            token => address.replace(token, "[token]"),
+        }
+    }
+
     /// The token, where addresses hold it, so that prints mask them.
     fn shown_token(&self) -> &str {
         if uses_token(&self.definition) { self.token.expose() } else { "" }

@@ -41,6 +41,26 @@ impl DaemonLock {
         write!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(Self { file })
     }
+
+    /// The process id of the daemon that works on the store at `path`, if one does.
+    ///
+    /// # Errors
+    /// When the lock file cannot be read.
+    pub fn owner(path: &Path) -> Result<Option<String>, StoreError> {
+        let lock_path = lock_path(path);
+        let failed = |source| StoreError::File { path: lock_path.clone(), source };
+        let mut file = match File::open(&lock_path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(failed)?,
+        };
+        // A shared lock that is given is given back when the file closes.
+        if fs4::fs_std::FileExt::try_lock_shared(&file).map_err(failed)? {
+            return Ok(None);
+        }
+        let mut pid = String::new();
+        file.read_to_string(&mut pid).map_err(failed)?;
+        Ok(Some(pid.trim().to_owned()))
+    }
 }
 
 impl Drop for DaemonLock {

@@ -4,6 +4,7 @@
 //! `model`; this module stores it and names the state it expects. It never touches the network of a provider.
 
 pub mod batch;
+pub mod check;
 pub mod claims;
 mod connection;
 pub mod contacts;
@@ -11,6 +12,7 @@ pub mod coupons;
 pub mod dialect;
 pub mod events;
 pub mod inbound;
+pub mod inbox;
 pub mod intents;
 mod lock;
 mod migrate;
@@ -206,12 +208,15 @@ pub fn statements() -> Vec<dialect::Named> {
     [
         STATEMENTS,
         dialect::STATEMENTS,
+        check::PAIRS,
+        check::STATEMENTS,
         claims::STATEMENTS,
         contacts::STATEMENTS,
         contacts::PAIRS,
         coupons::STATEMENTS,
         events::STATEMENTS,
         inbound::STATEMENTS,
+        inbox::STATEMENTS,
         intents::STATEMENTS,
         receipts::STATEMENTS,
         runs::STATEMENTS,

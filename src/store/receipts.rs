@@ -42,7 +42,10 @@ statements! {
             AND r.status = g.status AND COALESCE(r.code, '') = COALESCE(g.code, '') AND r.number = g.num) \
           AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE g.message IS NULL AND r.message_id IS NULL \
             AND r.route = g.route AND r.provider_id = g.pid AND r.status = g.status \
-            AND COALESCE(r.code, '') = COALESCE(g.code, ''))";
+            AND COALESCE(r.code, '') = COALESCE(g.code, '')) \
+          AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE g.message IS NULL AND g.pid IS NULL AND r.message_id IS NULL \
+            AND r.provider_id IS NULL AND r.route = g.route AND r.inbox_id = g.inbox AND r.status = g.status \
+            AND COALESCE(r.reference, '') = COALESCE(g.ref, '') AND COALESCE(r.code, '') = COALESCE(g.code, ''))";
     /// `$1` rows of (message, delivery, conflict), `$2` now.
     RAISE = "UPDATE messages SET delivery_at = CASE WHEN messages.delivery = g.state THEN messages.delivery_at ELSE $2 END, \
           delivery = g.state, conflict = g.conflict FROM (\
@@ -109,6 +112,8 @@ pub struct Received {
     pub matched: usize,
     /// Kept until their message is known.
     pub parked: usize,
+    /// Messages that are elsewhere than before.
+    pub changed: usize,
 }
 
 struct Report<'a> {
@@ -147,8 +152,8 @@ impl Batch {
         let rows: Vec<_> = reports.iter().map(receipt_row).collect();
         self.tx.run(KEEP, vec![json_rows(&rows)?]).await?;
         let found: Vec<Evidence> = reports.iter().filter_map(Evidence::from_report).collect();
-        self.join(&found, now).await?;
-        Ok(Received { matched: found.len(), parked: reports.len() - found.len() })
+        let changed = self.join(&found, now).await?;
+        Ok(Received { matched: found.len(), parked: reports.len() - found.len(), changed })
     }
 
     /// Receipts that came before the answer to their submission, now that the provider's id is known.
@@ -177,7 +182,8 @@ impl Batch {
             found.push(Evidence { message, number, provider_id: None, state, opted_out: row.int(4)? == 1 });
         }
         self.tx.run(UNPARK, vec![json_rows(&links)?]).await?;
-        self.join(&found, now).await
+        self.join(&found, now).await?;
+        Ok(())
     }
 
     pub(super) async fn keep_raw(&mut self, callbacks: &[Delivered]) -> Result<(), StoreError> {
@@ -228,10 +234,10 @@ impl Batch {
         Ok(())
     }
 
-    /// Joins matched reports into their messages, in the order in which they came.
-    async fn join(&mut self, found: &[Evidence], now: Timestamp) -> Result<(), StoreError> {
+    /// Joins matched reports into their messages, in the order in which they came; answers how many changed.
+    async fn join(&mut self, found: &[Evidence], now: Timestamp) -> Result<usize, StoreError> {
         if found.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let ids: Vec<(i64,)> =
             found.iter().map(|e| e.message).collect::<HashSet<_>>().into_iter().map(|id| (id,)).collect();
@@ -268,7 +274,7 @@ impl Batch {
         if !refused.is_empty() {
             self.suppress_messages(&refused, now).await?;
         }
-        Ok(())
+        Ok(raised.len())
     }
 }
 

@@ -1,0 +1,61 @@
+//! `winback event import`: orders, logins and other events into the store.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::intake::event::{EventOptions, EventReader};
+use crate::intake::import::import_events;
+use crate::model::country::Country;
+
+use super::Context;
+use super::import::{ImportArgs, columns};
+
+/// What customers did.
+#[derive(Debug, Subcommand)]
+pub(super) enum EventCommand {
+    /// Read a list of events; each counts once by its kind and id.
+    Import(EventImportArgs),
+}
+
+/// A list of events.
+#[derive(Debug, Args)]
+pub(super) struct EventImportArgs {
+    #[command(flatten)]
+    import: ImportArgs,
+    /// What happened, such as order or login.
+    #[arg(long)]
+    kind: String,
+    /// Country of numbers without country code, two letters; the shop's if not given.
+    #[arg(long, value_name = "XX")]
+    country: Option<Country>,
+    /// The file has no ids: rows that say the same are one event.
+    #[arg(long)]
+    ids_from_rows: bool,
+}
+
+pub(super) async fn run(context: &Context, command: EventCommand) -> anyhow::Result<ExitCode> {
+    let EventCommand::Import(args) = command;
+    let config = context.config()?;
+    let options = EventOptions {
+        kind: args.kind,
+        country: args.country.or(config.shop.country),
+        zone: config.shop_zone(),
+        ids_from_rows: args.ids_from_rows,
+    };
+    let table = args.import.open()?;
+    let reader = columns(EventReader::new(table.headers(), &args.import.mapping(), options))?;
+    let store = context.store(&config).await?;
+    let done = args
+        .import
+        .carry_out(&store, async |handling| import_events(&store, table, reader, handling).await)
+        .await?;
+    store.close().await;
+    let counts = [
+        ("inserted", done.inserted()),
+        ("  joined", done.joined),
+        ("  waiting", done.waiting),
+        ("unchanged", done.repeated),
+    ];
+    args.import.told(context, done.rows, &counts, &done.rejected)
+}

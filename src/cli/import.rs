@@ -1,0 +1,205 @@
+//! What the four import commands share: their options, the progress bar, Ctrl-C and the summary.
+//!
+//! Never shows a value of a row: rejected rows are told by line and reason, and written whole only where they are
+//! asked for.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
+
+use crate::intake::headers::{HeaderError, Mapping};
+use crate::intake::import::{Handling, ImportError, Rejections, Step};
+use crate::intake::source::Source;
+use crate::intake::table::{Table, TableOptions};
+use crate::store::{DaemonLock, Store};
+
+use super::{Context, WrongUse, print};
+
+/// Rejected rows that are shown.
+const SHOWN: usize = 10;
+
+/// A daemon on the same file looks for its turn every 25 ms at first.
+const LET_THE_DAEMON_IN: Duration = Duration::from_millis(30);
+
+/// A file to be read.
+#[derive(Debug, Args)]
+pub(super) struct ImportArgs {
+    /// CSV or any other delimited text, also gzipped; `-` reads standard input.
+    pub(super) file: PathBuf,
+    /// Which column is what, for names that are not understood: phone=Mobile,first_name=Vorname.
+    #[arg(long, value_name = "FIELD=COLUMN,…")]
+    map: Vec<Mapping>,
+    /// Write nothing, but say what would happen.
+    #[arg(long)]
+    dry_run: bool,
+    /// Write rejected rows to this file, to be mended and imported again; replaces it.
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// Encoding of the file, such as windows-1252; found out if not given.
+    #[arg(long)]
+    encoding: Option<String>,
+    /// The character between two fields; found out if not given.
+    #[arg(long, value_name = "CHARACTER")]
+    delimiter: Option<char>,
+}
+
+impl ImportArgs {
+    /// Opens the file and reads its header.
+    ///
+    /// # Errors
+    /// When it cannot be read, or would be overwritten by its own rejected rows.
+    pub(super) fn open(&self) -> anyhow::Result<Table> {
+        let source = Source::open(&self.file)?;
+        if let Some(rejects) = &self.rejects
+            && same(rejects, &self.file)
+        {
+            let told = "--rejects names the file that is read; name another one, or it would be overwritten";
+            return Err(WrongUse(told.to_owned()).into());
+        }
+        let options = TableOptions { encoding: self.encoding.clone(), delimiter: self.delimiter };
+        Ok(Table::open(source, &options)?)
+    }
+
+    /// What was said about columns.
+    pub(super) fn mapping(&self) -> Mapping {
+        self.map.iter().cloned().fold(Mapping::default(), Mapping::and)
+    }
+
+    /// Carries out an import with a progress bar, until its end or Ctrl-C.
+    ///
+    /// # Errors
+    /// When it breaks off; the message says that running it again finishes it.
+    pub(super) async fn carry_out<T>(
+        &self,
+        store: &Store,
+        import: impl AsyncFnOnce(Handling<'_>) -> Result<T, ImportError>,
+    ) -> anyhow::Result<T> {
+        let bar = bytes_bar();
+        let mut progress = |step: Step| {
+            if let Some(total) = step.total {
+                bar.set_length(total);
+            }
+            bar.set_position(step.bytes);
+        };
+        let handling = Handling {
+            dry_run: self.dry_run,
+            show: SHOWN,
+            pause: pause(store)?,
+            rejects: self.rejects.clone().map(|path| -> crate::intake::import::OpenRejects<'_> {
+                Box::new(move || Ok(Box::new(private(&path)?) as Box<dyn Write + Send>))
+            }),
+            progress: Some(&mut progress),
+        };
+        let ended = tokio::select! {
+            ended = import(handling) => ended,
+            _ = tokio::signal::ctrl_c() => Err(ImportError::Stopped),
+        };
+        bar.finish_and_clear();
+        let again = if self.dry_run { "nothing was written" } else { "run it again to finish it" };
+        ended.map_err(|error| match error {
+            ImportError::Stopped => anyhow::Error::new(ImportError::Stopped),
+            error => anyhow::anyhow!("the import broke off; {again}: {error}"),
+        })
+    }
+
+    /// Tells what became of the file.
+    pub(super) fn told(
+        &self,
+        context: &Context,
+        rows: u64,
+        counts: &[(&'static str, u64)],
+        rejected: &Rejections,
+    ) -> anyhow::Result<ExitCode> {
+        if context.json() {
+            print::json(&self.as_json(rows, counts, rejected))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if self.dry_run {
+            print::line("Nothing was written. It would be:");
+        }
+        let number = |n: u64| print::count(i64::try_from(n).unwrap_or(i64::MAX));
+        let mut table = vec![vec!["rows".to_owned(), number(rows)]];
+        table.extend(
+            counts
+                .iter()
+                .filter(|(name, n)| *n > 0 || !name.starts_with("  "))
+                .map(|(name, n)| vec![(*name).replace('_', " "), number(*n)]),
+        );
+        table.push(vec!["rejected".to_owned(), number(rejected.count)]);
+        table.extend(rejected.by_reason.iter().map(|(word, n)| vec![format!("  {word}"), number(*n)]));
+        print::table(&[&self.file.to_string_lossy(), ""], &[1], table);
+        for one in &rejected.first {
+            print::line(format!("line {}: {}", one.line, one.reason));
+        }
+        if rejected.count > rejected.first.len() as u64 {
+            let more = rejected.count - rejected.first.len() as u64;
+            print::line(format!("and {} more", number(more)));
+        }
+        match &self.rejects {
+            Some(path) if rejected.count > 0 => {
+                print::line(format!(
+                    "the rejected rows are in {}; mend them and import that file",
+                    path.display()
+                ));
+            }
+            None if rejected.count > 0 => print::line("--rejects FILE writes the rejected rows to a file"),
+            _ => {}
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn as_json(&self, rows: u64, counts: &[(&'static str, u64)], rejected: &Rejections) -> Value {
+        let mut answer = Map::new();
+        answer.insert("file".to_owned(), json!(self.file.to_string_lossy()));
+        answer.insert("dry_run".to_owned(), json!(self.dry_run));
+        answer.insert("rows".to_owned(), json!(rows));
+        for (name, n) in counts {
+            answer.insert(name.trim().to_owned(), json!(n));
+        }
+        let first: Vec<Value> = rejected
+            .first
+            .iter()
+            .map(|one| json!({"line": one.line, "reason": one.reason.word(), "why": one.reason.to_string()}))
+            .collect();
+        let told = json!({"count": rejected.count, "by_reason": rejected.by_reason, "first": first});
+        answer.insert("rejected".to_owned(), told);
+        Value::Object(answer)
+    }
+}
+
+/// Columns that cannot be told apart are for the caller to name.
+pub(super) fn columns<T>(read: Result<T, HeaderError>) -> Result<T, WrongUse> {
+    read.map_err(|error| WrongUse(error.to_string()))
+}
+
+/// Leaves the file to a daemon after each batch, if one is running.
+fn pause(store: &Store) -> anyhow::Result<Duration> {
+    let owner = store.path().map(DaemonLock::owner).transpose()?.flatten();
+    Ok(if owner.is_some() { LET_THE_DAEMON_IN } else { Duration::ZERO })
+}
+
+fn same(one: &Path, other: &Path) -> bool {
+    one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+}
+
+/// Rejected rows hold phone numbers, so nobody else may read them.
+fn private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+fn bytes_bar() -> ProgressBar {
+    let bar = print::bar(0, "importing");
+    match ProgressStyle::with_template(
+        "{msg:>12} {bar:32} {percent:>3} %  {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
+    ) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,70 @@
+//! `winback store`: the schema and the health of the store.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::store::{Store, StoreError};
+
+use super::{Context, print};
+
+/// The store itself.
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreCommand {
+    /// Bring the schema up to date; twice is harmless.
+    Migrate,
+    /// Look for damage: the file, references, coupon books, file modes.
+    Check,
+}
+
+pub(super) async fn run(context: &Context, command: StoreCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        StoreCommand::Migrate => migrate(context).await,
+        StoreCommand::Check => check(context).await,
+    }
+}
+
+async fn migrate(context: &Context) -> anyhow::Result<ExitCode> {
+    let config = context.config()?;
+    let found = match Store::open(&config.store.url).await {
+        Ok(store) => {
+            store.close().await;
+            None
+        }
+        Err(StoreError::Schema { found, .. }) => Some(found),
+        Err(other) => return Err(other.into()),
+    };
+    let store = Store::create(&config.store.url, &super::init::tag()).await?;
+    let version = store.schema_version();
+    store.close().await;
+    if context.json() {
+        print::json(&json!({"from": found.unwrap_or(version), "to": version}))?;
+    } else if let Some(found) = found {
+        print::line(format!("schema {found} became {version}"));
+    } else {
+        print::line(format!("schema {version} is up to date; nothing changed"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn check(context: &Context) -> anyhow::Result<ExitCode> {
+    let config = context.config()?;
+    let store = context.store(&config).await?;
+    let findings = store.check().await?;
+    let version = store.schema_version();
+    store.close().await;
+    let good = findings.iter().all(|finding| finding.problem.is_none());
+    if context.json() {
+        print::json(&json!({"schema": version, "good": good, "findings": findings}))?;
+    } else {
+        print::line(format!("ok     schema {version}"));
+        for finding in &findings {
+            match &finding.problem {
+                None => print::line(format!("ok     {}", finding.what)),
+                Some(problem) => print::line(format!("wrong  {}: {problem}", finding.what)),
+            }
+        }
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

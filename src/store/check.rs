@@ -1,0 +1,135 @@
+//! Looks for damage: the file itself, references between rows, coupons and their messages, who may read the files.
+//!
+//! Only reads; it mends nothing.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::connection::Row;
+use super::dialect::{Named, Pair, statements};
+use super::{Backend, Store, StoreError, migrate};
+
+/// One question that was asked of a store, and the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub what: &'static str,
+    /// What is wrong and the way out; none if all is well.
+    pub problem: Option<String>,
+}
+
+impl Store {
+    /// Asks everything that can be asked without knowing the future: some minutes for a large file.
+    ///
+    /// # Errors
+    /// When the store cannot be read at all.
+    pub async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        let said = self.ask(INTEGRITY).await?;
+        let said = said.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
+        let whole = said.iter().all(|line| line == "ok");
+        let broken =
+            format!("the database is damaged: {}; restore the last backup", said.first().map_or("", |s| s));
+        let mut findings = vec![finding("database", (!whole).then_some(broken))];
+        let lost = self.ask(FOREIGN).await?.len();
+        let told = format!("{lost} rows point to rows that are gone; restore the last backup");
+        findings.push(finding("references", (lost > 0).then_some(told)));
+        for (what, statement, told) in BOOKS {
+            let wrong = self.pools.read(statement, vec![]).await?;
+            let wrong = wrong.first().ok_or(StoreError::NoRow)?.int(0)?;
+            findings.push(finding(what, (wrong > 0).then(|| format!("{wrong} {told}"))));
+        }
+        findings.push(self.check_files());
+        Ok(findings)
+    }
+
+    /// Whether the files of the store belong to their owner alone.
+    pub fn check_files(&self) -> Finding {
+        let open: Vec<String> =
+            self.files().into_iter().filter(|path| open_to_others(path)).map(show).collect();
+        let told = format!("others may read {0}; run `chmod 600 {0}`", open.join(" "));
+        finding("file modes", (!open.is_empty()).then_some(told))
+    }
+
+    /// The schema version this program was written for, which an open store has.
+    pub fn schema_version(&self) -> i64 {
+        migrate::newest()
+    }
+
+    async fn ask(&self, pair: Pair) -> Result<Vec<Row>, StoreError> {
+        let statement = match self.backend() {
+            Backend::Sqlite => pair.sqlite,
+            Backend::Postgres => pair.postgres,
+        };
+        self.pools.read(statement, vec![]).await
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let Some(path) = self.path() else { return Vec::new() };
+        let named = |end: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(end);
+            PathBuf::from(name)
+        };
+        ["", "-wal", "-shm", ".daemon"].map(named).into_iter().filter(|path| path.exists()).collect()
+    }
+}
+
+fn finding(what: &'static str, problem: Option<String>) -> Finding {
+    Finding { what, problem }
+}
+
+fn open_to_others(path: &PathBuf) -> bool {
+    std::fs::metadata(path).is_ok_and(|facts| facts.permissions().mode() & 0o077 != 0)
+}
+
+fn show(path: PathBuf) -> String {
+    path.display().to_string()
+}
+
+/// The whole database; PostgreSQL checks its pages itself as it reads them.
+const INTEGRITY: Pair = Pair { sqlite: "PRAGMA integrity_check", postgres: "SELECT CAST('ok' AS TEXT)" };
+
+/// Rows that point nowhere; PostgreSQL never lets one be written.
+const FOREIGN: Pair = Pair { sqlite: "PRAGMA foreign_key_check", postgres: "SELECT 1 WHERE false" };
+
+/// The statements whose texts differ.
+pub(super) const PAIRS: &[Named] =
+    &[("INTEGRITY", INTEGRITY.sqlite, INTEGRITY.postgres), ("FOREIGN", FOREIGN.sqlite, FOREIGN.postgres)];
+
+/// What must be zero, and what it means otherwise.
+const BOOKS: [(&str, &str, &str); 4] = [
+    (
+        "coupons on the shelf",
+        HELD_ON_SHELF,
+        "codes are available and bound to a message at once; report this",
+    ),
+    (
+        "coupons given out",
+        GIVEN_TO_NOBODY,
+        "codes are given out to a message that does not carry them; report this",
+    ),
+    (
+        "coupons of sent texts",
+        SENT_WITHOUT,
+        "texts were accepted with a code that is not theirs; report this",
+    ),
+    (
+        "texts in one run",
+        TWICE_IN_RUN,
+        "numbers have two texts in one run; look at them with `winback message list`",
+    ),
+];
+
+statements! {
+    HELD_ON_SHELF = "SELECT count(*) FROM coupons WHERE state = 'available' AND message_id IS NOT NULL";
+    /// A code that was redeemed or withdrawn without a text needs none.
+    GIVEN_TO_NOBODY = "SELECT count(*) FROM coupons AS c LEFT JOIN messages AS m ON m.id = c.message_id \
+        WHERE c.state IN ('reserved', 'sent', 'quarantined') AND (m.id IS NULL OR m.coupon_id IS NULL OR m.coupon_id <> c.id)";
+    SENT_WITHOUT = "SELECT count(*) FROM messages AS m LEFT JOIN coupons AS c ON c.id = m.coupon_id \
+        WHERE m.dispatch = 'accepted' AND m.coupon_id IS NOT NULL \
+          AND (c.id IS NULL OR c.message_id IS NULL OR c.message_id <> m.id OR c.state IN ('available', 'reserved'))";
+    TWICE_IN_RUN = "SELECT count(*) FROM (SELECT run_id FROM messages WHERE dispatch = 'accepted' \
+        GROUP BY run_id, phone HAVING count(*) > 1) AS twice";
+}
