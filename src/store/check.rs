@@ -3,7 +3,7 @@
 //! Only reads; it mends nothing.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -46,8 +46,9 @@ impl Store {
 
     /// Whether the files of the store belong to their owner alone.
     pub fn check_files(&self) -> Finding {
+        let files = self.files();
         let open: Vec<String> =
-            self.files().into_iter().filter(|path| open_to_others(path)).map(show).collect();
+            files.iter().filter(|path| open_to_others(path)).map(|path| path.display().to_string()).collect();
         let told = format!("others may read {0}; run `chmod 600 {0}`", open.join(" "));
         finding("file modes", (!open.is_empty()).then_some(told))
     }
@@ -80,12 +81,8 @@ fn finding(what: &'static str, problem: Option<String>) -> Finding {
     Finding { what, problem }
 }
 
-fn open_to_others(path: &PathBuf) -> bool {
+fn open_to_others(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|facts| facts.permissions().mode() & 0o077 != 0)
-}
-
-fn show(path: PathBuf) -> String {
-    path.display().to_string()
 }
 
 /// The whole database; PostgreSQL checks its pages itself as it reads them.
