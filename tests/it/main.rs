@@ -8,6 +8,8 @@ mod intake;
 #[cfg(test)]
 mod journey;
 #[cfg(test)]
+mod receipts;
+#[cfg(test)]
 mod segment;
 #[cfg(test)]
 mod store;
