@@ -45,12 +45,11 @@ pub(super) async fn run(context: &Context, args: ControlArgs, to: RunState) -> a
         }
         store.set_run_state(&run, to, now).await?;
     }
-    if to == RunState::Cancelling && run.state != RunState::Cancelled {
-        if let Some(run) = store.run(run.id).await?
-            && run.state == RunState::Cancelling
-        {
-            withdrawn = cancel(&store, &run, now).await?;
-        }
+    if to == RunState::Cancelling
+        && let Some(run) = store.run(run.id).await?
+        && run.state == RunState::Cancelling
+    {
+        withdrawn = cancel(&store, &run, now).await?;
     }
     let state = store.run(run.id).await?.map_or(to, |run| run.state).as_str();
     store.close().await;

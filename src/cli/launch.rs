@@ -47,14 +47,13 @@ pub(super) async fn run(context: &Context, args: LaunchArgs) -> anyhow::Result<E
     let store = context.store(&config).await?;
     let as_of = args.as_of.as_deref().map(|text| terms::time(&config, text)).transpose()?;
     let terms = terms::terms(&config, &store, &args.campaign, as_of, context.now()).await?;
-    let launched = match store.run_by_key(&terms.definition.launch_key()).await? {
+    let launched = if let Some(run) = store.run_by_key(&terms.definition.launch_key()).await? {
         // It was approved when it was begun; if that launch died, this one ends it.
-        Some(run) => resume(&store, run, false, &routes::rules(&config)?, context.now(), |_, _| {}).await?,
-        None => {
-            let plan = planned(context, &config, &store, &terms, args.plan.as_deref()).await?;
-            confirm(context, &terms, &plan, &args)?;
-            write(context, &config, &store, &terms, &plan).await?
-        }
+        resume(&store, run, false, &routes::rules(&config)?, context.now(), |_, _| {}).await?
+    } else {
+        let plan = planned(context, &config, &store, &terms, args.plan.as_deref()).await?;
+        confirm(context, &terms, &plan, &args)?;
+        write(context, &config, &store, &terms, &plan).await?
     };
     store.close().await;
     let run = &launched.run;

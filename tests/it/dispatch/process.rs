@@ -20,7 +20,7 @@ async fn a_second_daemon_on_one_sqlite_store_is_refused() {
     let world = World::new(&bench, 1, |_| {}).await;
     let daemon = world.daemon().await;
     let second = Daemon::start(&world.config, world.clock.clone()).await;
-    let told = format!("{:#}", second.err().expect("one daemon for one file"));
+    let told = format!("{:#}", second.expect_err("one daemon for one file"));
     assert!(told.contains(&std::process::id().to_string()), "it names the owner: {told}");
     assert!(daemon.stop().await);
     world.daemon().await.stop().await;

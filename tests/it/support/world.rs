@@ -28,7 +28,7 @@ use super::stores::Bench;
 const NOON: &str = "2018-01-02T19:00:00Z";
 
 /// How long anything in a test may take before it counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A world; whatever it started ends with it.
 pub(crate) struct World {
