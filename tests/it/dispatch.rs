@@ -1,13 +1,29 @@
 //! From launch to receipt through a real daemon, real sockets and the simulator's ledger, on both databases.
 
+mod control;
+mod doubt;
+mod failures;
+mod planning;
+mod process;
+mod stop;
+
+use winback::dispatch::pace::Limit;
+use winback::store::Store;
+
 use crate::support::stores::on_both;
 use crate::support::world::World;
 
-/// Coupon codes of a pool by state, as `state:count`.
-async fn books(store: &winback::store::Store) -> String {
+/// Coupon codes of a pool by state.
+async fn books(store: &Store) -> String {
     let pool = store.pool("autumn").await.unwrap().unwrap();
     let c = store.pool_counts(pool.id).await.unwrap();
     format!("available {} reserved {} sent {} quarantined {}", c.available, c.reserved, c.sent, c.quarantined)
+}
+
+/// Ten a second, so that a run is still going when the test acts.
+fn slow(world: &mut World) {
+    let route = world.config.routes.get_mut("sim").unwrap();
+    route.limits.account = Some(Limit { parts_per_second: 10.0, burst: 1 });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,8 @@ mod journey;
 #[cfg(test)]
 mod providers;
 #[cfg(test)]
+mod receipts;
+#[cfg(test)]
 mod segment;
 #[cfg(test)]
 mod states;

@@ -344,9 +344,7 @@ impl Storm {
             Asked::Wire(ids) => {
                 let classes = if kind { &[OutcomeClass::Accepted][..] } else { &OutcomeClass::ALL[..] };
                 let class = classes[self.dice.random_range(0..classes.len())];
-                for id in &ids {
-                    assert!(self.wire.remove(&id.0));
-                }
+                assert!(ids.iter().all(|id| self.wire.remove(&id.0)));
                 self.feed(Event::Answered(ids.into_iter().map(|id| (id, Outcome::of(class))).collect()));
             }
         }

@@ -43,8 +43,18 @@ pub(crate) struct World {
 impl World {
     /// A world around an empty store, with `people` in it and a simulator that is told by `tune`.
     pub(crate) async fn new(bench: &Bench, people: u64, tune: impl FnOnce(&mut SimulatorConfig)) -> Self {
+        Self::starting(bench, Timestamp::parse(NOON).unwrap(), people, tune).await
+    }
+
+    /// The same at another time.
+    pub(crate) async fn starting(
+        bench: &Bench,
+        at: Timestamp,
+        people: u64,
+        tune: impl FnOnce(&mut SimulatorConfig),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(ShiftedClock::starting_at(Timestamp::parse(NOON).unwrap()));
+        let clock: Arc<dyn Clock> = Arc::new(ShiftedClock::starting_at(at));
         let listen = free_address();
         let mut simulated = SimulatorConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -87,8 +97,9 @@ impl World {
 
     /// Terms of a campaign over everybody; `extra` is added to its file.
     pub(crate) async fn terms(&self, store: &Store, name: &str, extra: &str) -> Terms {
+        let schedule = if extra.contains("schedule") { "" } else { "schedule = { at = \"now\" }\n" };
         let text = format!(
-            "segment = \"true\"\nroutes = [\"sim\"]\nschedule = {{ at = \"now\" }}\n{extra}\n[coupon]\npool = \"autumn\"\n\
+            "segment = \"true\"\nroutes = [\"sim\"]\n{schedule}{extra}\n[coupon]\npool = \"autumn\"\n\
              expires_in = \"7 days\"\n[text]\nen = \"{{{{ first_name | default('Hi') }}}}, {{{{ coupon.value }}}} off with \
              {{{{ coupon.code }}}} until {{{{ coupon.expires }}}}. STOP to opt out\"\n"
         );
@@ -118,6 +129,12 @@ impl World {
             as_of: None,
             launched_at: self.clock.now(),
         }
+    }
+
+    /// Plans a campaign.
+    pub(crate) async fn plan(&self, store: &Store, name: &str, extra: &str) -> Plan {
+        let terms = self.terms(store, name, extra).await;
+        plan(store, &terms, &Rules::load(), self.clock.now(), |_, _| {}).await.unwrap()
     }
 
     /// Plans and launches a campaign.

@@ -1,0 +1,190 @@
+//! Processes that end well, end badly, or meet on one store; and what concurrent writers must never do to a message.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::books;
+use crate::support::stores::{Bench, on_both};
+use crate::support::world::World;
+use winback::daemon::Daemon;
+use winback::model::message::{Claimed, Intent, Refusal};
+use winback::model::reference;
+use winback::model::suppression::Reason;
+use winback::store::Store;
+use winback::store::claims::ClaimRequest;
+use winback::store::suppressions::{EVERY_SENDER, NewSuppression};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_daemon_on_one_sqlite_store_is_refused() {
+    let bench = Bench::sqlite().await;
+    let world = World::new(&bench, 1, |_| {}).await;
+    let daemon = world.daemon().await;
+    let second = Daemon::start(&world.config, world.clock.clone()).await;
+    let told = format!("{:#}", second.expect_err("one daemon for one file"));
+    assert!(told.contains(&std::process::id().to_string()), "it names the owner: {told}");
+    assert!(daemon.stop().await);
+    world.daemon().await.stop().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_stopped_under_load_leaves_nothing_in_doubt_and_the_next_one_sends_the_rest() {
+    on_both(async |bench| {
+        let world = World::new(bench, 300, |simulator| {
+            simulator.latency = winback::simulator::config::Curve::constant(Duration::from_millis(200));
+        })
+        .await;
+        let daemon = world.daemon().await;
+        let (_, run) = world.launch(bench, "comeback", "").await;
+        world.until(bench, &run, |s| s.accepted > 20).await;
+        assert!(daemon.stop().await, "everything under way was answered");
+        let reopened = world.beside().await;
+        let left = world.until(&reopened, &run, |_| true).await;
+        assert_eq!((left.submitting, left.in_doubt, left.dispatch.get("claimed")), (0, 0, None), "{left:?}");
+        assert!(left.waiting > 0, "stopped in the middle");
+        let daemon = world.daemon().await;
+        let status = world.finished(&reopened, &run).await;
+        assert_eq!((status.accepted, world.ledger().len()), (300, 300));
+        assert!(world.audit(&reopened, &run).await.agrees());
+        assert!(daemon.stop().await);
+        reopened.close().await;
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_process_had_claimed_goes_out_and_what_it_may_have_sent_is_in_doubt() {
+    on_both(async |bench| {
+        let mut world = World::new(bench, 20, |_| {}).await;
+        world.config.dispatch.park_after = Duration::from_secs(1);
+        let (_, run) = world.launch(bench, "comeback", "").await;
+        let held = claim(bench, &world, "dead", 10).await;
+        let granted = intend(bench, &world, "dead", &held[..4]).await;
+        assert_eq!(granted.0, 4);
+        bench.sql().await.run("UPDATE messages SET lease_until = 0 WHERE owner = 'dead'").await;
+        let daemon = world.daemon().await;
+        let status =
+            world.until(bench, &run, |s| s.state == "finished" && s.dispatch.contains_key("unknown")).await;
+        assert_eq!((status.accepted, status.dispatch.get("unknown")), (16, Some(&4)), "{status:?}");
+        assert_eq!(world.ledger().len(), 16, "nothing in doubt was sent again");
+        assert_eq!(books(bench).await, "available 10 reserved 0 sent 16 quarantined 4");
+        assert!(world.audit(bench, &run).await.agrees());
+        assert!(daemon.stop().await);
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_living_process_forgot_is_found_when_its_lease_ends() {
+    on_both(async |bench| {
+        let mut world = World::new(bench, 12, |_| {}).await;
+        world.config.dispatch.park_after = Duration::from_secs(1);
+        let (_, run) = world.launch(bench, "comeback", "").await;
+        let daemon = world.daemon().await;
+        world.until(bench, &run, |s| s.accepted == 12).await;
+        // As after a commit whose answer got lost: rows of this very process that it knows nothing of.
+        let forgotten = "UPDATE messages SET dispatch = 'claimed', lease_until = 0, owner = (SELECT max(owner) FROM attempts) \
+            WHERE id IN (SELECT min(id) FROM messages); UPDATE messages SET dispatch = 'submitting', lease_until = 0, \
+            owner = (SELECT max(owner) FROM attempts), delivery = 'none' WHERE id IN (SELECT max(id) FROM messages); \
+            DELETE FROM receipts; UPDATE runs SET state = 'running'";
+        bench.sql().await.run(forgotten).await;
+        let status = world.until(bench, &run, |s| s.state == "finished" && s.in_doubt == 1).await;
+        assert_eq!((status.accepted, status.waiting, status.submitting), (11, 0, 0), "{status:?}");
+        assert!(daemon.stop().await);
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_never_hold_the_same_message() {
+    let bench = Bench::postgres().await;
+    let world = World::new(&bench, 400, |_| {}).await;
+    world.launch(&bench, "comeback", "").await;
+    let beside = world.beside().await;
+    let take = async |store: &Store, owner: &str| {
+        let mut taken = Vec::new();
+        loop {
+            let some = claim(store, &world, owner, 7).await;
+            if some.is_empty() {
+                return taken;
+            }
+            taken.extend(some.into_iter().map(|message| message.id));
+        }
+    };
+    let (mut one, two) = tokio::join!(take(&bench, "one"), take(&beside, "two"));
+    assert!(!one.is_empty() && !two.is_empty(), "both took some");
+    one.extend(two);
+    assert_eq!((one.len(), one.iter().collect::<HashSet<_>>().len()), (400, 400));
+    beside.close().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_meets_an_intent_either_withdraws_the_message_or_comes_after_it() {
+    let bench = Bench::postgres().await;
+    let world = World::new(&bench, 120, |_| {}).await;
+    world.launch(&bench, "comeback", "").await;
+    let beside = world.beside().await;
+    let (mut sent, mut withdrawn) = (0, 0);
+    for message in claim(&bench, &world, "node", 120).await {
+        let stop = NewSuppression {
+            phone: message.phone,
+            scope: EVERY_SENDER.to_owned(),
+            reason: Reason::Stop,
+            source: "test".to_owned(),
+        };
+        let held = [message.clone()];
+        let (stopped, (granted, refused)) =
+            tokio::join!(beside.suppress(std::slice::from_ref(&stop), world.clock.now()), async {
+                // A round trip takes part of a millisecond; half of the rounds start a little later.
+                tokio::time::sleep(Duration::from_micros(message.id.0.unsigned_abs() % 40 * 60)).await;
+                intend(&bench, &world, "node", &held).await
+            });
+        let stopped = stopped.unwrap();
+        let state = bench.lines(&format!("SELECT dispatch FROM messages WHERE id = {}", message.id)).await;
+        match (granted, state[0].as_str()) {
+            (1, "submitting") => sent += 1,
+            (0, "suppressed") => withdrawn += 1,
+            other => panic!("{other:?}, {refused:?}, {stopped:?}"),
+        }
+        assert_eq!(granted + stopped.withdrawn, 1, "one of the two has it");
+        assert_eq!(intend(&bench, &world, "node", &held).await.0, 0, "never after the STOP is answered");
+    }
+    assert!(sent + withdrawn == 120 && withdrawn > 0, "sent {sent}, withdrawn {withdrawn}");
+    beside.close().await;
+    world.end().await;
+}
+
+async fn claim(store: &Store, world: &World, owner: &str, limit: usize) -> Vec<Claimed> {
+    let now = world.clock.now();
+    let request = ClaimRequest {
+        route: "sim".to_owned(),
+        owner: owner.to_owned(),
+        lease_until: now.plus(Duration::from_secs(30)),
+        limit,
+    };
+    let mut batch = store.batch().await.unwrap();
+    let claimed = batch.claim(&request, now).await.unwrap();
+    batch.commit().await.unwrap();
+    claimed
+}
+
+/// Records intents; answers how many were granted, and the refusals.
+async fn intend(store: &Store, world: &World, owner: &str, held: &[Claimed]) -> (u64, Vec<Refusal>) {
+    let intents: Vec<Intent> = held
+        .iter()
+        .map(|message| Intent {
+            message: message.id,
+            epoch: message.epoch,
+            number: message.last_number + 1,
+            reference: reference::compose(store.tag(), message.id, message.last_number + 1),
+        })
+        .collect();
+    let mut batch = store.batch().await.unwrap();
+    let answer = batch.intend("sim", owner, &intents, world.clock.now()).await.unwrap();
+    batch.commit().await.unwrap();
+    (answer.granted.len() as u64, answer.refused.into_iter().map(|(_, why)| why).collect())
+}
