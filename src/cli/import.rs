@@ -114,7 +114,7 @@ impl ImportArgs {
         &self,
         context: &Context,
         rows: u64,
-        counts: &[(&'static str, u64)],
+        counts: &[(&str, u64)],
         rejected: &Rejections,
     ) -> anyhow::Result<ExitCode> {
         if context.json() {
@@ -155,7 +155,7 @@ impl ImportArgs {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn as_json(&self, rows: u64, counts: &[(&'static str, u64)], rejected: &Rejections) -> Value {
+    fn as_json(&self, rows: u64, counts: &[(&str, u64)], rejected: &Rejections) -> Value {
         let mut answer = Map::new();
         answer.insert("file".to_owned(), json!(self.file.to_string_lossy()));
         answer.insert("dry_run".to_owned(), json!(self.dry_run));
