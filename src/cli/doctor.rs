@@ -204,12 +204,11 @@ async fn accounts(config: &Config, store: Option<&Store>, findings: &mut Finding
 fn campaigns(config: &Config, findings: &mut Findings) -> anyhow::Result<()> {
     for file in check::campaigns(config)? {
         let name = file.display().to_string();
-        match config.load_campaign(&file) {
-            Ok(_) => findings.add(Grade::Ok, "campaign", name),
-            Err(_) => {
-                let told = format!("{name} has mistakes; `winback check` shows each of them");
-                findings.add(Grade::Wrong, "campaign", told);
-            }
+        if config.load_campaign(&file).is_ok() {
+            findings.add(Grade::Ok, "campaign", name);
+        } else {
+            let told = format!("{name} has mistakes; `winback check` shows each of them");
+            findings.add(Grade::Wrong, "campaign", told);
         }
     }
     Ok(())

@@ -33,7 +33,7 @@ const LET_THE_DAEMON_IN: Duration = Duration::from_millis(30);
 pub(super) struct ImportArgs {
     /// CSV or any other delimited text, also gzipped; `-` reads standard input.
     pub(super) file: PathBuf,
-    /// Which column is what, for names that are not understood: phone=Mobile,first_name=Vorname.
+    /// Which column is what, for names that are not understood, such as `phone=Mobile`.
     #[arg(long, value_name = "FIELD=COLUMN,…")]
     map: Vec<Mapping>,
     /// Write nothing, but say what would happen.

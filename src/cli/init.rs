@@ -32,7 +32,7 @@ const DEFAULT_STORE: &str = "url = \"sqlite:winback.db\"";
 /// Write a commented winback.toml and an example campaign, create the store; what is there already stays.
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
-    /// Where to keep everything: sqlite:PATH or postgres://USER@HOST/DATABASE.
+    /// Where to keep everything: `sqlite:PATH` or `postgres://USER@HOST/DATABASE`.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Name of the shop.

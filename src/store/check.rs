@@ -47,7 +47,7 @@ impl Store {
     /// Whether the files of the store belong to their owner alone.
     pub fn check_files(&self) -> Finding {
         let open: Vec<String> =
-            self.files().into_iter().filter(|path| open_to_others(path)).map(show).collect();
+            self.files().into_iter().filter(open_to_others).map(|path| path.display().to_string()).collect();
         let told = format!("others may read {0}; run `chmod 600 {0}`", open.join(" "));
         finding("file modes", (!open.is_empty()).then_some(told))
     }
@@ -82,10 +82,6 @@ fn finding(what: &'static str, problem: Option<String>) -> Finding {
 
 fn open_to_others(path: &PathBuf) -> bool {
     std::fs::metadata(path).is_ok_and(|facts| facts.permissions().mode() & 0o077 != 0)
-}
-
-fn show(path: PathBuf) -> String {
-    path.display().to_string()
 }
 
 /// The whole database; PostgreSQL checks its pages itself as it reads them.

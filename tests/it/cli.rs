@@ -3,6 +3,7 @@
 mod lines;
 mod wrong;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -151,26 +152,40 @@ fn setting_up_twice_overwrites_nothing() {
 }
 
 #[tokio::test]
-async fn a_killed_import_is_finished_by_the_next_one() {
-    let (clean, broken) = (Shop::new(), Shop::new());
+async fn an_import_that_was_killed_or_stopped_is_finished_by_the_next_one() {
+    let clean = Shop::new();
     let list = shuffled_list(&clean.path("list.csv"));
     clean.good(&["contact", "import", &list]);
-    let mut import = broken.command(&["contact", "import", &list]).spawn().expect("starts");
-    // Until the first batch is in, so that it dies in the middle.
+    let whole = clean.contacts().await;
+    let count = ["segment", "count", "attr.color = 'red'"];
+    for signal in ["-KILL", "-INT"] {
+        let shop = Shop::new();
+        let ended = break_off(&shop, &list, signal).await;
+        if signal == "-INT" {
+            assert_eq!(ended.code, Some(1), "{}", ended.err);
+            assert!(ended.err.contains("run it again to finish it"), "{}", ended.err);
+        }
+        let half = shop.contacts().await.len();
+        assert!(half > 0 && half < whole.len(), "{signal}: {half} of {}", whole.len());
+        shop.good(&["contact", "import", &list]);
+        assert_eq!(shop.contacts().await, whole, "{signal}");
+        assert_eq!(shop.json(&count)["contacts"], clean.json(&count)["contacts"]);
+    }
+}
+
+/// Sends a signal to an import once its first batch is in, so that it ends in the middle.
+async fn break_off(shop: &Shop, list: &str, signal: &str) -> Said {
+    let mut command = shop.command(&["contact", "import", list]);
+    let import = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     for _ in 0..2_000 {
-        if !broken.contacts().await.is_empty() {
+        if !shop.contacts().await.is_empty() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    import.kill().expect("killed");
-    assert!(!import.wait().expect("ended").success(), "it ended before it was killed");
-    let (half, whole) = (broken.contacts().await, clean.contacts().await);
-    assert!(!half.is_empty() && half.len() < whole.len(), "{} of {}", half.len(), whole.len());
-    broken.good(&["contact", "import", &list]);
-    assert_eq!(broken.contacts().await, whole);
-    let count = ["segment", "count", "attr.color = 'red'"];
-    assert_eq!(broken.json(&count)["contacts"], clean.json(&count)["contacts"]);
+    let sent = Command::new("kill").args([signal, &import.id().to_string()]).status();
+    assert!(sent.expect("runs").success(), "it ended before it got the signal");
+    Said::of(&import.wait_with_output().expect("ends"))
 }
 
 /// Enough customers for many batches, some of them twice.
@@ -182,7 +197,7 @@ fn shuffled_list(path: &Path) -> String {
             [212, 312, 310][usize::try_from(who % 3).expect("small")],
             ["red", "blue"][usize::from(n % 2 == 0)],
         );
-        text.push_str(&format!("c{who},+1{area}2{who:06},Name{who},{color},2016-12-15\n"));
+        writeln!(text, "c{who},+1{area}2{who:06},Name{who},{color},2016-12-15").expect("writes");
     }
     std::fs::write(path, text).expect("written");
     path.to_string_lossy().into_owned()
