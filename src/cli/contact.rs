@@ -78,7 +78,9 @@ async fn import(context: &Context, args: ContactImportArgs) -> anyhow::Result<Ex
         ("  repeats", done.repeats),
         ("  linked_events", done.linked),
     ];
-    counts.extend(done.warnings.iter().map(|(warning, n)| (*warning, *n)));
+    let warnings: Vec<(String, u64)> =
+        done.warnings.iter().map(|(warning, n)| (format!("  {warning}"), *n)).collect();
+    counts.extend(warnings.iter().map(|(warning, n)| (warning.as_str(), *n)));
     args.import.told(context, done.rows, &counts, &done.rejected)
 }
 

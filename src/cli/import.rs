@@ -33,7 +33,7 @@ const LET_THE_DAEMON_IN: Duration = Duration::from_millis(30);
 pub(super) struct ImportArgs {
     /// CSV or any other delimited text, also gzipped; `-` reads standard input.
     pub(super) file: PathBuf,
-    /// Which column is what, for names that are not understood: `phone=Mobile,first_name=Vorname`.
+    /// Which column is what, for names that are not understood, such as `phone=Mobile`.
     #[arg(long, value_name = "FIELD=COLUMN,…")]
     map: Vec<Mapping>,
     /// Write nothing, but say what would happen.
@@ -114,7 +114,7 @@ impl ImportArgs {
         &self,
         context: &Context,
         rows: u64,
-        counts: &[(&'static str, u64)],
+        counts: &[(&str, u64)],
         rejected: &Rejections,
     ) -> anyhow::Result<ExitCode> {
         if context.json() {
@@ -155,7 +155,7 @@ impl ImportArgs {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn as_json(&self, rows: u64, counts: &[(&'static str, u64)], rejected: &Rejections) -> Value {
+    fn as_json(&self, rows: u64, counts: &[(&str, u64)], rejected: &Rejections) -> Value {
         let mut answer = Map::new();
         answer.insert("file".to_owned(), json!(self.file.to_string_lossy()));
         answer.insert("dry_run".to_owned(), json!(self.dry_run));

@@ -16,6 +16,7 @@ use crate::campaign::zones::time_zone;
 use crate::config::starter::{Answers, RouteAnswers, starter};
 use crate::config::{Config, FILE};
 use crate::model::country::Country;
+use crate::model::money::Micros;
 use crate::model::reference::TAG_LENGTH;
 use crate::provider::Catalog;
 use crate::store::Store;
@@ -52,6 +53,9 @@ pub(super) struct InitArgs {
     /// The number or name that texts go out under.
     #[arg(long, default_value = "+15005550006", allow_hyphen_values = true)]
     sender: String,
+    /// What one part costs in that currency; without a price nothing is sent.
+    #[arg(long)]
+    price: Option<Micros>,
 }
 
 pub(super) async fn run(context: &Context, args: InitArgs) -> anyhow::Result<ExitCode> {
@@ -121,7 +125,7 @@ fn configuration(args: &InitArgs) -> anyhow::Result<String> {
             provider: args.provider.clone(),
             sender: args.sender.clone(),
             secrets: definition.secrets.keys().cloned().collect(),
-            price: None,
+            price: args.price.map(|price| price.to_string()),
         }),
     });
     Ok(match &args.url {

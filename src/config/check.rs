@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::{Config, ConfigErrors, read_file, reading};
 use crate::campaign::definition::{Audience, Definition};
+use crate::dispatch::prepare::{self, TextsError};
 use crate::document::{Document, FileErrors, Value, nearest, quoted};
 use crate::segment;
 use crate::text::template::{Template, TemplateError};
@@ -35,6 +36,7 @@ impl Config {
                 check_template(&value, template, definition.coupon.is_some());
             }
         }
+        check_names(&document, &definition);
         document.finish(Some(definition))
     }
 
@@ -130,6 +132,23 @@ fn check_template(value: &Value<'_>, source: &str, coupon: bool) {
             value.complain(title, "put {{ coupon.code }} into the text, or remove [coupon]");
         }
         _ => {}
+    }
+}
+
+/// The first name in the texts that no contact has; whatever else is wrong with them was told before.
+fn check_names(document: &Document<'_>, definition: &Definition) {
+    let Err(TextsError::Unknown { language, path, line, column, known }) = prepare::templates(definition)
+    else {
+        return;
+    };
+    let source = definition.text.variants().find(|(own, _)| *own == language).map(|(_, source)| source);
+    if let Some((value, source)) = document.find(&["text", &language]).zip(source) {
+        let at = offset(source, line, column);
+        let help = match nearest(&path, known.split([',', ' '])) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("a text may use {known}"),
+        };
+        value.complain_inside(at..at, format!("there is no {}", quoted(&path)), help);
     }
 }
 

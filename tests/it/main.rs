@@ -2,6 +2,8 @@
 
 // `cfg(test)` is always on here; it tells the lints that these modules are tests.
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod dispatch;
 #[cfg(test)]
 mod intake;

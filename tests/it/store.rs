@@ -1,5 +1,6 @@
 //! The conformance suite of the store: every rule holds on SQLite and on PostgreSQL alike.
 
+mod check;
 mod contacts;
 mod coupons;
 mod events;

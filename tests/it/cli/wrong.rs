@@ -1,0 +1,131 @@
+//! Wrong calls: what they say and how they end.
+
+use super::Shop;
+
+/// Arguments, exit code, what the message says.
+const WITHOUT_CONFIG: &[(&[&str], i32, &str)] = &[
+    (&[], 2, "Usage"),
+    (&["frobnicate"], 2, "unrecognized"),
+    (&["status"], 1, "winback init"),
+    (&["segment", "count", "true"], 1, "winback init"),
+    (&["--config", "gone.toml", "phone", "+12125550123"], 1, "gone.toml"),
+    (&["text"], 2, "required"),
+    (&["phone", "--lines", "+12125550123"], 2, "cannot be used"),
+    (&["phone", "+12125550123", "--country", "USA"], 2, "--country"),
+    (&["init", "--zone", "Mars/Olympus"], 2, "Europe/Berlin"),
+    (&["init", "--provider", "acme"], 2, "there are: "),
+    (&["provider", "show", "acme"], 2, "there are: "),
+    (&["provider", "check", "acme"], 2, "there are: "),
+    (&["provider", "check", "gone.toml"], 2, "gone.toml"),
+    (&["man", "nothing"], 2, "no command"),
+    (&["completions", "cobol"], 2, "possible values"),
+];
+
+const WITH_SHOP: &[(&[&str], i32, &str)] = &[
+    (&["contact", "import", "gone.csv"], 1, "gone.csv"),
+    (&["contact", "import", "list.csv", "--map", "phone"], 2, "field=Column"),
+    (&["contact", "import", "list.csv", "--map", "phone=Gone"], 2, "no such column"),
+    (&["contact", "import", "list.csv", "--consent-at", "soon"], 2, "is no time"),
+    (&["contact", "import", "list.csv", "--encoding", "martian"], 1, "no encoding"),
+    (&["contact", "show", "nobody"], 2, "no contact"),
+    (&["event", "import", "list.csv"], 2, "--kind"),
+    (&["event", "import", "list.csv", "--kind", "order"], 2, "occurred_at"),
+    (&["segment", "count", "nobody"], 2, "sleeping-spenders"),
+    (&["segment", "count", "stage ="], 2, "expected"),
+    (&["segment", "count", "true", "--as-of", "tomorrow"], 2, "is no time"),
+    (&["coupon", "generate", "gone", "5"], 1, "winback coupon create gone"),
+    (&["coupon", "generate", "gone", "0"], 2, "0"),
+    (&["coupon", "create", "old", "--value", "5", "--expires", "2001-01-01"], 2, "past"),
+    (&["coupon", "list", "--codes"], 2, "NAME"),
+    (&["optout", "add", "12"], 2, "too few digits"),
+    (&["check", "gone.toml"], 1, ""),
+    (&["plan", "gone"], 1, "gone"),
+    (&["status", "gone"], 2, "has not been launched"),
+    (&["message", "list", "gone"], 2, "has not been launched"),
+    (&["message", "list", "gone", "--state", "lost"], 2, "there are: planned"),
+    (&["message", "show", "7"], 2, "no message 7"),
+    (&["provider", "try", "gone", "--to", "+12125550123", "--text", "x"], 2, "there are: us"),
+    (&["provider", "try", "us", "--to", "+442071838750", "--text", "x"], 2, "not texted"),
+    (&["provider", "try", "us", "--to", "+447400123456", "--text", "x"], 2, "does not text GB"),
+    (&["provider", "try", "us", "--to", "+12125550123", "--text", "x"], 1, "TWILIO_ACCOUNT_SID"),
+    (&["receipt", "replay", "--route", "gone"], 2, "there are: us"),
+    (&["test", "gone", "--to", "+12125550123"], 1, "gone"),
+];
+
+fn check(shop: &Shop, table: &[(&[&str], i32, &str)]) {
+    for (args, code, fragment) in table {
+        let said = shop.run(args);
+        assert_eq!(said.code, Some(*code), "{args:?}: {}{}", said.out, said.err);
+        assert!(said.err.contains(fragment), "{args:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn a_wrong_call_says_what_is_wrong_and_the_way_out() {
+    check(&Shop::empty(), WITHOUT_CONFIG);
+    let shop = Shop::new();
+    std::fs::write(shop.path("list.csv"), "customer_id,phone\n1,+12125550123\n").expect("written");
+    check(&shop, WITH_SHOP);
+}
+
+#[test]
+fn what_needs_no_shop_works_without_one() {
+    let shop = Shop::empty();
+    let check = |args: &[&str], said: &str| {
+        let out = shop.good(args);
+        assert!(out.contains(said), "{args:?}: {out}");
+    };
+    check(&["text", "Don’t"], "ucs2");
+    check(&["phone", "+12125550123"], "America/New_York");
+    check(&["provider", "list"], "twilio");
+    check(&["provider", "show", "twilio"], "secrets.account_sid");
+    check(&["provider", "check"], "0 failed");
+    check(&["completions", "bash"], "_winback");
+    check(&["man"], ".TH winback");
+    check(&["man", "contact", "import"], "consent");
+    assert_eq!(std::fs::read_dir(shop.path("")).expect("there").count(), 0, "nothing was written");
+}
+
+#[test]
+fn the_help_names_every_command_once() {
+    let help = Shop::empty().good(&["--help"]);
+    let commands =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names: Vec<&str> = commands
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    let expected = [
+        "init",
+        "daemon",
+        "doctor",
+        "contact",
+        "event",
+        "segment",
+        "coupon",
+        "optout",
+        "check",
+        "plan",
+        "launch",
+        "test",
+        "status",
+        "watch",
+        "pause",
+        "resume",
+        "cancel",
+        "message",
+        "receipt",
+        "provider",
+        "route",
+        "text",
+        "phone",
+        "simulator",
+        "store",
+        "completions",
+        "man",
+        "help",
+    ];
+    for name in expected {
+        assert_eq!(names.iter().filter(|one| **one == name).count(), 1, "{name}: {names:?}");
+    }
+}

@@ -1,0 +1,100 @@
+//! What is found when somebody looks for damage, and that reading callbacks again does no harm.
+
+use winback::model::clock::Timestamp;
+use winback::model::delivery::Delivery;
+use winback::model::receipt::Receipt;
+use winback::store::Store;
+use winback::store::check::Finding;
+use winback::store::coupons::NewCode;
+use winback::store::receipts::{Delivered, RawCallback};
+
+use crate::support::stores::on_both;
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+async fn problems(store: &Store) -> Vec<&'static str> {
+    let findings = store.check().await.expect("checked");
+    let wrong = findings.into_iter().filter(|Finding { problem, .. }| problem.is_some());
+    wrong.map(|finding| finding.what).collect()
+}
+
+#[tokio::test]
+async fn a_sound_store_is_sound_and_damage_is_found() {
+    on_both(async |bench| {
+        let pool = bench.create_pool("p", "5", None, NOW).await.expect("a pool");
+        let codes: Vec<NewCode> =
+            (0..4).map(|n| NewCode { code: format!("CODE{n}"), expires_at: None }).collect();
+        bench.add_codes(pool.id, &codes, NOW).await.expect("added");
+        assert_eq!(problems(bench).await, Vec::<&str>::new());
+        let mut sql = bench.sql().await;
+        sql.run("UPDATE coupons SET message_id = 7 WHERE code = 'CODE0'").await;
+        assert_eq!(problems(bench).await, ["coupons on the shelf"]);
+        sql.run("UPDATE coupons SET message_id = NULL WHERE code = 'CODE0'").await;
+        sql.run("UPDATE coupons SET state = 'sent', message_id = 7 WHERE code = 'CODE1'").await;
+        assert_eq!(problems(bench).await, ["coupons given out"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn files_that_others_can_read_are_found() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bench = crate::support::stores::Bench::sqlite().await;
+    let path = bench.path().expect("a file");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).expect("changed");
+    assert_eq!(problems(&bench).await, ["file modes"]);
+}
+
+fn callback(id: i64, reference: Option<&str>, provider_id: Option<&str>) -> Delivered {
+    Delivered {
+        id,
+        route: "r".to_owned(),
+        received_at: Timestamp(NOW.0 + id),
+        raw: RawCallback {
+            kind: "receipt",
+            method: "POST".to_owned(),
+            url: "https://sms.example.com/callback/r/receipt".to_owned(),
+            path_ref: None,
+            content_type: Some("application/json".to_owned()),
+            body: "{}".to_owned(),
+            body_encoding: "utf8",
+        },
+        receipts: vec![Receipt {
+            reference: reference.map(str::to_owned),
+            provider_id: provider_id.map(str::to_owned),
+            state: Delivery::Delivered,
+            status: "ok".to_owned(),
+            code: None,
+            opted_out: false,
+        }],
+        inbound: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn kept_callbacks_come_back_page_by_page_and_applying_them_again_keeps_nothing_twice() {
+    on_both(async |bench| {
+        let callbacks =
+            [callback(1, Some("else-1-1"), None), callback(2, None, Some("id-2")), callback(3, None, None)];
+        let mut batch = bench.batch().await.expect("a batch");
+        batch.receive(&callbacks, NOW).await.expect("kept");
+        batch.commit().await.expect("durable");
+        assert_eq!(bench.waiting_receipts().await.expect("read"), 3);
+
+        let pages = async |since: i64, after: i64, limit: i64| -> Vec<i64> {
+            let page = bench.kept_receipts("r", Timestamp(since), after, limit).await.expect("read");
+            page.into_iter().map(|kept| kept.id).collect()
+        };
+        assert_eq!(pages(0, 0, 2).await, [1, 2]);
+        assert_eq!(pages(0, 2, 2).await, [3]);
+        assert_eq!(pages(NOW.0 + 2, 0, 9).await, [2, 3]);
+        assert!(bench.kept_receipts("other", Timestamp(0), 0, 9).await.expect("read").is_empty());
+
+        let mut batch = bench.batch().await.expect("a batch");
+        let again = batch.apply_receipts(&callbacks, NOW).await.expect("applied");
+        batch.commit().await.expect("durable");
+        assert_eq!((again.matched, again.parked, again.changed), (0, 3, 0));
+        assert_eq!(bench.waiting_receipts().await.expect("read"), 3);
+    })
+    .await;
+}
