@@ -31,6 +31,7 @@ const NOON: &str = "2018-01-02T19:00:00Z";
 const IN_FLIGHT: usize = 64;
 
 fn main() {
+    rustls::crypto::ring::default_provider().install_default().expect("nobody was faster");
     let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
     let messages = numbers.first().copied().unwrap_or(30_000);
     let runs = numbers.get(1).copied().unwrap_or(5);
