@@ -122,8 +122,8 @@ fn a_lane_whose_probe_was_refused_by_the_store_sends_another_one() {
     let effects = hand.after(Duration::from_secs(3), Event::Tick);
     assert_eq!(claims(&effects), Some(1), "one probe: {effects:?}");
     let probe = intents(&hand.step(Event::Claimed(vec![claimed(50, 1, "US")])));
-    hand.step(Event::Intended { granted: vec![], refused: vec![(probe[0], Refusal::RunStopped)] });
-    let effects = hand.after(Duration::from_secs(5), Event::Wake);
+    let refused = vec![(probe[0], Refusal::RunStopped)];
+    let effects = hand.step(Event::Intended { granted: vec![], refused });
     assert_eq!(claims(&effects), Some(1), "the lane waits for an answer that nobody will give: {effects:?}");
 }
 

@@ -35,17 +35,17 @@ async fn a_paused_run_sends_nothing_new_and_a_resumed_one_sends_the_rest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_run_keeps_what_left_withdraws_the_rest_and_gives_the_codes_back() {
     on_both(async |bench| {
-        // Throttled ones come back from the wire after the cancellation: they must not lie around either.
+        // Most of what is on the wire comes back throttled after the cancellation: it must not lie around either.
         let mut world = World::new(bench, 60, |simulator| {
-            simulator.failures.throttled = 0.3;
+            simulator.failures.throttled = 0.8;
             simulator.latency =
-                winback::simulator::config::Curve::constant(std::time::Duration::from_millis(150));
+                winback::simulator::config::Curve::constant(std::time::Duration::from_millis(700));
         })
         .await;
-        slow(&mut world);
+        world.config.routes.get_mut("sim").unwrap().in_flight = 12;
         let daemon = world.daemon().await;
         let (_, run) = world.launch(bench, "comeback", "").await;
-        world.until(bench, &run, |s| s.accepted >= 3).await;
+        world.until(bench, &run, |s| s.submitting >= 12).await;
         let running = bench.run(run.id).await.unwrap().unwrap();
         bench.set_run_state(&running, RunState::Cancelling, world.clock.now()).await.unwrap();
         let cancelling = bench.run(run.id).await.unwrap().unwrap();
@@ -53,7 +53,7 @@ async fn a_cancelled_run_keeps_what_left_withdraws_the_rest_and_gives_the_codes_
         let status = world.finished(bench, &run).await;
         assert_eq!((status.state, status.waiting, status.submitting), ("cancelled", 0, 0), "{status:?}");
         assert_eq!(status.accepted + status.withdrawn, 60);
-        assert!(status.accepted >= 3 && status.withdrawn > 0);
+        assert!(status.withdrawn > 0);
         let audit = world.audit(bench, &run).await;
         assert!(audit.agrees(), "{audit:?}");
         let sent = status.accepted;

@@ -91,3 +91,34 @@ async fn a_campaign_that_decided_so_sends_again_with_the_same_code_and_says_so()
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_copy_that_is_refused_does_not_make_the_first_one_unsent() {
+    on_both(async |bench| {
+        let mut world = World::new(bench, 16, |simulator| {
+            (simulator.failures.reset, simulator.failures.bad_number) = (0.5, 0.5);
+            simulator.receipts.never = 1.0;
+        })
+        .await;
+        world.config.dispatch.resend_after = Duration::from_secs(1);
+        world.config.dispatch.resend_attempts = 2;
+        world.config.dispatch.park_after = Duration::from_secs(3);
+        let daemon = world.daemon().await;
+        let (_, run) = world.launch(bench, "comeback", "when_in_doubt = \"resend\"").await;
+        world.until(bench, &run, |s| s.state == "finished" && !s.dispatch.contains_key("ambiguous")).await;
+        let refused = "SELECT count(*) FROM messages WHERE dispatch = 'rejected' AND possible_duplicate = 1";
+        assert_ne!(bench.lines(refused).await, ["0"], "some were taken once and refused once");
+        let audit = world.audit(bench, &run).await;
+        assert!(audit.agrees(), "{audit:?}");
+        let freed = "SELECT count(*) FROM messages AS m JOIN coupons AS c ON c.id = m.coupon_id \
+            WHERE m.possible_duplicate = 1 AND c.state = 'available'";
+        assert_eq!(
+            bench.lines(freed).await,
+            ["0"],
+            "a code that may be in somebody's hands goes to nobody else"
+        );
+        assert!(daemon.stop().await);
+        world.end().await;
+    })
+    .await;
+}
