@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::campaign::terms::Currency;
 use crate::campaign::zones::time_zone;
-use crate::config::starter::{Answers, RouteAnswers, starter};
+use crate::config::starter::{Answers, RouteAnswers, shown_route, starter};
 use crate::config::{Config, FILE};
 use crate::model::country::Country;
 use crate::model::money::Micros;
@@ -47,9 +47,9 @@ pub(super) struct InitArgs {
     /// Currency of prices, budgets and orders.
     #[arg(long, default_value = "USD")]
     currency: Currency,
-    /// Name of a provider; `winback provider list` shows them.
-    #[arg(long, default_value = "twilio")]
-    provider: String,
+    /// Name of a provider; `winback provider list` shows them. That of config/example.toml if not given.
+    #[arg(long)]
+    provider: Option<String>,
     /// The number or name that texts go out under.
     #[arg(long, default_value = "+15005550006", allow_hyphen_values = true)]
     sender: String,
@@ -112,9 +112,10 @@ fn configuration(args: &InitArgs) -> anyhow::Result<String> {
         return Err(WrongUse(told).into());
     }
     let catalog = Catalog::builtin();
-    let definition = catalog.get(&args.provider).ok_or_else(|| {
+    let provider = args.provider.clone().unwrap_or_else(|| shown_route().provider);
+    let definition = catalog.get(&provider).ok_or_else(|| {
         let known: Vec<&str> = catalog.names().collect();
-        WrongUse(format!("there is no provider `{}`; there are: {}", args.provider, known.join(", ")))
+        WrongUse(format!("there is no provider `{provider}`; there are: {}", known.join(", ")))
     })?;
     let text = starter(&Answers {
         shop: args.shop.clone(),
@@ -122,7 +123,7 @@ fn configuration(args: &InitArgs) -> anyhow::Result<String> {
         country: args.country,
         currency: args.currency.clone(),
         route: Some(RouteAnswers {
-            provider: args.provider.clone(),
+            provider,
             sender: args.sender.clone(),
             secrets: definition.secrets.keys().cloned().collect(),
             price: args.price.map(|price| price.to_string()),

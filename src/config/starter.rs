@@ -83,8 +83,8 @@ fn route(answers: &Answers) -> String {
     route_block(answers.country, route)
 }
 
-/// The account that the shipped example shows.
-fn shown_route() -> RouteAnswers {
+/// The account that the shipped example shows: what a starter names unless it is told otherwise.
+pub fn shown_route() -> RouteAnswers {
     let file: toml::Table = toml::from_str(EXAMPLE).expect("a test reads the shipped example");
     let route = &file["routes"]["us"];
     let text = |value: &toml::Value| value.as_str().unwrap_or_default().to_owned();

@@ -83,7 +83,7 @@ async fn what_a_living_process_forgot_is_found_when_its_lease_ends() {
         world.config.dispatch.park_after = Duration::from_secs(1);
         let (_, run) = world.launch(bench, "comeback", "").await;
         let daemon = world.daemon().await;
-        world.until(bench, &run, |s| s.accepted == 12).await;
+        world.until(bench, &run, |s| s.delivered == 12).await;
         // As after a commit whose answer got lost: rows of this very process that it knows nothing of.
         let forgotten = "UPDATE messages SET dispatch = 'claimed', lease_until = 0, owner = (SELECT max(owner) FROM attempts) \
             WHERE id IN (SELECT min(id) FROM messages); UPDATE messages SET dispatch = 'submitting', lease_until = 0, \
