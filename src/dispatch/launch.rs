@@ -102,9 +102,8 @@ pub async fn resume(
     // A launch that goes on after a crash has not seen the first part again; its count still has to be right.
     let moved = run.prepared != run.terms.audience || (!resumed && hash != run.terms.plan_hash);
     if moved {
-        store.set_run_state(&run, RunState::Cancelling, now).await?;
+        store.abandon_launch(run.id).await?;
         let run = store.run(run.id).await?.ok_or(StoreError::NoRow)?;
-        store.free_launch_key(run.id).await?;
         cancel(store, &run, now).await?;
         return Err(LaunchError::Moved);
     }

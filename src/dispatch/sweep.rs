@@ -16,7 +16,7 @@ use crate::model::state::Cause;
 use crate::store::sweep::Sweeper;
 use crate::store::{Backend, Store, StoreError};
 
-use super::terms::{Terms, TermsError};
+use super::terms::Terms;
 
 /// Rows changed in one transaction, so that nobody else waits longer than 100 ms for a turn to write.
 const CHUNK: i64 = 2_000;
@@ -51,23 +51,12 @@ pub struct Sweep {
     pub bell: Arc<Notify>,
 }
 
-/// What can go wrong in a sweep; the next one tries again.
-#[derive(Debug, thiserror::Error)]
-pub enum SweepError {
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A stored run cannot be read.
-    #[error(transparent)]
-    Terms(#[from] TermsError),
-}
-
 impl Sweep {
     /// At the start of a daemon: takes back what dead processes held. Answers (given back, in doubt).
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn boot(&self) -> Result<(u64, u64), SweepError> {
+    pub async fn boot(&self) -> Result<(u64, u64), StoreError> {
         let sole = self.store.backend() == Backend::Sqlite;
         let (freed, lost) = self.dead(sole).await?;
         self.evidence().await?;
@@ -87,17 +76,20 @@ impl Sweep {
     ///
     /// # Errors
     /// When the store cannot be used.
-    pub async fn once(&self) -> Result<(), SweepError> {
+    pub async fn once(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
-        self.dead(false).await?;
-        self.evidence().await?;
-        self.roll_windows(now).await?;
-        self.expire(now).await?;
-        self.cancel(now).await?;
-        self.doubt(now).await?;
-        self.finish(now).await?;
+        // What one step cannot do keeps no other from being done.
+        let steps = [
+            self.dead(false).await.map(|_| ()),
+            self.evidence().await,
+            self.roll_windows(now).await,
+            self.expire(now).await,
+            self.cancel(now).await,
+            self.doubt(now).await,
+            self.finish(now).await,
+        ];
         self.bell.notify_waiters();
-        Ok(())
+        steps.into_iter().collect()
     }
 
     async fn dead(&self, sole: bool) -> Result<(u64, u64), StoreError> {
@@ -126,14 +118,21 @@ impl Sweep {
     }
 
     /// Moves windows that have closed to their next opening.
-    async fn roll_windows(&self, now: Timestamp) -> Result<(), SweepError> {
+    async fn roll_windows(&self, now: Timestamp) -> Result<(), StoreError> {
         let closed = self.store.closed_windows(now, CHUNK).await?;
         let mut rolled = Vec::with_capacity(closed.len());
         let mut terms: Option<(RunId, Terms)> = None;
         for window in closed {
             if terms.as_ref().is_none_or(|(run, _)| *run != window.run) {
                 let Some(run) = self.store.run(window.run).await? else { continue };
-                terms = Some((window.run, Terms::read(&run.terms.definition)?));
+                match Terms::read(&run.terms.definition) {
+                    Ok(read) => terms = Some((window.run, read)),
+                    Err(error) => {
+                        // Its own windows stay closed; every other run goes on.
+                        tracing::error!(run = window.run.0, %error, "a run cannot be read");
+                        continue;
+                    }
+                }
             }
             let Some((_, terms)) = &terms else { continue };
             let (opens, closes) = next_window(&window.key, terms, &self.rules, now);
@@ -166,11 +165,11 @@ impl Sweep {
     }
 
     async fn doubt(&self, now: Timestamp) -> Result<(), StoreError> {
-        let mut after = MessageId(0);
+        let mut after = (RunId(0), MessageId(0));
         loop {
             let page = self.store.in_doubt(after, CHUNK).await?;
             let Some(last) = page.last() else { return Ok(()) };
-            after = last.id;
+            after = (last.run, last.id);
             let (mut resend, mut park) = (Vec::new(), Vec::new());
             for message in &page {
                 let age = now.since(message.since);

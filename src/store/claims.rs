@@ -19,8 +19,8 @@ const WINDOWS_PER_FEED: i64 = 16;
 
 statements! {
     /// Windows of running runs that are open now and still hold planned messages of a route.
-    FEEDABLE = "SELECT w.id FROM run_windows AS w JOIN runs AS r ON r.id = w.run_id \
-        WHERE r.state = 'running' AND r.starts_at <= $2 AND r.expires_at > $2 AND w.opens_at <= $2 AND w.closes_at > $2 \
+    FEEDABLE = "SELECT w.id FROM runs AS r CROSS JOIN run_windows AS w WHERE w.run_id = r.id \
+        AND r.state IN ('preparing', 'running', 'paused', 'cancelling') AND r.state = 'running' AND r.starts_at <= $2 AND r.expires_at > $2 AND w.opens_at <= $2 AND w.closes_at > $2 \
         AND EXISTS (SELECT 1 FROM messages AS m WHERE m.window_id = w.id AND m.route = $1 AND m.dispatch = 'planned') \
         ORDER BY w.closes_at, w.id LIMIT $3";
     /// T2.

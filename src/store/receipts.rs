@@ -256,8 +256,7 @@ impl Batch {
                 raised.insert(evidence.message, (joined.state.as_str(), flagged));
             }
             (*delivery, *conflict) = (joined.state, flagged);
-            let proves = evidence.state != Delivery::None && *dispatch != Dispatch::Accepted;
-            if proves && *dispatch != Dispatch::Submitting {
+            if proves_acceptance(*dispatch, evidence.state) {
                 proven.push((evidence.message, evidence.number, evidence.provider_id.clone()));
             }
         }
@@ -275,6 +274,19 @@ impl Batch {
             self.suppress_messages(&refused, now).await?;
         }
         Ok(raised.len())
+    }
+}
+
+/// Whether a report proves that a provider has a message which we do not know as accepted. What was refused for good may
+/// be reported as refused too; only a report that it is under way or arrived overturns that.
+fn proves_acceptance(dispatch: Dispatch, report: Delivery) -> bool {
+    match dispatch {
+        // Its answer is still to come, or it is known.
+        Dispatch::Accepted | Dispatch::Submitting | Dispatch::Planned => false,
+        Dispatch::Rejected | Dispatch::Failed => {
+            matches!(report, Delivery::EnRoute | Delivery::Delivered | Delivery::Read)
+        }
+        _ => report != Delivery::None,
     }
 }
 
@@ -352,4 +364,23 @@ fn receipt_row<'a>(report: &Report<'a>) -> ReceiptRow<'a> {
         &receipt.code,
         i64::from(receipt.opted_out),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_message_is_not_accepted_because_its_refusal_is_reported_twice() {
+        let check = |dispatch, report, proves| {
+            assert_eq!(proves_acceptance(dispatch, report), proves, "{dispatch:?} {report:?}");
+        };
+        check(Dispatch::Rejected, Delivery::Rejected, false);
+        check(Dispatch::Failed, Delivery::Undelivered, false);
+        check(Dispatch::Rejected, Delivery::Delivered, true);
+        check(Dispatch::Ambiguous, Delivery::Undelivered, true);
+        check(Dispatch::Unknown, Delivery::EnRoute, true);
+        check(Dispatch::Ambiguous, Delivery::None, false);
+        check(Dispatch::Submitting, Delivery::Delivered, false);
+    }
 }

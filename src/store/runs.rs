@@ -36,8 +36,9 @@ statements! {
     OPEN_RUNS = "SELECT id, campaign, launch_key, plan_hash, state, definition, as_of, currency, budget, spent, \
           when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at \
         FROM runs WHERE state IN ('preparing', 'running', 'paused', 'cancelling') ORDER BY id";
-    /// What moved away under a launch may be launched again under the same key. `$1` run.
-    FREE_KEY = "UPDATE runs SET launch_key = launch_key || '#' || CAST(id AS TEXT) WHERE id = $1 AND state = 'cancelling'";
+    /// What moved away under a launch is withdrawn, and may be launched again under the same key. `$1` run.
+    ABANDON = "UPDATE runs SET state = 'cancelling', launch_key = launch_key || '#' || CAST(id AS TEXT) \
+        WHERE id = $1 AND state = 'preparing'";
     SET_STATE = "UPDATE runs SET state = $2, finished_at = $4 WHERE id = $1 AND state = $3";
     /// The cursor fences the planner: a chunk is written once, however often it is tried.
     ADVANCE = "UPDATE runs SET cursor = $3, prepared = prepared + $4 WHERE id = $1 AND cursor = $2 AND state = 'preparing'";
@@ -58,8 +59,8 @@ statements! {
         JOIN messages AS m ON m.run_id = $2 AND m.contact_id = CAST(j.value ->> 1 AS BIGINT)) AS g \
         WHERE coupons.id = g.coupon AND coupons.state = 'available'";
     /// Windows of open runs that have closed.
-    CLOSED_WINDOWS = "SELECT w.id, w.run_id, w.key FROM run_windows AS w JOIN runs AS r ON r.id = w.run_id \
-        WHERE r.state IN ('running', 'paused') AND r.expires_at > $1 AND w.closes_at <= $1 ORDER BY w.id LIMIT $2";
+    CLOSED_WINDOWS = "SELECT w.id, w.run_id, w.key FROM runs AS r CROSS JOIN run_windows AS w WHERE w.run_id = r.id \
+        AND r.state IN ('preparing', 'running', 'paused', 'cancelling') AND r.state IN ('running', 'paused') AND r.expires_at > $1 AND w.closes_at <= $1 ORDER BY w.run_id, w.id LIMIT $2";
     /// `$1` rows of (window, opens, closes).
     ROLL_WINDOWS = "UPDATE run_windows SET opens_at = g.opens, closes_at = g.closes FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS id, CAST(j.value ->> 1 AS BIGINT) AS opens, \
@@ -213,13 +214,13 @@ impl Store {
         Ok(changed == 1)
     }
 
-    /// Lets the launch key of a run go that is being cancelled because it was never right: nothing of it was sent.
+    /// Gives up a launch whose audience moved while it was written: its run is to be cancelled and its key is free.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn free_launch_key(&self, run: RunId) -> Result<(), StoreError> {
+    pub async fn abandon_launch(&self, run: RunId) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        tx.run(FREE_KEY, args![run.0]).await?;
+        tx.run(ABANDON, args![run.0]).await?;
         tx.commit().await
     }
 

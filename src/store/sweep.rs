@@ -18,26 +18,26 @@ statements! {
     FREE_CLAIMED = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL WHERE dispatch = 'claimed' \
         AND id IN (SELECT id FROM messages WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
         AND dispatch = 'claimed' AND (lease_until <= $1 OR ($4 = 1 AND owner <> $3)) \
-        ORDER BY id LIMIT $2)";
+        ORDER BY run_id, id LIMIT $2)";
     /// T10 for owners that are gone. A peer waits for lease, deadline and timeout; a sole owner need not (`$4` = 1).
-    LOSE_SUBMITTING = "UPDATE messages SET dispatch = 'ambiguous', settled_at = $1, reason = 'sight lost: no answer was stored' \
+    LOSE_SUBMITTING = "UPDATE messages SET dispatch = 'ambiguous', attempts = attempts + 1, settled_at = $1, reason = 'sight lost: no answer was stored' \
         WHERE dispatch = 'submitting' AND id IN (SELECT id FROM messages WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
-        AND dispatch = 'submitting' AND (lease_until <= $1 OR ($4 = 1 AND owner <> $3)) ORDER BY id LIMIT $2) RETURNING id";
+        AND dispatch = 'submitting' AND (lease_until <= $1 OR ($4 = 1 AND owner <> $3)) ORDER BY run_id, id LIMIT $2) RETURNING id";
     CLOSE_LOST = "UPDATE attempts SET outcome = 'unknown', detail = 'no answer was stored in time' \
         WHERE outcome IS NULL AND message_id IN (\
         SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
     /// Messages in doubt that already have a receipt.
-    EVIDENCE = "SELECT DISTINCT m.id FROM messages AS m JOIN receipts AS r ON r.message_id = m.id \
-        WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
-        AND m.dispatch = 'ambiguous' AND r.state <> 'none' ORDER BY m.id LIMIT $1";
-    /// Messages in doubt, oldest first. What was cancelled is never sent again.
+    EVIDENCE = "SELECT m.id FROM messages AS m WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
+        AND m.dispatch = 'ambiguous' AND EXISTS (SELECT 1 FROM receipts AS r WHERE r.message_id = m.id \
+        AND r.state <> 'none') ORDER BY m.run_id, m.id LIMIT $1";
+    /// Messages in doubt, run by run; ordered as the index of open messages is, so that history is never walked. What was cancelled is never sent again.
     IN_DOUBT = "SELECT m.id, m.run_id, m.settled_at, \
         CASE WHEN r.state IN ('cancelling', 'cancelled') AND r.when_in_doubt = 'resend' THEN 'park' ELSE r.when_in_doubt END, \
         m.attempts FROM messages AS m \
         JOIN runs AS r ON r.id = m.run_id WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
-        AND m.dispatch = 'ambiguous' AND m.id > $1 ORDER BY m.id LIMIT $2";
+        AND m.dispatch = 'ambiguous' AND (m.run_id > $1 OR (m.run_id = $1 AND m.id > $2)) ORDER BY m.run_id, m.id LIMIT $3";
     /// T12 by decision. `$1` message ids, `$2` now.
-    RESEND = "UPDATE messages SET dispatch = 'queued', possible_duplicate = 1, attempts = attempts + 1, not_before = $2, \
+    RESEND = "UPDATE messages SET dispatch = 'queued', possible_duplicate = 1, not_before = $2, \
         epoch = epoch + 1, owner = NULL, lease_until = NULL WHERE dispatch = 'ambiguous' \
         AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
     /// T13. `$1` message ids, `$2` now.
@@ -55,7 +55,8 @@ statements! {
         ON m.window_id = w.id AND m.dispatch = 'planned' WHERE w.run_id = $1)";
     OPEN_MESSAGES = "SELECT dispatch, count(*) FROM messages WHERE run_id = $1 \
         AND dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') GROUP BY dispatch";
-    EXPIRED_RUNS = "SELECT id FROM runs WHERE state IN ('running', 'paused') AND expires_at <= $1 ORDER BY id LIMIT $2";
+    EXPIRED_RUNS = "SELECT id FROM runs WHERE state IN ('preparing', 'running', 'paused', 'cancelling') \
+        AND state IN ('running', 'paused') AND expires_at <= $1 ORDER BY id LIMIT $2";
 }
 
 /// A message whose fate is unknown.
@@ -165,12 +166,12 @@ impl Batch {
 }
 
 impl Store {
-    /// Messages in doubt after `after`, by id.
+    /// Messages in doubt after the one in `after`, by run and id.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn in_doubt(&self, after: MessageId, limit: i64) -> Result<Vec<InDoubt>, StoreError> {
-        let rows = self.pools.read(IN_DOUBT, args![after.0, limit]).await?;
+    pub async fn in_doubt(&self, after: (RunId, MessageId), limit: i64) -> Result<Vec<InDoubt>, StoreError> {
+        let rows = self.pools.read(IN_DOUBT, args![after.0.0, after.1.0, limit]).await?;
         rows.iter()
             .map(|row| {
                 Ok(InDoubt {
