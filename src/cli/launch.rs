@@ -55,6 +55,10 @@ pub(super) async fn run(context: &Context, args: LaunchArgs) -> anyhow::Result<E
         confirm(context, &terms, &plan, &args)?;
         write(context, &config, &store, &terms, &plan).await?
     };
+    let waits = {
+        let status = crate::report::status::status(&store, &launched.run).await?;
+        super::status::waits_for(context, &config, &store, &status).await?
+    };
     store.close().await;
     let run = &launched.run;
     if context.json() {
@@ -69,6 +73,9 @@ pub(super) async fn run(context: &Context, args: LaunchArgs) -> anyhow::Result<E
     } else if launched.fresh {
         let count = print::count(run.terms.audience);
         print::line(format!("launched {} as run {}: {count} messages", run.terms.campaign, run.id));
+        if let Some(told) = waits {
+            print::line(told);
+        }
         print::line(format!("follow it: winback watch {}", run.terms.campaign));
     } else {
         print::line(format!(

@@ -39,6 +39,7 @@ pub(super) async fn run(context: &Context, args: PlanArgs) -> anyhow::Result<Exi
         print::json(&plan)?;
     } else {
         show(&plan);
+        show_way(&plan, args.as_of.as_deref());
     }
     Ok(if plan.ready().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -79,8 +80,15 @@ pub(super) fn show(plan: &Plan) {
         ));
     }
     print::line("");
+}
+
+/// Prints how the plan is launched, or why it cannot be.
+fn show_way(plan: &Plan, as_of: Option<&str>) {
+    let as_of = as_of.map_or_else(String::new, |text| format!(" --as-of {text}"));
     match plan.ready() {
-        Ok(()) => print::line(format!("launch it: winback launch {} --plan {}", plan.campaign, plan.hash)),
+        Ok(()) => {
+            print::line(format!("launch it: winback launch {}{as_of} --plan {}", plan.campaign, plan.hash));
+        }
         Err(why) => print::line(format!("not ready: {why}")),
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use console::Term;
 
+use crate::config::Config;
 use crate::model::clock::Timestamp;
+use crate::model::ids::RunId;
 use crate::model::run::{Run, RunState};
 use crate::report::status::{Status, status};
 use crate::store::Store;
@@ -19,6 +21,9 @@ const RECENT: i64 = 20;
 
 /// How often a live view is drawn.
 const FRAME: Duration = Duration::from_millis(500);
+
+/// Off a terminal, a line is told at least this far apart.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// Width of the progress bar of a live view.
 const BAR: usize = 40;
@@ -43,12 +48,36 @@ pub(super) async fn run(context: &Context, args: StatusArgs) -> anyhow::Result<E
     if let Some(campaign) = &args.campaign {
         let run = terms::latest_run(&store, campaign).await?;
         let status = status(&store, &run).await?;
-        if context.json() { print::json(&status)? } else { show(&status) }
+        if context.json() {
+            print::json(&status)?;
+        } else {
+            show(&status);
+            if let Some(told) = waits_for(context, &config, &store, &status).await? {
+                print::line(told);
+            }
+        }
     } else {
         list(context, &store).await?;
     }
     store.close().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a run that has messages waiting waits for, unless that is only its turn.
+pub(super) async fn waits_for(
+    context: &Context,
+    config: &Config,
+    store: &Store,
+    status: &Status,
+) -> anyhow::Result<Option<String>> {
+    if status.waiting == 0 || status.state != RunState::Running.as_str() {
+        return Ok(None);
+    }
+    let now = context.now();
+    let next = store.next_text(RunId(status.run), now).await?;
+    let Some(next) = next.filter(|at| *at > now.plus(Duration::from_secs(2))) else { return Ok(None) };
+    let local = next.to_jiff().to_zoned(config.shop_zone()).strftime("%Y-%m-%d %H:%M %Z").to_string();
+    Ok(Some(format!("waits    for lawful hours and its own window: the next text goes at {local}")))
 }
 
 async fn list(context: &Context, store: &Store) -> anyhow::Result<()> {
@@ -138,9 +167,11 @@ pub(super) async fn follow(context: &Context, store: &Store, run: Run) -> anyhow
     }
 }
 
-/// The live view: redrawn in place on a terminal, one line a frame elsewhere is too much, so nothing.
+/// The live view: redrawn in place on a terminal, a line now and then elsewhere, one JSON object a line for machines.
 struct View {
     term: Option<Term>,
+    json: bool,
+    told: Option<Timestamp>,
     lines: usize,
     last: Option<(Timestamp, i64, i64)>,
     rates: (f64, f64),
@@ -149,7 +180,14 @@ struct View {
 impl View {
     fn new(context: &Context) -> Self {
         let live = std::io::stderr().is_terminal() && !context.json();
-        Self { term: live.then(Term::stderr), lines: 0, last: None, rates: (0.0, 0.0) }
+        Self {
+            term: live.then(Term::stderr),
+            json: context.json(),
+            told: None,
+            lines: 0,
+            last: None,
+            rates: (0.0, 0.0),
+        }
     }
 
     fn draw(&mut self, s: &Status, now: Timestamp) -> anyhow::Result<()> {
@@ -163,7 +201,7 @@ impl View {
             self.rates.1 = self.rates.1 / 2.0 + rate(receipts - received) / 2.0;
         }
         self.last = Some((now, s.accepted, receipts));
-        let Some(term) = &self.term else { return Ok(()) };
+        let Some(term) = &self.term else { return self.tell(s, now) };
         if self.lines > 0 {
             term.clear_last_lines(self.lines)?;
         }
@@ -172,6 +210,30 @@ impl View {
         for line in frame {
             term.write_line(&line)?;
         }
+        Ok(())
+    }
+
+    fn tell(&mut self, s: &Status, now: Timestamp) -> anyhow::Result<()> {
+        if self.told.is_some_and(|told| now.since(told) < TOLD_EVERY) {
+            return Ok(());
+        }
+        self.told = Some(now);
+        if self.json {
+            print::line(serde_json::to_string(s)?);
+            return Ok(());
+        }
+        let of = |n: i64| print::count(n);
+        print::note(format!(
+            "{} {}: {} of {} sent ({:.0}/s), {} delivered, {} waiting, {} in doubt",
+            s.campaign,
+            s.state,
+            of(s.accepted),
+            of(s.messages),
+            self.rates.0,
+            of(s.delivered),
+            of(s.waiting),
+            of(s.in_doubt)
+        ));
         Ok(())
     }
 

@@ -41,6 +41,8 @@ pub struct RouteConfig {
     pub callback_token: Option<SecretSource>,
     /// Whether plain `http://` may leave this machine.
     pub allow_http: bool,
+    /// One-letter replies that its texts announce as a way to opt out.
+    pub opt_out_letters: Vec<char>,
     /// How proven non-submissions are tried again.
     pub retry: RetryPolicy,
 }
@@ -82,6 +84,7 @@ fn route(table: Table<'_>, folder: &Path) -> Option<RouteConfig> {
     let settings = table.table("settings").map(|table| settings(&table)).unwrap_or_default();
     let callback_token = table.get("callback_token").and_then(|value| secret_source(&value, folder));
     let allow_http = table.get("allow_http").and_then(|value| value.truth()).unwrap_or(false);
+    let opt_out_letters = table.get("opt_out_letters").map(|value| letters(&value)).unwrap_or_default();
     let retry = table.table("retry").map(retry).unwrap_or_default();
     table.finish();
     Some(RouteConfig {
@@ -95,8 +98,24 @@ fn route(table: Table<'_>, folder: &Path) -> Option<RouteConfig> {
         settings,
         callback_token,
         allow_http,
+        opt_out_letters,
         retry,
     })
+}
+
+fn letters(value: &Value<'_>) -> Vec<char> {
+    let mut letters = Vec::new();
+    for element in value.list().unwrap_or_default() {
+        let Some(text) = element.some_text() else { continue };
+        match text.chars().collect::<Vec<_>>()[..] {
+            [letter] if letter.is_ascii_alphabetic() => letters.push(letter.to_ascii_uppercase()),
+            _ => element.complain(
+                "this is not one letter",
+                "write letters that the texts announce, like [\"R\", \"T\"]",
+            ),
+        }
+    }
+    letters
 }
 
 fn countries_of(value: &Value<'_>) -> Option<Vec<Country>> {

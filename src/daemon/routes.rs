@@ -107,7 +107,7 @@ pub fn one(config: &Config, catalog: &Catalog, token_key: &Secret, name: &str) -
         limits: route.limits.clone(),
         in_flight: route.in_flight,
         retry: route.retry,
-        one_letter: Vec::new(),
+        one_letter: route.opt_out_letters.clone(),
     })
 }
 

@@ -97,7 +97,9 @@ impl Plan {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
     /// Nobody would be texted.
-    #[error("nobody would be texted; `winback plan` shows why each contact is left out")]
+    #[error(
+        "nobody would be texted; `winback plan` shows who is in the segment and why each contact is left out"
+    )]
     Nobody,
     /// The pool is too small.
     #[error("pool {pool} misses {missing} codes; add them with `winback coupon generate` or `import`")]

@@ -35,15 +35,13 @@ statements! {
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence, \
           CAST(j.value ->> 2 AS BIGINT) AS due FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'claimed'";
-    /// The instant at which something of a lane becomes due: a retry, or the start of a run or window.
-    NEXT_DUE = "SELECT min(t.at) FROM (\
-        SELECT min(m.not_before) AS at FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
-          WHERE m.route = $1 AND m.dispatch = 'queued' AND r.state = 'running' \
+    /// When the next text of a run may go: a retry that is due, or the window of something planned. `$1` run, `$2` now.
+    NEXT_TEXT = "SELECT min(t.at) FROM (\
+        SELECT min(m.not_before) AS at FROM messages AS m WHERE m.run_id = $1 \
+          AND m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') AND m.dispatch = 'queued' \
         UNION ALL \
-        SELECT min(CASE WHEN w.opens_at > r.starts_at THEN w.opens_at ELSE r.starts_at END) AS at \
-          FROM run_windows AS w JOIN runs AS r ON r.id = w.run_id \
-          WHERE r.state = 'running' AND w.closes_at > $2 AND EXISTS (SELECT 1 FROM messages AS m \
-          WHERE m.window_id = w.id AND m.route = $1 AND m.dispatch = 'planned')) AS t";
+        SELECT min(w.opens_at) AS at FROM run_windows AS w WHERE w.run_id = $1 AND w.closes_at > $2 \
+          AND EXISTS (SELECT 1 FROM messages AS m WHERE m.window_id = w.id AND m.dispatch = 'planned')) AS t";
 }
 
 /// What a lane asks for.
@@ -129,12 +127,12 @@ impl Batch {
 }
 
 impl Store {
-    /// When a lane has something to do again; `None` while nothing is planned or queued for it.
+    /// When the next text of a run may go; in the past if only limits hold it, `None` while nothing of it waits.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn next_due(&self, route: &str, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let rows = self.pools.read(NEXT_DUE, args![route, now.0]).await?;
+    pub async fn next_text(&self, run: RunId, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.pools.read(NEXT_TEXT, args![run.0, now.0]).await?;
         Ok(rows.first().ok_or(StoreError::NoRow)?.opt_int(0)?.map(Timestamp))
     }
 }

@@ -111,3 +111,25 @@ async fn customers_who_answer_stop_are_not_texted_by_the_next_campaign() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_stops_only_where_the_route_announces_it() {
+    on_both(async |bench| {
+        let mut world = World::new(bench, 2, |_| {}).await;
+        let check = async |world: &World, id: &str, stopped: bool| {
+            let daemon = world.daemon().await;
+            let caller = Caller::new(&daemon, &world.clock);
+            assert_eq!(caller.inbound(id, phone(1), "r").await.status, 200);
+            assert_eq!(bench.is_suppressed(phone(1), EVERY_SENDER).await.unwrap(), stopped, "{id}");
+            drop(caller);
+            assert!(daemon.stop().await);
+        };
+        check(&world, "in-1", false).await;
+        if let Some(route) = world.config.routes.get_mut("sim") {
+            route.opt_out_letters = vec!['R'];
+        }
+        check(&world, "in-2", true).await;
+        world.end().await;
+    })
+    .await;
+}
