@@ -3,6 +3,7 @@
 //! A request is answered only after the commit. STOPs go first, then outcomes, then intents, then claims, so that
 //! what forbids a text is always written before what allows one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,10 @@ const QUEUE: usize = 4096;
 /// Requests in one transaction.
 const GROUP: usize = 1024;
 
-/// How long a busy writer lets requests gather.
+/// A writer whose last commit is no longer ago than this is busy.
+const BUSY: Duration = Duration::from_millis(20);
+
+/// How long a busy writer lets requests gather: one transaction for many costs hardly more than one for one.
 const LINGER: Duration = Duration::from_millis(2);
 
 /// How often an unwell store is tried again.
@@ -115,7 +119,7 @@ impl Writer {
     pub fn start(store: Store, clock: Arc<dyn Clock>) -> (Self, JoinHandle<()>) {
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let (well, health) = watch::channel(true);
-        let task = tokio::spawn(Task { store, clock, waiting, well, busy: false }.run());
+        let task = tokio::spawn(Task { store, clock, waiting, well, last_commit: Duration::ZERO }.run());
         (Self { jobs, health }, task)
     }
 
@@ -140,7 +144,8 @@ struct Task {
     clock: Arc<dyn Clock>,
     waiting: mpsc::Receiver<Job>,
     well: watch::Sender<bool>,
-    busy: bool,
+    /// On the clock that never jumps.
+    last_commit: Duration,
 }
 
 impl Task {
@@ -161,15 +166,16 @@ impl Task {
             if received == 0 {
                 return;
             }
-            if self.busy && jobs.len() < GROUP {
+            let busy = self.clock.elapsed().saturating_sub(self.last_commit) < BUSY;
+            if busy && jobs.len() < GROUP {
                 tokio::time::sleep(LINGER).await;
                 while jobs.len() < GROUP {
                     let Ok(job) = self.waiting.try_recv() else { break };
                     jobs.push(job);
                 }
             }
-            self.busy = jobs.len() > 1;
             self.serve(std::mem::take(&mut jobs)).await;
+            self.last_commit = self.clock.elapsed();
         }
     }
 
@@ -246,7 +252,7 @@ impl Task {
     }
 }
 
-/// Runs requests of one kind; callbacks of one kind share their statements.
+/// Runs requests of one kind; callbacks and outcomes share their statements.
 async fn apply(
     batch: &mut Batch,
     works: &[Work],
@@ -260,6 +266,18 @@ async fn apply(
                 batch.listen(&callbacks, now).await?;
             } else {
                 batch.receive(&callbacks, now).await?;
+            }
+            done.extend(works.iter().map(|_| Done::Written));
+        }
+        Work::Settle { .. } => {
+            let mut by_route: BTreeMap<&str, Vec<Settlement>> = BTreeMap::new();
+            for work in works {
+                if let Work::Settle { route, settlements } = work {
+                    by_route.entry(route).or_default().extend_from_slice(settlements);
+                }
+            }
+            for (route, settlements) in by_route {
+                batch.settle(route, &settlements, now).await?;
             }
             done.extend(works.iter().map(|_| Done::Written));
         }
@@ -278,10 +296,6 @@ async fn apply_one(batch: &mut Batch, work: &Work, now: Timestamp) -> Result<Don
         Work::Intend { route, owner, intents } => {
             Done::Intended(batch.intend(route, owner, intents, now).await?)
         }
-        Work::Settle { route, settlements } => {
-            batch.settle(route, settlements, now).await?;
-            Done::Written
-        }
         Work::Release(held) => {
             batch.release(held).await?;
             Done::Written
@@ -290,7 +304,8 @@ async fn apply_one(batch: &mut Batch, work: &Work, now: Timestamp) -> Result<Don
             batch.postpone(held).await?;
             Done::Written
         }
-        Work::Receive(_) | Work::Listen(_) => Done::Written,
+        // These share their statements; `apply` has done them.
+        Work::Receive(_) | Work::Listen(_) | Work::Settle { .. } => Done::Written,
     })
 }
 
