@@ -3,6 +3,8 @@
 //! Field names used everywhere: `route`, `run`, `campaign`, `message`, `error`. Phones and secrets have types whose
 //! `Debug` hides them; nothing else may carry one into a log.
 
+use std::io::IsTerminal as _;
+
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -25,6 +27,7 @@ pub fn start(format: LogFormat, level: &str) {
         .with_env_filter(filter)
         .with_span_events(FmtSpan::NONE)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     // An embedding test may have set a subscriber already; then that one stays.
     let _ = match format {
