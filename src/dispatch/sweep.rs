@@ -13,7 +13,7 @@ use crate::model::ids::{MessageId, RunId};
 use crate::model::message::WhenInDoubt;
 use crate::model::run::{Run, RunState};
 use crate::model::state::Cause;
-use crate::store::sweep::Sweeper;
+use crate::store::sweep::{InDoubt, OpenMessages, Sweeper};
 use crate::store::{Backend, Store, StoreError};
 
 use super::terms::Terms;
@@ -33,6 +33,45 @@ pub struct DoubtPolicy {
     pub resend_after: Duration,
     /// Submissions in all, resends included.
     pub attempts: u32,
+}
+
+/// How a message leaves doubt without evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does not, yet.
+    Wait,
+    /// It is sent again, flagged (T12).
+    Resend,
+    /// It is closed as unknown (T13).
+    Park,
+}
+
+impl DoubtPolicy {
+    /// What becomes of a message in doubt at `now`.
+    pub fn verdict(&self, message: &InDoubt, now: Timestamp) -> Verdict {
+        let age = now.since(message.since);
+        let spent = u32::try_from(message.attempts).unwrap_or(u32::MAX);
+        match message.policy {
+            WhenInDoubt::Resend if spent < self.attempts => {
+                if age >= self.resend_after {
+                    return Verdict::Resend;
+                }
+            }
+            WhenInDoubt::Park | WhenInDoubt::Resend => {
+                if age >= self.park_after {
+                    return Verdict::Park;
+                }
+            }
+            WhenInDoubt::Ask => {}
+        }
+        Verdict::Wait
+    }
+}
+
+/// Whether a run has nothing left to send: nothing waits, and nothing in doubt will be sent again.
+pub fn is_done(policy: WhenInDoubt, open: OpenMessages) -> bool {
+    let waits_for_resend = policy == WhenInDoubt::Resend && open.in_doubt > 0;
+    !open.planned && open.waiting == 0 && !waits_for_resend
 }
 
 /// What a sweep needs to know.
@@ -170,24 +209,11 @@ impl Sweep {
             let page = self.store.in_doubt(after, CHUNK).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = (last.run, last.id);
-            let (mut resend, mut park) = (Vec::new(), Vec::new());
-            for message in &page {
-                let age = now.since(message.since);
-                let spent = u32::try_from(message.attempts).unwrap_or(u32::MAX);
-                match message.policy {
-                    WhenInDoubt::Resend if spent < self.doubt.attempts => {
-                        if age >= self.doubt.resend_after {
-                            resend.push(message.id);
-                        }
-                    }
-                    WhenInDoubt::Park | WhenInDoubt::Resend => {
-                        if age >= self.doubt.park_after {
-                            park.push(message.id);
-                        }
-                    }
-                    WhenInDoubt::Ask => {}
-                }
-            }
+            let those = |verdict| -> Vec<MessageId> {
+                let concerned = page.iter().filter(|message| self.doubt.verdict(message, now) == verdict);
+                concerned.map(|message| message.id).collect()
+            };
+            let (resend, park) = (those(Verdict::Resend), those(Verdict::Park));
             if resend.is_empty() && park.is_empty() {
                 continue;
             }
@@ -206,8 +232,7 @@ impl Sweep {
                 continue;
             }
             let open = self.store.open_messages(run.id).await?;
-            let waits_for_resend = run.terms.when_in_doubt == WhenInDoubt::Resend && open.in_doubt > 0;
-            if !open.planned && open.waiting == 0 && !waits_for_resend {
+            if is_done(run.terms.when_in_doubt, open) {
                 self.store.set_run_state(&run, RunState::Finished, now).await?;
                 tracing::info!(run = run.id.0, campaign = run.terms.campaign, "nothing left to send");
             }

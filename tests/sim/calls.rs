@@ -1,0 +1,118 @@
+//! The operations of the store as data: what a history is made of, and what is played again on the real store.
+
+use winback::model::clock::Timestamp;
+use winback::model::ids::{MessageId, RunId};
+use winback::model::message::{Claimed, Intent, Settlement, WhenInDoubt};
+use winback::model::phone::Phone;
+use winback::model::receipt::{Inbound, Receipt};
+use winback::model::run::RunState;
+use winback::model::state::Cause;
+use winback::model::suppression::Reason;
+use winback::store::inbound::Reaction;
+use winback::store::intents::Granted;
+use winback::store::sweep::{InDoubt, OpenMessages};
+
+/// A callback of a provider.
+#[derive(Clone, Debug)]
+pub(crate) struct Callback {
+    pub(crate) id: i64,
+    pub(crate) route: usize,
+    pub(crate) received_at: Timestamp,
+    pub(crate) receipts: Vec<Receipt>,
+    pub(crate) inbound: Vec<(Inbound, Reaction)>,
+}
+
+/// What a launch asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewRun {
+    pub(crate) campaign: i64,
+    pub(crate) budget: Option<i64>,
+    pub(crate) doubt: WhenInDoubt,
+    pub(crate) audience: i64,
+    pub(crate) starts_at: i64,
+    pub(crate) expires_at: i64,
+}
+
+/// A message to be written by a launch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewMessage {
+    pub(crate) contact: i64,
+    pub(crate) phone: u64,
+    pub(crate) route: usize,
+    pub(crate) sender: usize,
+    pub(crate) window: usize,
+    pub(crate) coupon: Option<i64>,
+    pub(crate) parts: u16,
+    pub(crate) price: i64,
+    pub(crate) expires_at: i64,
+}
+
+/// One operation of the store.
+#[derive(Clone, Debug)]
+pub(crate) enum Call {
+    CreateRun(NewRun),
+    AddWindow { run: i64, key: usize, opens: i64, closes: i64 },
+    WritePlanned { run: i64, from: i64, to: i64, messages: Vec<NewMessage> },
+    AbandonLaunch(i64),
+    SetRunState { run: i64, from: RunState, to: RunState },
+    RollWindow { window: i64, opens: i64, closes: i64 },
+    Claim { route: usize, owner: u64, lease_until: Timestamp, limit: usize },
+    Intend { route: usize, owner: u64, intents: Vec<Intent> },
+    Settle { route: usize, settlements: Vec<Settlement> },
+    Release(Vec<(MessageId, i64)>),
+    Postpone(Vec<(MessageId, i64, Timestamp)>),
+    Receive(Vec<Callback>),
+    Listen(Vec<Callback>),
+    Suppress { phone: Phone, scope: usize, reason: Reason },
+    Lift(Phone),
+    SweepDead { owner: u64, sole: bool },
+    AcceptByReceipt,
+    Doubt { resend: Vec<MessageId>, park: Vec<MessageId> },
+    Withdraw { run: RunId, cause: Cause },
+    /// Reads.
+    InDoubt,
+    OpenMessages(RunId),
+}
+
+/// What the store answers.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Answer {
+    Claimed(Vec<Claimed>),
+    Intended(Granted),
+    Written,
+    /// Whether it was still so.
+    Done(bool),
+    Swept(u64, u64),
+    Count(usize),
+    InDoubt(Vec<InDoubt>),
+    Open(OpenMessages),
+}
+
+impl Call {
+    /// The word in a history.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::CreateRun(_) => "create run",
+            Self::AddWindow { .. } => "add window",
+            Self::WritePlanned { .. } => "write planned",
+            Self::AbandonLaunch(_) => "abandon launch",
+            Self::SetRunState { .. } => "set run state",
+            Self::RollWindow { .. } => "roll window",
+            Self::Claim { .. } => "claim",
+            Self::Intend { .. } => "intend",
+            Self::Settle { .. } => "settle",
+            Self::Release(_) => "release",
+            Self::Postpone(_) => "postpone",
+            Self::Receive(_) => "receive",
+            Self::Listen(_) => "listen",
+            Self::Suppress { .. } => "suppress",
+            Self::Lift(_) => "lift",
+            Self::SweepDead { .. } => "sweep dead",
+            Self::AcceptByReceipt => "accept by receipt",
+            Self::Doubt { .. } => "end doubt",
+            Self::Withdraw { .. } => "withdraw",
+            Self::InDoubt => "read doubt",
+            Self::OpenMessages(_) => "read open",
+        }
+    }
+}

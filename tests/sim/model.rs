@@ -1,0 +1,108 @@
+//! The model store: the operations of `winback::store` over plain rows, each written after the statements it models.
+//!
+//! Changes are conditional in the same way (state, epoch), so that the two can be held against each other row by row.
+//! What is committed and what is durable are two copies; a crash keeps the first, a power cut only the second. A rule
+//! can be broken on purpose, so that a test can show that the simulation notices.
+
+mod launch;
+pub(crate) mod reports;
+pub(crate) mod sending;
+mod sweeps;
+
+use winback::model::clock::Timestamp;
+
+use super::calls::{Answer, Call};
+use super::tables::Tables;
+
+/// The one rule that is taken out of the model, to see that the simulation notices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The product as it is.
+    #[default]
+    Nothing,
+    /// Intents are answered before they are committed.
+    IntentAfterWire,
+    /// The intent does not look at suppressions.
+    NoSuppressionCheck,
+    /// The last receipt wins.
+    LastReceiptWins,
+    /// Who held a message before may still change it.
+    EpochIgnored,
+    /// Codes are reserved in a transaction of their own.
+    CouponApart,
+    /// A commit is not synced: a power cut forgets it.
+    NotDurable,
+    /// The intent does not look at the budget.
+    BudgetIgnored,
+    /// The intent does not look at the window.
+    WindowIgnored,
+    /// The intent does not look at the state of the run.
+    StoppedRunSends,
+    /// A receipt is answered before it is committed.
+    ReceiptAckedEarly,
+    /// Nobody takes back what a dead process held.
+    NobodySweeps,
+}
+
+/// A store without a database.
+pub(crate) struct Model {
+    /// What readers see.
+    pub(crate) committed: Tables,
+    /// What survives a power cut.
+    pub(crate) durable: Tables,
+    pub(crate) broken: Broken,
+}
+
+impl Model {
+    /// An empty store.
+    pub(crate) fn new(broken: Broken) -> Self {
+        Self { committed: Tables::default(), durable: Tables::default(), broken }
+    }
+
+    /// Runs one operation; it is committed once the caller has run all of its transaction.
+    pub(crate) fn apply(&mut self, call: &Call, now: Timestamp) -> Answer {
+        self.committed.seq += 1;
+        match call {
+            Call::CreateRun(new) => self.create_run(new),
+            Call::AddWindow { run, key, opens, closes } => self.add_window(*run, *key, *opens, *closes),
+            Call::WritePlanned { run, from, to, messages } => {
+                self.write_planned(*run, *from, *to, messages, now)
+            }
+            Call::AbandonLaunch(run) => self.abandon(*run),
+            Call::SetRunState { run, from, to } => self.set_run_state(*run, *from, *to, now),
+            Call::RollWindow { window, opens, closes } => self.roll_window(*window, *opens, *closes),
+            Call::Claim { route, owner, lease_until, limit } => {
+                Answer::Claimed(self.claim(*route, *owner, *lease_until, *limit, now))
+            }
+            Call::Intend { route, owner, intents } => {
+                Answer::Intended(self.intend(*route, *owner, intents, now))
+            }
+            Call::Settle { route, settlements } => self.settle(*route, settlements, now),
+            Call::Release(held) => self.release(held),
+            Call::Postpone(held) => self.postpone(held),
+            Call::Receive(callbacks) => self.receive(callbacks, now),
+            Call::Listen(callbacks) => self.listen(callbacks, now),
+            Call::Suppress { phone, scope, reason } => {
+                self.suppress(&[(phone.digits(), *scope, *reason, "file")], now);
+                Answer::Written
+            }
+            Call::Lift(phone) => self.lift(phone.digits(), "operator", now),
+            Call::SweepDead { owner, sole } => self.sweep_dead(*owner, *sole, now),
+            Call::AcceptByReceipt => self.accept_by_receipt(now),
+            Call::Doubt { resend, park } => self.end_doubt(resend, park, now),
+            Call::Withdraw { run, cause } => self.withdraw(run.0, *cause, now),
+            Call::InDoubt => Answer::InDoubt(self.in_doubt()),
+            Call::OpenMessages(run) => Answer::Open(self.open_messages(run.0)),
+        }
+    }
+
+    /// Makes what is committed survive a power cut.
+    pub(crate) fn sync(&mut self) {
+        self.durable.copy(&self.committed);
+    }
+
+    /// The power fails: what was not synced never happened.
+    pub(crate) fn power_cut(&mut self) {
+        self.committed.copy(&self.durable);
+    }
+}

@@ -1,0 +1,168 @@
+//! What time does to the messages of the model store; mirrors `store::sweep`.
+
+use winback::model::clock::Timestamp;
+use winback::model::delivery::Delivery;
+use winback::model::ids::{MessageId, RunId};
+use winback::model::message::{CouponEffect, WhenInDoubt};
+use winback::model::outcome::OutcomeClass;
+use winback::model::run::RunState;
+use winback::model::state::{Cause, Dispatch};
+use winback::store::sweep::{InDoubt, OpenMessages};
+
+use super::super::calls::Answer;
+use super::super::tables::{Message, id};
+use super::{Broken, Model};
+
+impl Model {
+    /// `FREE_CLAIMED`, `LOSE_SUBMITTING`, `CLOSE_LOST`.
+    pub(super) fn sweep_dead(&mut self, owner: u64, sole: bool, now: Timestamp) -> Answer {
+        if self.broken == Broken::NobodySweeps {
+            return Answer::Swept(0, 0);
+        }
+        let gone = |m: &Message| {
+            m.lease_until.is_some_and(|until| until <= now.0) || (sole && m.owner.is_some_and(|o| o != owner))
+        };
+        let (mut freed, mut lost) = (0, Vec::new());
+        for (place, m) in self.committed.messages.iter_mut().enumerate() {
+            if m.dispatch == Dispatch::Claimed && gone(m) {
+                (m.dispatch, m.owner, m.lease_until) = (Dispatch::Queued, None, None);
+                freed += 1;
+            } else if m.dispatch == Dispatch::Submitting && gone(m) {
+                (m.dispatch, m.settled_at) = (Dispatch::Ambiguous, Some(now.0));
+                m.reason = Some(("sight lost: no answer was stored", None));
+                m.attempts += 1;
+                lost.push(id(place));
+            }
+        }
+        for a in &mut self.committed.attempts {
+            if a.outcome.is_none() && lost.contains(&a.message) {
+                a.outcome = Some(OutcomeClass::Unknown);
+                a.detail = Some("no answer was stored in time");
+            }
+        }
+        for message in &lost {
+            self.move_coupon(*message, CouponEffect::Quarantine, now);
+        }
+        Answer::Swept(freed, lost.len() as u64)
+    }
+
+    /// `EVIDENCE`, then as a late acceptance.
+    pub(super) fn accept_by_receipt(&mut self, now: Timestamp) -> Answer {
+        let tables = &self.committed;
+        let told = |message: i64| {
+            tables.receipts.iter().any(|r| r.message == Some(message) && r.state != Delivery::None)
+        };
+        let proven: Vec<i64> = self.those(Dispatch::Ambiguous).filter(|message| told(*message)).collect();
+        let accepted = proven.into_iter().filter(|message| self.accept_late(*message, now)).count();
+        Answer::Count(accepted)
+    }
+
+    /// `RESEND` and `PARK`.
+    pub(super) fn end_doubt(&mut self, resend: &[MessageId], park: &[MessageId], now: Timestamp) -> Answer {
+        let mut resent = 0;
+        for message in resend {
+            let state = self.committed.run(self.committed.message(message.0).run).state;
+            let m = self.committed.message_mut(message.0);
+            if m.dispatch == Dispatch::Ambiguous && may_resend(state) {
+                (m.dispatch, m.possible_duplicate, m.not_before) = (Dispatch::Queued, true, now.0);
+                m.epoch += 1;
+                m.resends += 1;
+                (m.owner, m.lease_until) = (None, None);
+                resent += 1;
+            }
+        }
+        for message in park {
+            let m = self.committed.message_mut(message.0);
+            if m.dispatch == Dispatch::Ambiguous {
+                (m.dispatch, m.settled_at) = (Dispatch::Unknown, Some(now.0));
+                m.reason = Some(("parked in doubt", None));
+            }
+        }
+        Answer::Count(resent)
+    }
+
+    /// `WITHDRAW_PLANNED`, and where nothing is planned `WITHDRAW_QUEUED`.
+    pub(super) fn withdraw(&mut self, run: i64, cause: Cause, now: Timestamp) -> Answer {
+        let (to, reason) = match cause {
+            Cause::Cancel => (Dispatch::Cancelled, "cancelled by the operator"),
+            _ => (Dispatch::Expired, "deadline passed"),
+        };
+        let planned = self.withdraw_those(run, &[Dispatch::Planned], to, reason, now);
+        if planned > 0 {
+            return Answer::Count(planned);
+        }
+        Answer::Count(self.withdraw_those(run, &[Dispatch::Queued, Dispatch::Claimed], to, reason, now))
+    }
+
+    fn withdraw_those(
+        &mut self,
+        run: i64,
+        from: &[Dispatch],
+        to: Dispatch,
+        reason: &'static str,
+        now: Timestamp,
+    ) -> usize {
+        let mut withdrawn = Vec::new();
+        for (place, m) in self.committed.messages.iter_mut().enumerate() {
+            if m.run == run && from.contains(&m.dispatch) {
+                (m.dispatch, m.reason, m.settled_at) = (to, Some((reason, None)), Some(now.0));
+                (m.owner, m.lease_until) = (None, None);
+                withdrawn.push(id(place));
+            }
+        }
+        for message in &withdrawn {
+            self.move_coupon(*message, CouponEffect::Release, now);
+        }
+        withdrawn.len()
+    }
+
+    /// `IN_DOUBT`, the first page.
+    pub(super) fn in_doubt(&self) -> Vec<InDoubt> {
+        let mut page: Vec<InDoubt> = self
+            .those(Dispatch::Ambiguous)
+            .map(|message| {
+                let m = self.committed.message(message);
+                let run = self.committed.run(m.run);
+                let stopped = matches!(run.state, RunState::Cancelling | RunState::Cancelled);
+                let parks = stopped && run.doubt == WhenInDoubt::Resend;
+                InDoubt {
+                    id: MessageId(message),
+                    run: RunId(m.run),
+                    since: Timestamp(m.settled_at.unwrap_or(0)),
+                    policy: if parks { WhenInDoubt::Park } else { run.doubt },
+                    attempts: m.attempts,
+                }
+            })
+            .collect();
+        page.sort_by_key(|message| (message.run, message.id));
+        page
+    }
+
+    /// `HAS_PLANNED` and `OPEN_MESSAGES`.
+    pub(super) fn open_messages(&self, run: i64) -> OpenMessages {
+        let of_run = || self.committed.messages.iter().filter(|m| m.run == run);
+        let mut open = OpenMessages { planned: false, waiting: 0, in_doubt: 0 };
+        open.planned = of_run().any(|m| m.dispatch == Dispatch::Planned);
+        if open.planned {
+            return open;
+        }
+        for m in of_run() {
+            match m.dispatch {
+                Dispatch::Ambiguous => open.in_doubt += 1,
+                Dispatch::Queued | Dispatch::Claimed | Dispatch::Submitting => open.waiting += 1,
+                _ => {}
+            }
+        }
+        open
+    }
+
+    fn those(&self, state: Dispatch) -> impl Iterator<Item = i64> {
+        let messages = self.committed.messages.iter().enumerate();
+        messages.filter(move |(_, m)| m.dispatch == state).map(|(place, _)| id(place))
+    }
+}
+
+/// The states of a run in which `RESEND` may queue a message of it again.
+fn may_resend(_: RunState) -> bool {
+    true
+}

@@ -1,0 +1,105 @@
+//! What a transaction did, as lines of the history.
+
+use winback::model::message::Refusal;
+
+use super::calls::{Answer, Call, Callback};
+use super::faults::Fault;
+use super::tables::{Named, at};
+use super::world::World;
+use super::model::reports::named;
+
+impl World {
+    /// Writes down one operation, and counts what it shows.
+    pub(crate) fn tell(&mut self, who: u64, call: &Call, answer: &Answer) {
+        match (call, answer) {
+            (Call::InDoubt | Call::OpenMessages(_) | Call::AddWindow { .. }, _) => {}
+            (_, Answer::Claimed(messages)) => {
+                for m in messages {
+                    self.note(who, "claims", m.id.0, ("epoch", m.epoch));
+                }
+            }
+            (_, Answer::Intended(granted)) => {
+                for message in &granted.granted {
+                    self.note(who, "intends", message.0, ("", 0));
+                }
+                for (message, refusal) in &granted.refused {
+                    self.refused(who, message.0, *refusal);
+                }
+            }
+            (Call::Settle { settlements, .. }, _) => {
+                for s in settlements {
+                    let m = self.model.committed.message(s.message.0);
+                    if m.epoch != s.epoch {
+                        self.fired.note(Fault::LateSettlement);
+                    }
+                    if s.outcome.detail.as_deref().is_some_and(|why| why.ends_with("suppressed")) {
+                        self.fired.note(Fault::WithheldStop);
+                    }
+                    self.note(who, "settles", s.message.0, (s.outcome.class.as_str(), s.number));
+                }
+            }
+            (Call::Receive(callbacks), _) => self.received(who, callbacks),
+            (Call::Doubt { resend, park }, _) => {
+                for message in resend {
+                    self.fired.note(Fault::Resent);
+                    self.note(who, "resends", message.0, ("", 0));
+                }
+                for message in park {
+                    self.fired.note(Fault::Parked);
+                    self.note(who, "parks", message.0, ("", 0));
+                }
+            }
+            (_, Answer::Swept(freed, lost)) => {
+                if (*freed, *lost) != (0, 0) {
+                    self.note(who, "frees claimed, loses sight of", 0, ("messages", (*lost).cast_signed()));
+                }
+            }
+            (Call::Release(held), _) => {
+                for (message, epoch) in held {
+                    self.note(who, "gives back", message.0, ("epoch", *epoch));
+                }
+            }
+            (Call::SetRunState { run, to, .. }, Answer::Done(done)) => {
+                self.note(who, if *done { "run becomes" } else { "run was elsewhere, not" }, 0, (to.as_str(), *run));
+            }
+            (_, Answer::Count(0)) => {}
+            (Call::AcceptByReceipt, Answer::Count(_)) => {
+                self.fired.note(Fault::AcceptedByReceipt);
+                self.note(who, "accepts by receipt", 0, ("", 0));
+            }
+            (_, Answer::Count(count)) => {
+                self.note(who, call.word(), 0, ("count", i64::try_from(*count).expect("few")));
+            }
+            _ => self.note(who, call.word(), 0, ("", 0)),
+        }
+    }
+
+    fn refused(&mut self, who: u64, message: i64, refusal: Refusal) {
+        let (fault, word) = match refusal {
+            Refusal::Stale => (Some(Fault::StaleIntent), "stale"),
+            Refusal::OverBudget => (Some(Fault::OverBudget), "over budget"),
+            Refusal::WindowClosed => (Some(Fault::WindowClosed), "window closed"),
+            Refusal::Suppressed => (None, "suppressed"),
+            Refusal::RunStopped => (None, "run stopped"),
+            Refusal::Expired => (None, "expired"),
+        };
+        if let Some(fault) = fault {
+            self.fired.note(fault);
+        }
+        self.note(who, "may not intend", message, (word, 0));
+    }
+
+    fn received(&mut self, who: u64, callbacks: &[Callback]) {
+        for receipt in callbacks.iter().flat_map(|callback| &callback.receipts) {
+            let message = match named(receipt) {
+                Some(Named::Ours(message, _)) => message,
+                _ => 0,
+            };
+            let state = self.model.committed.messages.get(at(message.max(1))).map_or("", |m| m.dispatch.as_str());
+            self.note(who, "receives", message, (receipt.state.as_str(), 0));
+            if message > 0 {
+                self.note(who, "so that it is", message, (state, 0));
+            }
+        }
+    }
+}
