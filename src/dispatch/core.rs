@@ -168,7 +168,7 @@ impl LaneCore {
         match event {
             Event::Tick => {}
             Event::Wake => self.dry_until = self.dry_until.min(now.elapsed),
-            Event::Claimed(messages) => self.take(messages, now),
+            Event::Claimed(messages) => self.take(messages, now, &mut effects),
             Event::ClaimFailed => {
                 self.claiming = false;
                 self.dry_until = now.elapsed + IDLE_LOOK;
@@ -207,8 +207,19 @@ impl LaneCore {
         }
     }
 
-    fn take(&mut self, messages: Vec<Claimed>, now: Moment) {
+    /// A message whose lease ran out under this lane may come to it again. While an earlier attempt of it is under way
+    /// it is given back: an answer names the message alone, and would be taken for the answer to the later attempt.
+    fn take(&mut self, mut messages: Vec<Claimed>, now: Moment, effects: &mut Vec<Effect>) {
         self.claiming = false;
+        let granted: HashSet<MessageId> = self.granted.iter().map(|flight| flight.message.id).collect();
+        let again = |m: &mut Claimed| {
+            granted.contains(&m.id) || self.intending.contains_key(&m.id) || self.wire.contains_key(&m.id)
+        };
+        let due = now.wall.plus(READY_LIMIT);
+        let back: Vec<_> = messages.extract_if(.., again).map(|m| (m.id, m.epoch, due)).collect();
+        if !back.is_empty() {
+            effects.push(Effect::Postpone(back));
+        }
         if messages.is_empty() {
             self.dry_until = now.elapsed + IDLE_LOOK;
             return;

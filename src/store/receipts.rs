@@ -152,7 +152,10 @@ impl Batch {
         let rows: Vec<_> = reports.iter().map(receipt_row).collect();
         self.tx.run(KEEP, vec![json_rows(&rows)?]).await?;
         let found: Vec<Evidence> = reports.iter().filter_map(Evidence::from_report).collect();
-        let changed = self.join(&found, now).await?;
+        let (changed, proven) = self.join(&found, now).await?;
+        let learnt: Vec<_> =
+            reports.iter().filter_map(named_id).filter(|id| proven.contains(&(id.2, id.3))).collect();
+        self.join_waiting(&learnt, now).await?;
         Ok(Received { matched: found.len(), parked: reports.len() - found.len(), changed })
     }
 
@@ -167,10 +170,19 @@ impl Batch {
             .iter()
             .filter_map(|s| s.outcome.provider_id.as_deref().map(|pid| (route, pid, s.message.0, s.number)))
             .collect();
+        self.join_waiting(&ids, now).await
+    }
+
+    /// Receipts that came before the id they name was known: (route, provider id, message, number).
+    async fn join_waiting(
+        &mut self,
+        ids: &[(&str, &str, i64, i64)],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         if ids.is_empty() {
             return Ok(());
         }
-        let parked = self.tx.rows(PARKED, vec![json_rows(&ids)?]).await?;
+        let parked = self.tx.rows(PARKED, vec![json_rows(ids)?]).await?;
         if parked.is_empty() {
             return Ok(());
         }
@@ -234,10 +246,15 @@ impl Batch {
         Ok(())
     }
 
-    /// Joins matched reports into their messages, in the order in which they came; answers how many changed.
-    async fn join(&mut self, found: &[Evidence], now: Timestamp) -> Result<usize, StoreError> {
+    /// Joins matched reports into their messages, in the order in which they came; answers how many changed, and the
+    /// attempts that were proven.
+    async fn join(
+        &mut self,
+        found: &[Evidence],
+        now: Timestamp,
+    ) -> Result<(usize, HashSet<(i64, i64)>), StoreError> {
         if found.is_empty() {
-            return Ok(0);
+            return Ok((0, HashSet::new()));
         }
         let ids: Vec<(i64,)> =
             found.iter().map(|e| e.message).collect::<HashSet<_>>().into_iter().map(|id| (id,)).collect();
@@ -273,7 +290,7 @@ impl Batch {
         if !refused.is_empty() {
             self.suppress_messages(&refused, now).await?;
         }
-        Ok(raised.len())
+        Ok((raised.len(), proven.iter().map(|(message, number, _)| (*message, *number)).collect()))
     }
 }
 
@@ -288,6 +305,12 @@ fn proves_acceptance(dispatch: Dispatch, report: Delivery) -> bool {
         }
         _ => report != Delivery::None,
     }
+}
+
+/// The provider's id that a matched report names: (route, provider id, message, number).
+fn named_id<'a>(report: &Report<'a>) -> Option<(&'a str, &'a str, i64, i64)> {
+    let (message, number) = report.found?;
+    Some((report.route, report.receipt.provider_id.as_deref()?, message, number))
 }
 
 /// A report whose attempt is known.

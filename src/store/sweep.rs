@@ -36,10 +36,11 @@ statements! {
         m.attempts FROM messages AS m \
         JOIN runs AS r ON r.id = m.run_id WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
         AND m.dispatch = 'ambiguous' AND (m.run_id > $1 OR (m.run_id = $1 AND m.id > $2)) ORDER BY m.run_id, m.id LIMIT $3";
-    /// T12 by decision. `$1` message ids, `$2` now.
+    /// T12 by decision. `$1` message ids, `$2` now. A run may be cancelled between the decision and this.
     RESEND = "UPDATE messages SET dispatch = 'queued', possible_duplicate = 1, not_before = $2, \
         epoch = epoch + 1, owner = NULL, lease_until = NULL WHERE dispatch = 'ambiguous' \
-        AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+        AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j) \
+        AND EXISTS (SELECT 1 FROM runs AS r WHERE r.id = messages.run_id AND r.state IN ('running', 'paused'))";
     /// T13. `$1` message ids, `$2` now.
     PARK = "UPDATE messages SET dispatch = 'unknown', settled_at = $2, reason = 'parked in doubt' WHERE dispatch = 'ambiguous' \
         AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";

@@ -51,24 +51,67 @@ pub(crate) struct NewMessage {
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
     CreateRun(NewRun),
-    AddWindow { run: i64, key: usize, opens: i64, closes: i64 },
-    WritePlanned { run: i64, from: i64, to: i64, messages: Vec<NewMessage> },
+    AddWindow {
+        run: i64,
+        key: usize,
+        opens: i64,
+        closes: i64,
+    },
+    WritePlanned {
+        run: i64,
+        from: i64,
+        to: i64,
+        messages: Vec<NewMessage>,
+    },
     AbandonLaunch(i64),
-    SetRunState { run: i64, from: RunState, to: RunState },
-    RollWindow { window: i64, opens: i64, closes: i64 },
-    Claim { route: usize, owner: u64, lease_until: Timestamp, limit: usize },
-    Intend { route: usize, owner: u64, intents: Vec<Intent> },
-    Settle { route: usize, settlements: Vec<Settlement> },
+    SetRunState {
+        run: i64,
+        from: RunState,
+        to: RunState,
+    },
+    RollWindow {
+        window: i64,
+        opens: i64,
+        closes: i64,
+    },
+    Claim {
+        route: usize,
+        owner: u64,
+        lease_until: Timestamp,
+        limit: usize,
+    },
+    Intend {
+        route: usize,
+        owner: u64,
+        intents: Vec<Intent>,
+    },
+    Settle {
+        route: usize,
+        settlements: Vec<Settlement>,
+    },
     Release(Vec<(MessageId, i64)>),
     Postpone(Vec<(MessageId, i64, Timestamp)>),
     Receive(Vec<Callback>),
     Listen(Vec<Callback>),
-    Suppress { phone: Phone, scope: usize, reason: Reason },
+    Suppress {
+        phone: Phone,
+        scope: usize,
+        reason: Reason,
+    },
     Lift(Phone),
-    SweepDead { owner: u64, sole: bool },
+    SweepDead {
+        owner: u64,
+        sole: bool,
+    },
     AcceptByReceipt,
-    Doubt { resend: Vec<MessageId>, park: Vec<MessageId> },
-    Withdraw { run: RunId, cause: Cause },
+    Doubt {
+        resend: Vec<MessageId>,
+        park: Vec<MessageId>,
+    },
+    Withdraw {
+        run: RunId,
+        cause: Cause,
+    },
     /// Reads.
     InDoubt,
     OpenMessages(RunId),

@@ -44,7 +44,8 @@ impl Character {
         let with_coupons = dice.chance(700);
         let coupons = dice.place(20) + 1;
         let horizon = dice.pick(&[20_000, 60_000, 240_000]);
-        let doubt = dice.pick(&[WhenInDoubt::Park, WhenInDoubt::Resend, WhenInDoubt::Resend, WhenInDoubt::Ask]);
+        let doubt =
+            dice.pick(&[WhenInDoubt::Park, WhenInDoubt::Resend, WhenInDoubt::Resend, WhenInDoubt::Ask]);
         Self {
             contacts,
             campaigns: if dice.chance(400) { 2 } else { 1 },
@@ -94,11 +95,11 @@ fn lane(dice: &mut Dice) -> LaneConfig {
     }
 }
 
-/// The interval of a window that is open at `now`, or the next one. The first key is always open, the second for eight
-/// minutes of each twenty.
+/// The interval of a window that is open at `now`, or the next one. The first key is always open, the second every
+/// other minute.
 pub(crate) fn window(key: usize, now: i64) -> (i64, i64) {
-    const CYCLE: i64 = 1_200_000;
-    const LENGTH: i64 = 480_000;
+    const CYCLE: i64 = 120_000;
+    const LENGTH: i64 = 60_000;
     if key == 0 {
         return (0, i64::MAX);
     }

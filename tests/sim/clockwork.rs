@@ -110,7 +110,8 @@ impl World {
     }
 
     fn decide(&mut self, who: Who, call: Call) {
-        let delay = self.dice.pick(&[0, 0, 1, 30]);
+        let slow = if self.troubled { 20_000 } else { 30 };
+        let delay = self.dice.pick(&[0, 0, 1, 30, slow]);
         self.after(delay, Happening::Later { who: Some(who), call });
     }
 

@@ -39,6 +39,14 @@ impl Dice {
     /// The place that its weight chose.
     pub(crate) fn weighted(&mut self, weights: &[u64]) -> usize {
         let mut left = self.below(weights.iter().sum());
-        weights.iter().position(|weight| left < *weight || { left -= weight; false }).expect("below the sum")
+        weights
+            .iter()
+            .position(|weight| {
+                left < *weight || {
+                    left -= weight;
+                    false
+                }
+            })
+            .expect("below the sum")
     }
 }

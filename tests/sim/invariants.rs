@@ -116,16 +116,22 @@ fn nothing_is_lost(view: &View<'_>) -> Verdict {
     Ok(())
 }
 
-/// I2: the provider took a message at most once, and once more for each recorded decision to send it again.
+/// I2: between the intents of two copies that the provider took lies a recorded, flagged decision to send again.
 fn no_silent_duplicate(view: &View<'_>, taken: &Taken) -> Verdict {
-    let copies = view.ledger.iter().filter(|t| t.message == taken.message).count();
+    const RULE: &str = "I2 no silent duplicate";
     let Some(message) = view.tables.messages.get(at(taken.message)) else { return Ok(()) };
-    if copies > 1 + message.resends {
-        let told = format!("taken {copies} times, {} resends were decided", message.resends);
-        return breach("I2 no silent duplicate", taken.message, told);
+    let intent = |t: &Taken| view.tables.attempt(t.message, t.number).map_or(0, |a| a.seq);
+    let mut intents: Vec<u64> =
+        view.ledger.iter().filter(|t| t.message == taken.message).map(intent).collect();
+    intents.sort_unstable();
+    for pair in intents.windows(2) {
+        if !message.resent_in.iter().any(|decision| pair[0] < *decision && *decision < pair[1]) {
+            let told = format!("taken {} times, {} resends were decided", intents.len(), message.resends);
+            return breach(RULE, taken.message, told);
+        }
     }
     if message.resends > 0 && !message.possible_duplicate {
-        return breach("I2 no silent duplicate", taken.message, "a resend is not flagged");
+        return breach(RULE, taken.message, "a resend is not flagged");
     }
     Ok(())
 }
@@ -335,9 +341,8 @@ pub(crate) fn at_rest(tables: &Tables) -> Verdict {
         if open && m.dispatch != Dispatch::Submitting {
             return breach("I1 nothing is lost", id(place), "an attempt of it was never closed");
         }
-        let accepted = |a: &super::tables::Attempt| {
-            a.message == id(place) && a.outcome == Some(OutcomeClass::Accepted)
-        };
+        let accepted =
+            |a: &super::tables::Attempt| a.message == id(place) && a.outcome == Some(OutcomeClass::Accepted);
         if tables.attempts.iter().any(accepted) && m.dispatch != Dispatch::Accepted {
             return breach("I1 nothing is lost", id(place), "an attempt of it was accepted, it is not");
         }

@@ -41,9 +41,14 @@ impl World {
         }
         let campaign = launching.campaign;
         let runs = &self.model.committed.runs;
-        let Some(place) = runs.iter().position(|r| r.campaign == campaign && !r.key_given_up) else {
-            return self.create_run(launching);
-        };
+        let own = runs.iter().position(|r| r.campaign == campaign && !r.key_given_up);
+        // A cap is counted when a page is read: of two campaigns that are launched at once, each would see none yet.
+        let before = own.unwrap_or(runs.len());
+        if self.character.capped && runs[..before].iter().any(|r| r.state == RunState::Preparing) {
+            self.after(1_000, Happening::Launch(launching));
+            return;
+        }
+        let Some(place) = own else { return self.create_run(launching) };
         let run = runs[place];
         if run.state != RunState::Preparing {
             return;
@@ -55,7 +60,7 @@ impl World {
         launching.cursor = Some(cursor);
         let last = (cursor + PAGE).min(self.character.contacts);
         if cursor >= last {
-            return self.end_launch(id(place), launching);
+            return self.end_launch(id(place), launching.campaign);
         }
         launching.page = (cursor + 1..=last).map(|contact| (contact, self.may_be_texted(contact))).collect();
         let delay = self.dice.below(40);
@@ -168,7 +173,7 @@ impl World {
     }
 
     /// Everything is written: the run starts, or is withdrawn if it is not what was approved.
-    fn end_launch(&mut self, run: i64, launching: Launching) {
+    fn end_launch(&mut self, run: i64, campaign: i64) {
         let row = *self.model.committed.run(run);
         let now = self.wall(0);
         if row.prepared != row.audience {
@@ -177,7 +182,7 @@ impl World {
             let call = Call::Withdraw { run: RunId(run), cause: Cause::Cancel };
             self.after(2, Happening::Later { who: None, call });
             if self.troubled {
-                self.after(5_000, Happening::Launch(Launching::of(launching.campaign)));
+                self.after(5_000, Happening::Launch(Launching::of(campaign)));
             }
             return;
         }
@@ -201,7 +206,7 @@ fn message(contact: i64, coupon: Option<i64>, expires_at: i64) -> NewMessage {
         phone,
         route: parity,
         sender,
-        window: usize::from(contact % 5 == 0),
+        window: usize::from(contact % 3 == 0),
         coupon,
         parts,
         price: 10 * i64::from(parts),

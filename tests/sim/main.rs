@@ -13,6 +13,10 @@ mod clockwork;
 #[cfg(test)]
 mod dice;
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod dump;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod history;

@@ -61,7 +61,9 @@ enum Reply {
     Intend(usize, Vec<MessageId>),
     /// Written again until it is done.
     Until,
-    Callback { tries: u32 },
+    Callback {
+        tries: u32,
+    },
 }
 
 /// What becomes of a transaction.
@@ -96,7 +98,10 @@ impl Node {
 
     /// Whether nothing is under way in it.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.alive && self.queue.is_empty() && self.unsettled == 0 && self.lanes.iter().all(|l| l.under_way() == 0)
+        self.alive
+            && self.queue.is_empty()
+            && self.unsettled == 0
+            && self.lanes.iter().all(|l| l.under_way() == 0)
     }
 
     fn drained(&self) -> bool {
@@ -202,8 +207,7 @@ impl World {
             }
             let mood = self.character.moods[lane].clone();
             let now = (self.now, self.model.committed.seq);
-            let reply =
-                self.provider.get(message, *number, now, &mood, &mut self.dice, &mut self.fired);
+            let reply = self.provider.get(message, *number, now, &mood, &mut self.dice, &mut self.fired);
             self.note(who.1, "on the wire", message.id.0, (reply.outcome.class.as_str(), *number));
             slowest = slowest.max(reply.after);
             for (delay, receipt) in reply.receipts {
@@ -211,7 +215,10 @@ impl World {
                     self.fired.note(Fault::EarlyReceipt);
                 }
                 let (receipts, inbound) = (vec![receipt], Vec::new());
-                self.call_later(delay, Callback { id: 0, route: lane, received_at: Timestamp(0), receipts, inbound });
+                self.call_later(
+                    delay,
+                    Callback { id: 0, route: lane, received_at: Timestamp(0), receipts, inbound },
+                );
             }
             answers.push((message.id, reply.outcome));
         }
@@ -229,7 +236,9 @@ impl World {
     /// A provider calls back whoever is up.
     pub(crate) fn call_back(&mut self, mut callback: Callback, tries: u32) {
         let up: Vec<usize> = (0..self.nodes.len())
-            .filter(|n| self.nodes[*n].alive && !self.nodes[*n].draining && self.nodes[*n].stopped_until <= self.now)
+            .filter(|n| {
+                self.nodes[*n].alive && !self.nodes[*n].draining && self.nodes[*n].stopped_until <= self.now
+            })
             .collect();
         if up.is_empty() {
             self.unanswered(callback, tries);
@@ -266,9 +275,10 @@ impl World {
     fn ask(&mut self, who: Who, call: Call, reply: Reply) {
         let node = &mut self.nodes[who.0];
         node.queue.push(Job { call, reply });
-        if !node.writing {
-            node.writing = true;
-            let delay = self.dice.below(5);
+        if !std::mem::replace(&mut node.writing, true) {
+            // A store that somebody else keeps busy makes everybody wait.
+            let busy = self.troubled && self.strikes(8);
+            let delay = if busy { self.dice.between(1_000, 60_000) } else { self.dice.below(5) };
             self.after(delay, Happening::Write(who));
         }
     }

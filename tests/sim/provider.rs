@@ -31,8 +31,8 @@ pub(crate) struct Taken {
 /// How a provider behaves in one world.
 #[derive(Clone, Debug)]
 pub(crate) struct Mood {
-    /// Whether receipts carry our reference.
-    pub(crate) echoes: bool,
+    /// Per mille of receipts that carry our reference; the others carry the provider's id.
+    pub(crate) echoes: u64,
     /// Weights of [`WAYS`].
     pub(crate) ways: [u64; WAYS.len()],
     /// Per mille of texts without any receipt.
@@ -79,7 +79,7 @@ const WAYS: [Way; 12] = [
 
 impl Mood {
     /// A provider that takes everything and answers at once.
-    pub(crate) fn well(echoes: bool) -> Self {
+    pub(crate) fn well(echoes: u64) -> Self {
         let mut ways = [0; WAYS.len()];
         ways[0] = 1;
         Self { echoes, ways, silent: 0, messy: 0, slowest: 200 }
@@ -87,7 +87,7 @@ impl Mood {
 
     /// Some provider.
     pub(crate) fn some(dice: &mut Dice) -> Self {
-        let mut mood = Self::well(dice.chance(600));
+        let mut mood = Self::well(dice.pick(&[1_000, 1_000, 0, 500]));
         mood.ways[0] = 40;
         // A few kinds of trouble at a time, so that each world has a character of its own.
         for _ in 0..dice.below(4) {
@@ -225,11 +225,12 @@ fn reports(
     }
     let mut list = Vec::new();
     let one = |state, dice: &mut Dice| {
-        let named = mood.echoes.then(|| reference.to_owned());
-        let with_id = !mood.echoes || dice.chance(500);
+        let named = dice.chance(mood.echoes).then(|| reference.to_owned());
+        let with_id = named.is_none() || dice.chance(500);
         report(named, with_id.then(|| id.to_owned()), state)
     };
-    let last = dice.pick(&[Delivery::Delivered, Delivery::Delivered, Delivery::Undelivered, Delivery::Expired]);
+    let last =
+        dice.pick(&[Delivery::Delivered, Delivery::Delivered, Delivery::Undelivered, Delivery::Expired]);
     if dice.chance(400) {
         list.push((dice.below(4_000), one(Delivery::EnRoute, dice)));
     }
@@ -241,7 +242,8 @@ fn reports(
     }
     if dice.chance(mood.messy) {
         fired.note(Fault::ContradictoryReceipt);
-        let other = dice.pick(&[Delivery::Undelivered, Delivery::Rejected, Delivery::Delivered, Delivery::Read]);
+        let other =
+            dice.pick(&[Delivery::Undelivered, Delivery::Rejected, Delivery::Delivered, Delivery::Read]);
         list.push((dice.below(20_000), one(other, dice)));
     }
     if dice.chance(mood.messy) {

@@ -54,8 +54,9 @@ pub(crate) struct Message {
     pub(crate) submitted_at: Option<i64>,
     pub(crate) settled_at: Option<i64>,
     pub(crate) delivery_at: Option<i64>,
-    /// Recorded decisions to send it again; no column of the real store.
+    /// Recorded decisions to send it again: how many, and in which operations; no column of the real store.
     pub(crate) resends: usize,
+    pub(crate) resent_in: [u64; 8],
 }
 
 /// A row of `attempts`.

@@ -4,9 +4,9 @@ use winback::model::message::Refusal;
 
 use super::calls::{Answer, Call, Callback};
 use super::faults::Fault;
+use super::model::reports::named;
 use super::tables::{Named, at};
 use super::world::World;
-use super::model::reports::named;
 
 impl World {
     /// Writes down one operation, and counts what it shows.
@@ -60,7 +60,12 @@ impl World {
                 }
             }
             (Call::SetRunState { run, to, .. }, Answer::Done(done)) => {
-                self.note(who, if *done { "run becomes" } else { "run was elsewhere, not" }, 0, (to.as_str(), *run));
+                self.note(
+                    who,
+                    if *done { "run becomes" } else { "run was elsewhere, not" },
+                    0,
+                    (to.as_str(), *run),
+                );
             }
             (_, Answer::Count(0)) => {}
             (Call::AcceptByReceipt, Answer::Count(_)) => {
@@ -95,7 +100,8 @@ impl World {
                 Some(Named::Ours(message, _)) => message,
                 _ => 0,
             };
-            let state = self.model.committed.messages.get(at(message.max(1))).map_or("", |m| m.dispatch.as_str());
+            let state =
+                self.model.committed.messages.get(at(message.max(1))).map_or("", |m| m.dispatch.as_str());
             self.note(who, "receives", message, (receipt.state.as_str(), 0));
             if message > 0 {
                 self.note(who, "so that it is", message, (state, 0));

@@ -38,7 +38,7 @@ impl World {
         let most = if self.character.wildness == 0 { 3 } else { 12 };
         for _ in 0..self.dice.below(most) {
             let contact = self.dice.between(1, self.character.contacts.cast_unsigned()).cast_signed();
-            let trouble = match self.dice.below(26) {
+            let trouble = match self.dice.below(32) {
                 0..=5 => Trouble::Text(contact, Reaction::Stop),
                 6 => Trouble::Text(contact, Reaction::Review),
                 7 | 8 => Trouble::Text(contact, Reaction::Start),
@@ -50,9 +50,9 @@ impl World {
                 16 => Trouble::Cancel,
                 17 | 18 => Trouble::Crash,
                 19 | 20 => Trouble::PowerCut,
-                21 | 22 => Trouble::Suspend,
-                23 => Trouble::SetClock,
-                24 => Trouble::Drain,
+                21..=26 => Trouble::Suspend,
+                27..=29 => Trouble::SetClock,
+                30 => Trouble::Drain,
                 _ => Trouble::LaunchTwice,
             };
             let at = self.dice.below(self.character.horizon);
@@ -85,9 +85,14 @@ impl World {
             Trouble::Suspend => {
                 if self.nodes[node].alive {
                     self.fired.note(Fault::Stopped);
-                    let span = self.dice.pick(&[2_000, 15_000, 45_000, 120_000]);
+                    let span = self.dice.pick(&[2_000, 15_000, 45_000, 120_000, 240_000]);
                     self.nodes[node].stopped_until = self.now + span;
-                    self.note(self.nodes[node].owner, "is suspended", 0, ("until", (self.now + span).cast_signed()));
+                    self.note(
+                        self.nodes[node].owner,
+                        "is suspended",
+                        0,
+                        ("until", (self.now + span).cast_signed()),
+                    );
                 }
             }
             Trouble::SetClock => {
@@ -128,7 +133,8 @@ impl World {
     /// An operator's wish about a run, as `winback run` writes it: read, then changed if it is still so.
     fn steer(&mut self, fault: Fault, from: &[RunState], to: RunState) {
         let runs = self.model.committed.runs.iter().enumerate();
-        let fit: Vec<usize> = runs.filter(|(_, run)| from.contains(&run.state)).map(|(place, _)| place).collect();
+        let fit: Vec<usize> =
+            runs.filter(|(_, run)| from.contains(&run.state)).map(|(place, _)| place).collect();
         if fit.is_empty() {
             return;
         }

@@ -39,18 +39,40 @@ pub(crate) type Who = (usize, u64);
 
 /// What may happen next.
 pub(crate) enum Happening {
-    Tick { who: Who, lane: usize, turn: u64 },
-    Lane { who: Who, lane: usize, event: Event },
+    Tick {
+        who: Who,
+        lane: usize,
+        turn: u64,
+    },
+    Lane {
+        who: Who,
+        lane: usize,
+        event: Event,
+    },
     /// The writer of a process serves what waits.
     Write(Who),
     /// A request reaches the task that writes it to the wire.
-    Wire { who: Who, lane: usize, messages: Vec<(Arc<Claimed>, i64)>, deadline: Duration },
+    Wire {
+        who: Who,
+        lane: usize,
+        messages: Vec<(Arc<Claimed>, i64)>,
+        deadline: Duration,
+    },
     /// A provider calls back; so many tries are left.
-    Callback { callback: Box<Callback>, tries: u32 },
+    Callback {
+        callback: Box<Callback>,
+        tries: u32,
+    },
     /// A write that must not get lost is asked for again.
-    Again { who: Who, call: Call },
+    Again {
+        who: Who,
+        call: Call,
+    },
     /// A transaction that was decided a moment ago, by a process or by a command.
-    Later { who: Option<Who>, call: Call },
+    Later {
+        who: Option<Who>,
+        call: Call,
+    },
     Sweep(Who),
     Boot(usize),
     Launch(Launching),
@@ -58,7 +80,11 @@ pub(crate) enum Happening {
     /// Codes that are reserved by themselves; only a broken store does that.
     Reserve(Vec<(i64, i64)>),
     /// Intents that are committed after their answer; only a broken store does that.
-    CommitLate { who: Who, calls: Vec<Call>, now: Timestamp },
+    CommitLate {
+        who: Who,
+        calls: Vec<Call>,
+        now: Timestamp,
+    },
     Trouble(Trouble),
 }
 

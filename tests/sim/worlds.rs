@@ -14,11 +14,11 @@ const SEEDS: u64 = 10_000;
 const BITE: u64 = 3_000;
 
 /// A number that the command line names, as `seed=7`: the test runner takes it for a name that no test has.
-fn named(key: &str) -> Option<u64> {
+pub(crate) fn named(key: &str) -> Option<u64> {
     std::env::args().find_map(|arg| arg.strip_prefix(key)?.strip_prefix('=')?.parse().ok())
 }
 
-fn show(failure: &Failure) -> String {
+pub(crate) fn show(failure: &Failure) -> String {
     let Failure { seed, breach, history } = failure;
     format!(
         "seed {seed} breaks `{}`: message {:?}: {}\n{history}\nplay it again: cargo test --test sim -- seed={seed}",
@@ -59,7 +59,11 @@ fn whatever_happens_nobody_is_texted_twice_unasked_or_after_a_stop_and_nothing_i
     let (fired, steps) = play_all(0, named("seeds").unwrap_or(SEEDS));
     let told: Vec<String> = fired.each().map(|(fault, count)| format!("{fault:?} {count}")).collect();
     let _ = writeln!(std::io::stderr(), "{steps} steps; {}", told.join(", "));
-    assert!(fired.never().is_empty(), "these never fired, so that nothing is shown about them: {:?}", fired.never());
+    assert!(
+        fired.never().is_empty(),
+        "these never fired, so that nothing is shown about them: {:?}",
+        fired.never()
+    );
 }
 
 #[test]
@@ -72,4 +76,38 @@ fn the_same_seed_gives_the_same_history() {
         let (first, second) = (run(), run());
         assert!(first == second, "seed {seed}");
     }
+}
+
+/// Plays worlds in which something is broken until each of `rules` has noticed; answers in how many worlds it was.
+fn until_noticed(broken: Broken, rules: &[&str]) -> u64 {
+    let mut missing = rules.to_vec();
+    let mut others = std::collections::BTreeSet::new();
+    for seed in 0..BITE {
+        let Err(failure) = play(seed, broken, false) else { continue };
+        missing.retain(|rule| *rule != failure.breach.rule);
+        others.insert(failure.breach.rule);
+        if missing.is_empty() {
+            return seed + 1;
+        }
+    }
+    panic!("{broken:?} goes unnoticed by {missing:?} in {BITE} worlds; others: {others:?}");
+}
+
+#[test]
+fn a_rule_that_is_taken_out_is_missed() {
+    let check = |broken: Broken, rules: &[&str]| {
+        let worlds = until_noticed(broken, rules);
+        let _ = writeln!(std::io::stderr(), "{broken:?}: noticed by {rules:?} within {worlds} worlds");
+    };
+    check(Broken::IntentAfterWire, &["I3 nothing unexpected"]);
+    check(Broken::NoSuppressionCheck, &["I4 nothing after STOP"]);
+    check(Broken::LastReceiptWins, &["I5 receipts"]);
+    check(Broken::EpochIgnored, &[]);
+    check(Broken::CouponApart, &["coupon books"]);
+    check(Broken::NotDurable, &["I3 nothing unexpected", "I5 receipts"]);
+    check(Broken::BudgetIgnored, &["I6 limits"]);
+    check(Broken::WindowIgnored, &["I6 limits"]);
+    check(Broken::StoppedRunSends, &["I6 limits"]);
+    check(Broken::ReceiptAckedEarly, &["I5 receipts"]);
+    check(Broken::NobodySweeps, &["I8 progress"]);
 }

@@ -422,3 +422,20 @@ fn the_same_events_and_seed_give_the_same_effects() {
     assert_eq!(log(7), log(7));
     assert_ne!(log(7), log(8));
 }
+
+#[test]
+fn a_message_that_comes_back_waits_for_the_answer_to_its_earlier_attempt() {
+    let mut hand = Hand::new(config(None));
+    assert_eq!(submitted(&hand.send(&[1])), 1);
+    // Its lease ran out, the campaign resends: the same lane gets it again, under another epoch.
+    let effects = hand.step(Event::Claimed(vec![claimed(1, 2, "US"), claimed(2, 1, "US")]));
+    assert_eq!(intents(&effects), [MessageId(2)], "only the other one goes on");
+    let back = effects.iter().find_map(|e| if let Effect::Postpone(back) = e { Some(back) } else { None });
+    assert_eq!(back.map(|back| (back[0].0, back[0].1)), Some((MessageId(1), 2)));
+    let effects = hand.answer(1, OutcomeClass::Throttled);
+    let epochs: Vec<i64> = effects
+        .iter()
+        .filter_map(|e| if let Effect::Settle(s) = e { Some(s[0].epoch) } else { None })
+        .collect();
+    assert_eq!(epochs, [1], "the answer belongs to the attempt that was on the wire");
+}

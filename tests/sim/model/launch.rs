@@ -140,5 +140,6 @@ fn planned(run: i64, new: &NewMessage, window: i64, now: Timestamp) -> Message {
         settled_at: None,
         delivery_at: None,
         resends: 0,
+        resent_in: [0; 8],
     }
 }

@@ -14,7 +14,9 @@ use winback::model::suppression::Reason;
 use winback::store::inbound::Reaction;
 
 use super::super::calls::{Answer, Callback};
-use super::super::tables::{EVERY, InboundRow, Named, Raw, ReceiptRow, SuppressionRow, TAG, at, id, scope_word};
+use super::super::tables::{
+    EVERY, InboundRow, Named, Raw, ReceiptRow, SuppressionRow, TAG, at, id, scope_word,
+};
 use super::sending::number_of;
 use super::{Broken, Model};
 
@@ -60,7 +62,12 @@ impl Model {
         let fresh: Vec<ReceiptRow> = rows.iter().filter(|row| !self.is_repeat(row)).copied().collect();
         self.committed.receipts.extend(fresh);
         let found: Vec<Evidence> = rows.iter().filter_map(evidence).collect();
-        self.join(&found, now);
+        let proven = self.join(&found, now);
+        let learnt =
+            rows.iter().filter_map(|row| Some((row.route, row.provider_id?, row.message?, row.number?)));
+        let learnt: Vec<_> =
+            learnt.filter(|(.., message, number)| proven.contains(&(*message, *number))).collect();
+        self.join_waiting(&learnt, now);
         Answer::Written
     }
 
@@ -81,9 +88,9 @@ impl Model {
             (Some(Named::Ours(message, number)), _) => {
                 attempts().find(|a| a.message == message && a.number == number)
             }
-            (_, Some(pid)) => attempts()
-                .filter(|a| a.provider_id == Some(pid))
-                .max_by_key(|a| (a.message, a.number)),
+            (_, Some(pid)) => {
+                attempts().filter(|a| a.provider_id == Some(pid)).max_by_key(|a| (a.message, a.number))
+            }
             _ => None,
         };
         let status = STATUSES.into_iter().find(|status| *status == receipt.status);
@@ -121,8 +128,8 @@ impl Model {
         })
     }
 
-    /// `RAISE`, `PROVE`, late acceptance, opt-outs told by receipts.
-    fn join(&mut self, found: &[Evidence], now: Timestamp) {
+    /// `RAISE`, `PROVE`, late acceptance, opt-outs told by receipts; answers the attempts that were proven.
+    fn join(&mut self, found: &[Evidence], now: Timestamp) -> Vec<(i64, i64)> {
         let before: Vec<Dispatch> =
             found.iter().map(|e| self.committed.message(e.message).dispatch).collect();
         let mut proven = Vec::new();
@@ -152,6 +159,7 @@ impl Model {
         }
         let refused: Vec<i64> = found.iter().filter(|e| e.opted_out).map(|e| e.message).collect();
         self.suppress_messages(&refused, now);
+        proven.iter().map(|e| (e.message, e.number)).collect()
     }
 
     /// `PROVE`.
@@ -163,16 +171,20 @@ impl Model {
         }
     }
 
-    /// `PARKED`, `UNPARK`, then the join.
+    /// `join_parked` of `store::receipts`.
     pub(super) fn join_parked(&mut self, route: usize, settlements: &[Settlement], now: Timestamp) {
+        let id = |s: &Settlement| s.outcome.provider_id.as_deref().map(number_of);
+        let named = settlements.iter().filter_map(|s| Some((route, id(s)?, s.message.0, s.number)));
+        self.join_waiting(&named.collect::<Vec<_>>(), now);
+    }
+
+    /// `PARKED`, `UNPARK`, then the join. Ids are (route, provider id, message, number).
+    fn join_waiting(&mut self, ids: &[(usize, i64, i64, i64)], now: Timestamp) {
         let mut found = Vec::new();
-        for r in &mut self.committed.receipts {
-            if r.message.is_some() || r.route != route || r.provider_id.is_none() {
-                continue;
-            }
-            let id = |s: &&Settlement| s.outcome.provider_id.as_deref().map(number_of) == r.provider_id;
-            let Some(s) = settlements.iter().find(id) else { continue };
-            (r.message, r.number) = (Some(s.message.0), Some(s.number));
+        for r in self.committed.receipts.iter_mut().filter(|r| r.message.is_none()) {
+            let own = ids.iter().find(|(route, pid, ..)| r.route == *route && r.provider_id == Some(*pid));
+            let Some((.., message, number)) = own else { continue };
+            (r.message, r.number) = (Some(*message), Some(*number));
             found.extend(evidence(r).map(|e| Evidence { provider_id: None, ..e }));
         }
         self.join(&found, now);
@@ -244,8 +256,7 @@ impl Model {
         let (seq, stamp) = (self.committed.seq, self.committed.stamp);
         for ((phone, _), (scope, reason, source)) in &lines {
             let (phone, scope, reason) = (*phone, *scope, *reason);
-            let in_force =
-                |s: &SuppressionRow| s.phone == phone && s.scope == scope && s.lifted_at.is_none();
+            let in_force = |s: &SuppressionRow| s.phone == phone && s.scope == scope && s.lifted_at.is_none();
             if !self.committed.suppressions.iter().any(in_force) {
                 let created_at = now.0;
                 let (lifted_at, lifted_by) = (None, None);

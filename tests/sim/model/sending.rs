@@ -99,8 +99,7 @@ impl Model {
         let mut open: Vec<(i64, i64)> = Vec::new();
         for (place, w) in tables.windows.iter().enumerate() {
             let run = tables.run(w.run);
-            let runs =
-                run.state == RunState::Running && run.starts_at <= now.0 && run.expires_at > now.0;
+            let runs = run.state == RunState::Running && run.starts_at <= now.0 && run.expires_at > now.0;
             if runs && w.opens_at <= now.0 && w.closes_at > now.0 && holds(id(place), tables) {
                 open.push((w.closes_at, id(place)));
             }
@@ -144,13 +143,7 @@ impl Model {
     }
 
     /// `GRANT`, `RECORD`, `SPEND`, then `WHY` for the rest.
-    pub(super) fn intend(
-        &mut self,
-        route: usize,
-        owner: u64,
-        intents: &[Intent],
-        now: Timestamp,
-    ) -> Granted {
+    pub(super) fn intend(&mut self, route: usize, owner: u64, intents: &[Intent], now: Timestamp) -> Granted {
         let mut answer = Granted::default();
         // What `SUM(price) OVER (PARTITION BY run ORDER BY place)` adds up, refused ones included.
         let mut totals: HashMap<i64, i64> = HashMap::new();
@@ -187,8 +180,8 @@ impl Model {
         let m = tables.message(intent.message.0);
         let window = &tables.windows[at(m.window)];
         let holds = m.epoch == intent.epoch && m.dispatch == Dispatch::Claimed;
-        let loose = self.broken == Broken::EpochIgnored
-            && matches!(m.dispatch, Dispatch::Claimed | Dispatch::Queued);
+        let loose =
+            self.broken == Broken::EpochIgnored && matches!(m.dispatch, Dispatch::Claimed | Dispatch::Queued);
         (holds || loose)
             && (tables.run(m.run).state == RunState::Running || self.broken == Broken::StoppedRunSends)
             && (window.opens_at <= now.0 && window.closes_at > now.0 || self.broken == Broken::WindowIgnored)

@@ -59,13 +59,14 @@ impl Model {
 
     /// `RESEND` and `PARK`.
     pub(super) fn end_doubt(&mut self, resend: &[MessageId], park: &[MessageId], now: Timestamp) -> Answer {
-        let mut resent = 0;
+        let (mut resent, seq) = (0, self.committed.seq);
         for message in resend {
             let state = self.committed.run(self.committed.message(message.0).run).state;
             let m = self.committed.message_mut(message.0);
             if m.dispatch == Dispatch::Ambiguous && may_resend(state) {
                 (m.dispatch, m.possible_duplicate, m.not_before) = (Dispatch::Queued, true, now.0);
                 m.epoch += 1;
+                m.resent_in[m.resends.min(7)] = seq;
                 m.resends += 1;
                 (m.owner, m.lease_until) = (None, None);
                 resent += 1;
@@ -163,6 +164,6 @@ impl Model {
 }
 
 /// The states of a run in which `RESEND` may queue a message of it again.
-fn may_resend(_: RunState) -> bool {
-    true
+fn may_resend(state: RunState) -> bool {
+    matches!(state, RunState::Running | RunState::Paused)
 }

@@ -1,0 +1,422 @@
+//! The model against the real store: recorded histories are played again on SQLite, and after every transaction both
+//! must hold the same rows and have given the same answers. A difference is a bug of one of the two.
+
+use std::collections::HashMap;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, Row as _, SqliteConnection};
+use winback::dispatch::core::SEND_DEADLINE;
+use winback::model::clock::Timestamp;
+use winback::model::contact::{Consent, ContactRecord};
+use winback::model::delivery::Delivery;
+use winback::model::encoding::Encoding;
+use winback::model::ids::{ContactId, CouponId, MessageId, RunId};
+use winback::model::message::{Intent, WhenInDoubt};
+use winback::model::money::Micros;
+use winback::model::phone::Phone;
+use winback::model::receipt::Receipt;
+use winback::model::run::{RunState, RunTerms};
+use winback::model::state::Dispatch;
+use winback::store::Store;
+use winback::store::batch::Batch;
+use winback::store::claims::ClaimRequest;
+use winback::store::coupons::NewCode;
+use winback::store::receipts::{Delivered, RawCallback};
+use winback::store::runs::{PlannedChunk, PlannedMessage};
+use winback::store::suppressions::NewSuppression;
+use winback::store::sweep::Sweeper;
+
+use super::calls::{Answer, Call, Callback, NewMessage, NewRun};
+use super::dump::{DUMP, launch_key, lines, owner};
+use super::launching::address;
+use super::model::sending::body;
+use super::model::{Broken, Model};
+use super::tables::{Coupon, ROUTES, SENDERS, TAG, Tables, scope_word};
+use super::world::{BEGINNING, Transaction, World, play};
+use super::worlds::{named, show};
+
+/// Histories that are compared unless the command line says otherwise.
+const HISTORIES: u64 = 40;
+
+/// `CHUNK` of `dispatch::sweep`.
+const CHUNK: i64 = 2_000;
+
+/// Every table that a history fills, those that point to others first.
+const CLEAR: &str = "DELETE FROM attempts; DELETE FROM receipts; DELETE FROM inbox; DELETE FROM inbound; \
+    DELETE FROM messages; DELETE FROM suppressions; DELETE FROM coupons; DELETE FROM pools; DELETE FROM run_windows; \
+    DELETE FROM runs; DELETE FROM contacts";
+
+/// A real store and a side door into it.
+struct Rig {
+    store: Store,
+    door: SqliteConnection,
+    _folder: tempfile::TempDir,
+}
+
+#[test]
+fn the_model_of_the_store_and_the_store_agree_after_every_transaction() {
+    let (from, count) = match named("seed") {
+        Some(seed) => (seed, 1),
+        None => (0, named("histories").unwrap_or(HISTORIES)),
+    };
+    std::thread::scope(|scope| {
+        for parity in 0..2 {
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.expect("a runtime").block_on(async {
+                    let mut rig = Rig::new().await;
+                    for seed in (from..from + count).filter(|seed| seed % 2 == parity) {
+                        match play(seed, Broken::Nothing, true) {
+                            Ok(end) => rig.compare(seed, end.world).await,
+                            Err(failure) => panic!("{}", show(&failure)),
+                        }
+                    }
+                });
+            });
+        }
+    });
+}
+
+/// Histories that showed something wrong once, cut down to what it takes.
+#[tokio::test]
+async fn what_the_worlds_have_taught_holds_in_the_store() {
+    let mut rig = Rig::new().await;
+    let resend = Call::Doubt { resend: vec![MessageId(1)], park: Vec::new() };
+    let stop = |from, to| Call::SetRunState { run: 1, from, to };
+    let cancelled = [
+        in_doubt(),
+        vec![
+            stop(RunState::Running, RunState::Cancelling),
+            stop(RunState::Cancelling, RunState::Cancelled),
+            resend,
+        ],
+    ];
+    let last = rig.play(&cancelled.concat()).await;
+    assert_eq!(
+        last.0,
+        Answer::Count(0),
+        "what was cancelled is not sent again by a decision that came before"
+    );
+    assert_eq!(last.1.message(1).dispatch, Dispatch::Ambiguous);
+
+    let receipt = |reference: Option<&str>, status: &str, state| {
+        let (reference, provider_id) = (reference.map(str::to_owned), Some("p7".to_owned()));
+        Receipt { reference, provider_id, state, status: status.to_owned(), code: None, opted_out: false }
+    };
+    let callback = |id, receipt| {
+        let (received_at, inbound) = (Timestamp(BEGINNING), Vec::new());
+        Call::Receive(vec![Callback { id, route: 0, received_at, receipts: vec![receipt], inbound }])
+    };
+    let early = callback(1, receipt(None, "delivered", Delivery::Delivered));
+    let named = callback(2, receipt(Some("test-1-1"), "buffered", Delivery::EnRoute));
+    let (_, tables) = rig.play(&[in_doubt(), vec![early, named]].concat()).await;
+    assert!(
+        tables.receipts.iter().all(|row| row.message == Some(1)),
+        "one that named the id joins the others"
+    );
+    assert_eq!(tables.message(1).delivery, Delivery::Delivered);
+}
+
+/// A run of one message whose process died after the intent.
+fn in_doubt() -> Vec<Call> {
+    let now = Timestamp(BEGINNING);
+    let (budget, doubt, audience) = (None, WhenInDoubt::Resend, 1);
+    let (starts_at, expires_at) = (now.0, i64::MAX);
+    let messages = vec![NewMessage {
+        contact: 1,
+        phone: address(1).0,
+        route: 0,
+        sender: 0,
+        window: 0,
+        coupon: Some(1),
+        parts: 1,
+        price: 10,
+        expires_at,
+    }];
+    let reference = winback::model::reference::compose(TAG, MessageId(1), 1);
+    let intents = vec![Intent { message: MessageId(1), epoch: 1, number: 1, reference }];
+    vec![
+        Call::CreateRun(NewRun { campaign: 0, budget, doubt, audience, starts_at, expires_at }),
+        Call::AddWindow { run: 1, key: 0, opens: 0, closes: i64::MAX },
+        Call::WritePlanned { run: 1, from: 0, to: 1, messages },
+        Call::SetRunState { run: 1, from: RunState::Preparing, to: RunState::Running },
+        Call::Claim { route: 0, owner: 1, lease_until: now.plus(SEND_DEADLINE), limit: 1 },
+        Call::Intend { route: 0, owner: 1, intents },
+        Call::SweepDead { owner: 2, sole: true },
+    ]
+}
+
+impl Rig {
+    /// Plays operations on an empty model and an empty store; answers the last answer and the rows of both.
+    async fn play(&mut self, calls: &[Call]) -> (Answer, Tables) {
+        let now = Timestamp(BEGINNING);
+        let mut model = Model::new(Broken::Nothing);
+        model.committed.coupons = vec![Coupon { state: "available", message: None, changed_at: now.0 }];
+        model.committed.unreachable = vec![None];
+        self.fill(1, 1).await;
+        let mut last = Answer::Written;
+        for call in calls {
+            last = sorted(model.apply(call, now));
+            assert_eq!(self.run(std::slice::from_ref(call), now).await, [last.clone()], "{call:?}");
+        }
+        let rows = sqlx::query(DUMP).fetch_all(&mut self.door).await.expect("the store is read");
+        let real: Vec<String> = rows.iter().map(|row| row.get("line")).collect();
+        assert_eq!(lines(&model.committed), real);
+        (last, model.committed)
+    }
+
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("store.db");
+        let store = Store::create(&format!("sqlite:{}", path.display()), TAG).await.expect("a store");
+        let options = SqliteConnectOptions::new().filename(&path);
+        let door = SqliteConnection::connect_with(&options).await.expect("the file opens");
+        Self { store, door, _folder: folder }
+    }
+
+    /// Plays a recorded world on a fresh model and on the store, transaction by transaction.
+    async fn compare(&mut self, seed: u64, world: World) {
+        let contacts = world.character.contacts;
+        let mut model = Model::new(Broken::Nothing);
+        let fresh = Coupon { state: "available", message: None, changed_at: BEGINNING };
+        model.committed.coupons = vec![fresh; world.character.coupons];
+        model.committed.unreachable = vec![None; usize::try_from(contacts).expect("few")];
+        self.fill(contacts, world.character.coupons).await;
+        for (place, Transaction { now, calls, answers }) in
+            world.recording.expect("a record").iter().enumerate()
+        {
+            let told =
+                |what: &str| format!("seed {seed}, transaction {place} at {}: {what}\n{calls:#?}", now.0);
+            let own: Vec<Answer> = calls.iter().map(|call| sorted(model.apply(call, *now))).collect();
+            let recorded: Vec<Answer> = answers.iter().cloned().map(sorted).collect();
+            assert_eq!(own, recorded, "{}", told("the model contradicts itself"));
+            let real = self.run(calls, *now).await;
+            assert_eq!(own, real, "{}", told("model and store answer differently"));
+            let rows = sqlx::query(DUMP).fetch_all(&mut self.door).await.expect("the store is read");
+            let real: Vec<String> = rows.iter().map(|row| row.get("line")).collect();
+            let own = lines(&model.committed);
+            if own != real {
+                let differ = differences(&own, &real);
+                panic!("{}", told(&format!("model and store hold different rows:\n{differ}")));
+            }
+        }
+    }
+
+    async fn fill(&mut self, contacts: i64, coupons: usize) {
+        sqlx::raw_sql(CLEAR).execute(&mut self.door).await.expect("an empty store");
+        let now = Timestamp(BEGINNING);
+        let record = |contact| ContactRecord {
+            customer_id: Some(format!("c{contact}")),
+            consent: Consent::Given(now),
+            ..ContactRecord::new(phone(address(contact).0), "mobile")
+        };
+        let records: Vec<_> = (1..=contacts).map(record).collect();
+        self.store.upsert_contacts(&records, now).await.expect("contacts");
+        let pool = self.store.create_pool("autumn", "$5", None, now).await.expect("a pool");
+        let code = |n| NewCode { code: format!("CODE{n:04}"), expires_at: None };
+        let codes: Vec<_> = (0..coupons).map(code).collect();
+        self.store.add_codes(pool.id, &codes, now).await.expect("codes");
+    }
+
+    /// One transaction of the real store.
+    async fn run(&mut self, calls: &[Call], now: Timestamp) -> Vec<Answer> {
+        if let [call] = calls
+            && let Some(answer) = self.alone(call, now).await
+        {
+            return vec![sorted(answer)];
+        }
+        let mut windows = HashMap::new();
+        if let [Call::WritePlanned { run, .. }] = calls {
+            windows = self.store.add_windows(RunId(*run), &[]).await.expect("windows");
+        }
+        let mut batch = self.store.batch().await.expect("a transaction");
+        let mut answers = Vec::with_capacity(calls.len());
+        for call in calls {
+            answers.push(sorted(in_batch(&mut batch, call, &windows, now).await));
+        }
+        batch.commit().await.expect("a commit");
+        answers
+    }
+
+    /// Operations that are a transaction or a read of their own.
+    async fn alone(&self, call: &Call, now: Timestamp) -> Option<Answer> {
+        let store = &self.store;
+        Some(match call {
+            Call::CreateRun(new) => {
+                let (_, fresh) = store.create_run(&terms(new), Timestamp(BEGINNING)).await.expect("a run");
+                Answer::Done(fresh)
+            }
+            Call::AddWindow { run, key, opens, closes } => {
+                let window = (format!("w{key}"), Timestamp(*opens), Timestamp(*closes));
+                store.add_windows(RunId(*run), &[window]).await.expect("windows");
+                Answer::Written
+            }
+            Call::AbandonLaunch(run) => {
+                store.abandon_launch(RunId(*run)).await.expect("abandoned");
+                Answer::Written
+            }
+            Call::SetRunState { run, from, to } => self.set_run_state(*run, *from, *to, now).await,
+            Call::RollWindow { window, opens, closes } => {
+                let rolled = [(*window, Timestamp(*opens), Timestamp(*closes))];
+                store.roll_windows(&rolled).await.expect("rolled");
+                Answer::Written
+            }
+            Call::Suppress { phone, scope, reason } => {
+                let (scope, source) = (scope_word(*scope).to_owned(), "file".to_owned());
+                let new = NewSuppression { phone: *phone, scope, reason: *reason, source };
+                store.suppress(&[new], now).await.expect("suppressed");
+                Answer::Written
+            }
+            Call::Lift(phone) => {
+                let lifted = store.lift(*phone, "operator", now).await.expect("lifted");
+                Answer::Count(usize::try_from(lifted).expect("few"))
+            }
+            Call::InDoubt => {
+                let first = (RunId(0), MessageId(0));
+                Answer::InDoubt(store.in_doubt(first, CHUNK).await.expect("read"))
+            }
+            Call::OpenMessages(run) => Answer::Open(store.open_messages(*run).await.expect("read")),
+            _ => return None,
+        })
+    }
+
+    async fn set_run_state(&self, run: i64, from: RunState, to: RunState, now: Timestamp) -> Answer {
+        let mut run = self.store.run(RunId(run)).await.expect("read").expect("a run");
+        run.state = from;
+        Answer::Done(self.store.set_run_state(&run, to, now).await.expect("an allowed move"))
+    }
+}
+
+/// One operation inside a transaction.
+async fn in_batch(batch: &mut Batch, call: &Call, windows: &HashMap<String, i64>, now: Timestamp) -> Answer {
+    match call {
+        Call::WritePlanned { run, from, to, messages } => {
+            let messages: Vec<_> = messages.iter().map(planned).collect();
+            let chunk = PlannedChunk { run: RunId(*run), from: *from, to: *to, messages: &messages };
+            Answer::Done(batch.write_planned(&chunk, windows, now).await.expect("written"))
+        }
+        Call::Claim { route, owner: who, lease_until, limit } => {
+            let (route, owner) = (ROUTES[*route].to_owned(), owner(*who));
+            let request = ClaimRequest { route, owner, lease_until: *lease_until, limit: *limit };
+            Answer::Claimed(batch.claim(&request, now).await.expect("claimed"))
+        }
+        Call::Intend { route, owner: who, intents } => {
+            let answer = batch.intend(ROUTES[*route], &owner(*who), intents, now).await;
+            Answer::Intended(answer.expect("intended"))
+        }
+        Call::Settle { route, settlements } => {
+            batch.settle(ROUTES[*route], settlements, now).await.expect("settled");
+            Answer::Written
+        }
+        Call::Release(held) => {
+            batch.release(held).await.expect("released");
+            Answer::Written
+        }
+        Call::Postpone(held) => {
+            batch.postpone(held).await.expect("postponed");
+            Answer::Written
+        }
+        Call::Receive(callbacks) => {
+            let callbacks: Vec<_> = callbacks.iter().map(|c| delivered(c, "receipt")).collect();
+            batch.receive(&callbacks, now).await.expect("received");
+            Answer::Written
+        }
+        Call::Listen(callbacks) => {
+            let callbacks: Vec<_> = callbacks.iter().map(|c| delivered(c, "inbound")).collect();
+            batch.listen(&callbacks, now).await.expect("heard");
+            Answer::Written
+        }
+        other => in_sweep(batch, other, now).await,
+    }
+}
+
+async fn in_sweep(batch: &mut Batch, call: &Call, now: Timestamp) -> Answer {
+    match call {
+        Call::SweepDead { owner: who, sole } => {
+            let sweeper = Sweeper { owner: &owner(*who), sole: *sole };
+            let (freed, lost) = batch.sweep_dead(sweeper, now, CHUNK).await.expect("swept");
+            Answer::Swept(freed, lost)
+        }
+        Call::AcceptByReceipt => Answer::Count(batch.accept_by_receipt(now, CHUNK).await.expect("accepted")),
+        Call::Doubt { resend, park } => {
+            let resent = batch.resend(resend, now).await.expect("resent");
+            batch.park(park, now).await.expect("parked");
+            Answer::Count(usize::try_from(resent).expect("few"))
+        }
+        Call::Withdraw { run, cause } => {
+            Answer::Count(batch.withdraw(*run, *cause, now, CHUNK).await.expect("withdrawn"))
+        }
+        other => panic!("{} has a transaction of its own", other.word()),
+    }
+}
+
+fn terms(new: &NewRun) -> RunTerms {
+    RunTerms {
+        campaign: launch_key(new.campaign),
+        launch_key: launch_key(new.campaign),
+        plan_hash: String::new(),
+        definition: String::new(),
+        as_of: Timestamp(BEGINNING),
+        currency: "USD".to_owned(),
+        budget: new.budget.map(Micros),
+        when_in_doubt: new.doubt,
+        audience: new.audience,
+        starts_at: Timestamp(new.starts_at),
+        expires_at: Timestamp(new.expires_at),
+    }
+}
+
+fn planned(new: &NewMessage) -> PlannedMessage {
+    PlannedMessage {
+        contact: ContactId(new.contact),
+        phone: phone(new.phone),
+        country: "US".to_owned(),
+        route: ROUTES[new.route].to_owned(),
+        sender: SENDERS[new.sender].to_owned(),
+        window: format!("w{}", new.window),
+        coupon: new.coupon.map(CouponId),
+        body: body(new.coupon),
+        encoding: Encoding::Gsm7,
+        parts: new.parts,
+        price: Micros(new.price),
+        expires_at: Timestamp(new.expires_at),
+    }
+}
+
+fn delivered(callback: &Callback, kind: &'static str) -> Delivered {
+    Delivered {
+        id: callback.id,
+        route: ROUTES[callback.route].to_owned(),
+        received_at: callback.received_at,
+        raw: RawCallback {
+            kind,
+            method: "POST".to_owned(),
+            url: String::new(),
+            path_ref: None,
+            content_type: None,
+            body: String::new(),
+            body_encoding: "utf8",
+        },
+        receipts: callback.receipts.clone(),
+        inbound: callback.inbound.clone(),
+    }
+}
+
+/// Answers that come in no particular order, in one.
+fn sorted(answer: Answer) -> Answer {
+    let Answer::Intended(mut granted) = answer else { return answer };
+    granted.granted.sort_unstable();
+    granted.refused.sort_unstable_by_key(|(message, _)| *message);
+    Answer::Intended(granted)
+}
+
+fn phone(digits: u64) -> Phone {
+    Phone::from_digits(digits).expect("a number")
+}
+
+fn differences(own: &[String], real: &[String]) -> String {
+    let only = |these: &[String], those: &[String], who| -> Vec<String> {
+        these.iter().filter(|line| !those.contains(line)).map(|line| format!("{who} {line}")).collect()
+    };
+    [only(own, real, "model"), only(real, own, "store")].concat().join("\n")
+}
