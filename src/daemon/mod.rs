@@ -4,6 +4,7 @@
 //! way, HTTP closes, the writer writes what it was given, the store closes, the lock is freed. It decides nothing.
 
 pub mod routes;
+mod supervisor;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -20,8 +21,8 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::dispatch::core::LaneConfig;
 use crate::dispatch::lane::{Lane, LaneContext};
-use crate::dispatch::sweep::{DoubtPolicy, Sweep};
-use crate::http::{CallbackRoute, HttpContext, HttpLimits, Server};
+use crate::dispatch::sweep::Sweep;
+use crate::http::{CallbackRoute, HttpContext, Server};
 use crate::model::clock::Clock;
 use crate::model::ids::IdSource;
 use crate::provider::{Transport, TransportLimits};
@@ -30,6 +31,9 @@ use crate::store::{DaemonLock, Store};
 use crate::telemetry::Metrics;
 
 use routes::RouteParts;
+use supervisor::Tasks;
+
+pub use supervisor::Failure;
 
 /// How long lanes may take to finish what is under way; longer than the longest answer is awaited.
 const DRAIN: Duration = Duration::from_secs(45);
@@ -49,7 +53,8 @@ pub struct Daemon {
     stop: CancellationToken,
     abandon: CancellationToken,
     writer: Writer,
-    writer_task: JoinHandle<()>,
+    failure: Failure,
+    watch: JoinHandle<()>,
     metrics: Arc<Metrics>,
     _lock: Option<DaemonLock>,
 }
@@ -75,11 +80,7 @@ impl Daemon {
             clock: Arc::clone(&clock),
             rules,
             owner: owner.clone(),
-            doubt: DoubtPolicy {
-                park_after: config.dispatch.park_after,
-                resend_after: config.dispatch.resend_after,
-                attempts: config.dispatch.resend_attempts,
-            },
+            doubt: config.doubt_policy(),
             bell: Arc::clone(&bell),
         };
         let (freed, lost) =
@@ -91,7 +92,9 @@ impl Daemon {
                 "the last process ended in the middle of its work"
             );
         }
-        let (writer, writer_task) = Writer::start(store.clone(), Arc::clone(&clock));
+        let (failure, mut tasks) = (Failure::default(), Tasks::default());
+        let (writer, writing) = Writer::start(store.clone(), Arc::clone(&clock));
+        tasks.adopt("the writer of the store", writing);
         let (suppressed, _) = broadcast::channel(SUPPRESSED_BACKLOG);
         let context = LaneContext {
             store: store.clone(),
@@ -111,21 +114,23 @@ impl Daemon {
             routes: Arc::new(callback_routes(&parts)),
             public_url: public_url(config),
             suppressed,
+            failed: failure.token(),
             ids: Arc::new(IdSource::new(rand::rng().random())),
         };
-        let server = Server::start(config.daemon.listen, http, http_limits(config)).with_context(|| {
+        let server = Server::start(config.daemon.listen, http, config.http_limits()).with_context(|| {
             format!("cannot listen on {}; is another daemon running?", config.daemon.listen)
         })?;
         let abandon = CancellationToken::new();
         for part in parts {
+            let name = format!("the lane of route `{}`", part.name);
             let running = lane(&context, part)?.run(stop.child_token());
-            let abandoned = abandon.clone();
-            lanes.spawn(async move { abandoned.run_until_cancelled(running).await });
+            tasks.spawn(name, lanes.track_future(until(abandon.clone(), running)));
         }
-        let (sweeping, abandoned) = (sweep.run(stop.child_token()), abandon.clone());
-        lanes.spawn(async move { abandoned.run_until_cancelled(sweeping).await });
+        let sweeping = sweep.run(stop.child_token());
+        tasks.spawn("the sweep", lanes.track_future(until(abandon.clone(), sweeping)));
         lanes.close();
-        Ok(Self { store, server, lanes, stop, abandon, writer, writer_task, metrics, _lock: lock })
+        let watch = tokio::spawn(tasks.watch(failure.clone(), stop.clone()));
+        Ok(Self { store, server, lanes, stop, abandon, writer, failure, watch, metrics, _lock: lock })
     }
 
     /// Where it listens.
@@ -143,8 +148,15 @@ impl Daemon {
         &self.metrics
     }
 
+    /// Waits until one of its tasks has ended before its time; answers which one, and how. Nothing new is sent from
+    /// then on; what is left to do is [`Daemon::stop`].
+    pub async fn failed(&self) -> String {
+        self.failure.token().cancelled().await;
+        self.failure.told().unwrap_or_default().to_owned()
+    }
+
     /// Stops it in order. What is under way is finished; what cannot be finished in time is in doubt after the next
-    /// start, and said so. Answers whether everything was finished.
+    /// start, and said so. Answers whether everything was finished and no task had failed.
     pub async fn stop(self) -> bool {
         self.stop.cancel();
         let drained = tokio::time::timeout(DRAIN, self.lanes.wait()).await.is_ok();
@@ -158,25 +170,16 @@ impl Daemon {
         }
         self.server.stop(HTTP_DRAIN).await;
         drop(self.writer);
-        if self.writer_task.await.is_err() {
-            tracing::error!("the writer panicked");
-        }
+        // Ends with the last task, the writer.
+        let watched = self.watch.await.is_ok();
         self.store.close().await;
-        drained
+        drained && watched && self.failure.told().is_none()
     }
 }
 
 /// The address under which providers call us.
 pub fn public_url(config: &Config) -> String {
     config.daemon.public_url.clone().unwrap_or_else(|| format!("http://{}", config.daemon.listen))
-}
-
-fn http_limits(config: &Config) -> HttpLimits {
-    HttpLimits {
-        body_bytes: config.daemon.callback_body_bytes,
-        header_seconds: config.daemon.callback_header_time.as_secs(),
-        body_seconds: config.daemon.callback_body_time.as_secs(),
-    }
 }
 
 fn callback_routes(parts: &[RouteParts]) -> HashMap<String, CallbackRoute> {
@@ -198,6 +201,11 @@ fn lane(context: &LaneContext, part: RouteParts) -> anyhow::Result<Lane> {
         retry: part.retry,
     };
     Ok(Lane::new(context.clone(), &part.name, part.adapter, transport, config, rand::rng().random()))
+}
+
+/// Runs a task until it ends or is abandoned.
+async fn until(abandoned: CancellationToken, task: impl Future<Output = ()>) {
+    abandoned.run_until_cancelled(task).await;
 }
 
 /// A name for this process that no other has had: a restarted daemon knows that its old rows are nobody's.

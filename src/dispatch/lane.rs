@@ -226,18 +226,21 @@ impl Lane {
             .iter()
             .map(|(message, number)| (message.id, self.submission(message, *number, now)))
             .unzip();
-        tokio::spawn(async move {
+        let exchange = async move {
             let started = clock.elapsed();
             let outcomes = if started >= deadline {
                 let late =
                     Outcome::of(OutcomeClass::Throttled).because("withheld before the first byte: too late");
-                vec![late; ids.len()]
+                vec![late; submissions.len()]
             } else {
                 adapter.submit(&transport, &submissions, clock.now()).await
             };
             let took = clock.elapsed().saturating_sub(started);
             metrics.answer_seconds.get_or_create(&route).observe(took.as_secs_f64());
-            for answer in ids.into_iter().zip(outcomes) {
+            outcomes
+        };
+        tokio::spawn(async move {
+            for answer in answered(ids, exchange).await {
                 // The lane is gone only when the process ends; the boot sweep then finds the open attempt.
                 let _ = answers.send(answer);
             }
@@ -279,8 +282,35 @@ impl Lane {
     }
 }
 
+/// The answer for each message of a request. An exchange that panics has said nothing of what it did before: its
+/// messages are in doubt, rather than on the wire for ever.
+async fn answered(
+    ids: Vec<MessageId>,
+    exchange: impl Future<Output = Vec<Outcome>> + Send + 'static,
+) -> Vec<(MessageId, Outcome)> {
+    let outcomes = tokio::spawn(exchange).await.unwrap_or_else(|error| {
+        tracing::error!(panicked = error.is_panic(), messages = ids.len(), "a submission broke off");
+        let outcome = Outcome::of(OutcomeClass::Unknown).because("the submission broke off inside winback");
+        vec![outcome; ids.len()]
+    });
+    ids.into_iter().zip(outcomes).collect()
+}
+
 #[derive(Clone, Copy)]
 struct Wake {
     at: Duration,
     drained: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_submission_that_panics_leaves_its_messages_in_doubt() {
+        let ids = vec![MessageId(1), MessageId(2)];
+        let answers = answered(ids.clone(), async { panic!("on purpose") }).await;
+        let classes: Vec<_> = answers.iter().map(|(id, outcome)| (*id, outcome.class)).collect();
+        assert_eq!(classes, [(ids[0], OutcomeClass::Unknown), (ids[1], OutcomeClass::Unknown)]);
+    }
 }

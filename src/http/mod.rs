@@ -19,6 +19,7 @@ use axum_server::Handle;
 use hyper_util::rt::TokioTimer;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 
 use crate::model::clock::Clock;
@@ -73,6 +74,8 @@ pub struct HttpContext {
     pub public_url: String,
     /// Numbers that have just been suppressed.
     pub suppressed: broadcast::Sender<Phone>,
+    /// Cancelled once the daemon has failed and is ending.
+    pub failed: CancellationToken,
     /// Ids of callbacks.
     pub ids: Arc<IdSource>,
 }
