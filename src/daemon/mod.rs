@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rand::RngExt as _;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,14 +35,11 @@ use supervisor::Tasks;
 
 pub use supervisor::Failure;
 
-/// How long lanes may take to finish what is under way; longer than the longest answer is awaited.
-const DRAIN: Duration = Duration::from_secs(45);
+/// How much longer than the longest answer is awaited lanes may take to finish what is under way.
+const DRAIN_SLACK: Duration = Duration::from_secs(25);
 
 /// How long open HTTP requests may take when the daemon stops.
 const HTTP_DRAIN: Duration = Duration::from_secs(10);
-
-/// Suppressed numbers that a slow lane may lag behind; a lane that lags more still has the check of its intents.
-const SUPPRESSED_BACKLOG: usize = 4_096;
 
 /// A running daemon.
 #[derive(Debug)]
@@ -56,6 +53,7 @@ pub struct Daemon {
     failure: Failure,
     watch: JoinHandle<()>,
     metrics: Arc<Metrics>,
+    drain: Duration,
     _lock: Option<DaemonLock>,
 }
 
@@ -95,7 +93,6 @@ impl Daemon {
         let (failure, mut tasks) = (Failure::default(), Tasks::default());
         let (writer, writing) = Writer::start(store.clone(), Arc::clone(&clock));
         tasks.adopt("the writer of the store", writing);
-        let (suppressed, _) = broadcast::channel(SUPPRESSED_BACKLOG);
         let context = LaneContext {
             store: store.clone(),
             writer: writer.clone(),
@@ -104,7 +101,6 @@ impl Daemon {
             owner,
             public_url: config.daemon.public_url.clone(),
             bell,
-            suppressed: suppressed.clone(),
         };
         let http = HttpContext {
             store: store.clone(),
@@ -113,7 +109,6 @@ impl Daemon {
             metrics: Arc::clone(&metrics),
             routes: Arc::new(callback_routes(&parts)),
             public_url: public_url(config),
-            suppressed,
             failed: failure.token(),
             ids: Arc::new(IdSource::new(rand::rng().random())),
         };
@@ -121,6 +116,7 @@ impl Daemon {
             format!("cannot listen on {}; is another daemon running?", config.daemon.listen)
         })?;
         let abandon = CancellationToken::new();
+        let answers = parts.iter().map(|part| part.answer_timeout).max().unwrap_or_default();
         for part in parts {
             let name = format!("the lane of route `{}`", part.name);
             let running = lane(&context, part)?.run(stop.child_token());
@@ -130,7 +126,8 @@ impl Daemon {
         tasks.spawn("the sweep", lanes.track_future(until(abandon.clone(), sweeping)));
         lanes.close();
         let watch = tokio::spawn(tasks.watch(failure.clone(), stop.clone()));
-        Ok(Self { store, server, lanes, stop, abandon, writer, failure, watch, metrics, _lock: lock })
+        let drain = answers + DRAIN_SLACK;
+        Ok(Self { store, server, lanes, stop, abandon, writer, failure, watch, metrics, drain, _lock: lock })
     }
 
     /// Where it listens.
@@ -159,10 +156,11 @@ impl Daemon {
     /// start, and said so. Answers whether everything was finished and no task had failed.
     pub async fn stop(self) -> bool {
         self.stop.cancel();
-        let drained = tokio::time::timeout(DRAIN, self.lanes.wait()).await.is_ok();
+        let drained = tokio::time::timeout(self.drain, self.lanes.wait()).await.is_ok();
         if !drained {
             tracing::error!(
-                "submissions were still under way after {DRAIN:?}; they are in doubt at the next start"
+                "submissions were still under way after {:?}; they are in doubt at the next start",
+                self.drain
             );
             // A lane that waits for a store that never answers holds the writer, and the writer this process.
             self.abandon.cancel();
@@ -191,8 +189,12 @@ fn callback_routes(parts: &[RouteParts]) -> HashMap<String, CallbackRoute> {
 }
 
 fn lane(context: &LaneContext, part: RouteParts) -> anyhow::Result<Lane> {
-    let transport =
-        Transport::new(TransportLimits { in_flight: part.in_flight, ..TransportLimits::default() })?;
+    let limits = TransportLimits {
+        in_flight: part.in_flight,
+        total_timeout: part.answer_timeout,
+        ..TransportLimits::default()
+    };
+    let transport = Transport::new(limits)?;
     let config = LaneConfig {
         tag: context.store.tag().to_owned(),
         in_flight: part.in_flight,

@@ -165,6 +165,7 @@ async fn claim(store: &Store, world: &World, owner: &str, limit: usize) -> Vec<C
         owner: owner.to_owned(),
         lease_until: now.plus(Duration::from_secs(30)),
         limit,
+        full: winback::model::message::Full::default(),
     };
     let mut batch = store.batch().await.unwrap();
     let claimed = batch.claim(&request, now).await.unwrap();
