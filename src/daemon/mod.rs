@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use rand::RngExt as _;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
@@ -38,6 +38,12 @@ pub use supervisor::Failure;
 /// How much longer than the longest answer is awaited lanes may take to finish what is under way.
 const DRAIN_SLACK: Duration = Duration::from_secs(25);
 
+/// How often a daemon asks whether it still has its store for itself.
+const HOLD_CHECK: Duration = Duration::from_secs(1);
+
+/// How long it waits for that answer; a server that is silent for longer may have given the lock to another.
+const HOLD_ANSWER: Duration = Duration::from_secs(5);
+
 /// How long open HTTP requests may take when the daemon stops.
 const HTTP_DRAIN: Duration = Duration::from_secs(10);
 
@@ -54,7 +60,8 @@ pub struct Daemon {
     watch: JoinHandle<()>,
     metrics: Arc<Metrics>,
     drain: Duration,
-    _lock: Option<DaemonLock>,
+    lock: JoinHandle<()>,
+    free: DropGuard,
 }
 
 impl Daemon {
@@ -64,7 +71,7 @@ impl Daemon {
     /// When another daemon has the store, a route is incomplete, or the address is taken. Then nothing runs.
     pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let store = Store::open(&config.store.url).await?;
-        let lock = store.path().map(DaemonLock::take).transpose()?;
+        let lock = store.lock_daemon(clock.now()).await?;
         let rules = Arc::new(routes::rules(config)?);
         let catalog = routes::catalog(config)?;
         let token_key = routes::token_key(&store).await?;
@@ -125,9 +132,16 @@ impl Daemon {
         let sweeping = sweep.run(stop.child_token());
         tasks.spawn("the sweep", lanes.track_future(until(abandon.clone(), sweeping)));
         lanes.close();
+        let (lost, free) = (CancellationToken::new(), CancellationToken::new());
+        let lock = tokio::spawn(hold(lock, lost.clone(), free.clone()));
+        let stopping = stop.clone();
+        tasks.spawn("the hold on the store", async move {
+            stopping.run_until_cancelled(lost.cancelled()).await;
+        });
         let watch = tokio::spawn(tasks.watch(failure.clone(), stop.clone()));
         let drain = answers + DRAIN_SLACK;
-        Ok(Self { store, server, lanes, stop, abandon, writer, failure, watch, metrics, drain, _lock: lock })
+        let free = free.drop_guard();
+        Ok(Self { store, server, lanes, stop, abandon, writer, failure, watch, metrics, drain, lock, free })
     }
 
     /// Where it listens.
@@ -171,7 +185,10 @@ impl Daemon {
         // Ends with the last task, the writer.
         let watched = self.watch.await.is_ok();
         self.store.close().await;
-        drained && watched && self.failure.told().is_none()
+        // Last of all: whoever takes it finds nothing of us at work.
+        drop(self.free);
+        let freed = self.lock.await.is_ok();
+        drained && watched && freed && self.failure.told().is_none()
     }
 }
 
@@ -203,6 +220,22 @@ fn lane(context: &LaneContext, part: RouteParts) -> anyhow::Result<Lane> {
         retry: part.retry,
     };
     Ok(Lane::new(context.clone(), &part.name, part.adapter, transport, config, rand::rng().random()))
+}
+
+/// Keeps the lock of the store until it shall be freed, and says if it is lost: another daemon may then be running.
+async fn hold(mut lock: DaemonLock, lost: CancellationToken, free: CancellationToken) {
+    while lock.can_be_lost() {
+        if free.run_until_cancelled(tokio::time::sleep(HOLD_CHECK)).await.is_none() {
+            break;
+        }
+        if !matches!(tokio::time::timeout(HOLD_ANSWER, lock.is_held()).await, Ok(Ok(true))) {
+            lost.cancel();
+            break;
+        }
+    }
+    free.cancelled().await;
+    // A server that is gone has freed it, or will.
+    let _ = tokio::time::timeout(HOLD_ANSWER, lock.free()).await;
 }
 
 /// Runs a task until it ends or is abandoned.

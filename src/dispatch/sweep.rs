@@ -15,7 +15,7 @@ use crate::model::message::WhenInDoubt;
 use crate::model::run::{Run, RunState};
 use crate::model::state::Cause;
 use crate::store::sweep::Sweeper;
-use crate::store::{Backend, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 use super::launch::{LaunchError, resume};
 use super::terms::Terms;
@@ -66,8 +66,8 @@ impl Sweep {
     /// # Errors
     /// When the store cannot be written.
     pub async fn boot(&self) -> Result<(u64, u64), StoreError> {
-        let sole = self.store.backend() == Backend::Sqlite;
-        let (freed, lost) = self.dead(sole).await?;
+        // The daemon holds the lock of the store: whoever else had messages is gone.
+        let (freed, lost) = self.dead(true).await?;
         self.evidence().await?;
         Ok((freed, lost))
     }
