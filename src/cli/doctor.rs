@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::config::{Config, FILE, read_file};
 use crate::daemon::routes;
 use crate::model::clock::Timestamp;
-use crate::store::{DaemonLock, Store};
+use crate::store::Store;
 
 use super::{Context, check, print, route};
 
@@ -149,15 +149,13 @@ async fn store(context: &Context, config: &Config, findings: &mut Findings) -> a
     }
     let contacts = store.contact_count().await?;
     findings.add(Grade::Ok, "contacts", print::count(contacts));
-    if let Some(path) = store.path() {
-        match DaemonLock::owner(path)? {
-            Some(pid) => findings.add(Grade::Ok, "daemon", format!("running as process {pid}")),
-            None => findings.add(
-                Grade::Warning,
-                "daemon",
-                "not running, so nothing is sent and no receipt is taken; start it with `winback daemon`",
-            ),
-        }
+    match store.daemon().await? {
+        Some(owner) => findings.add(Grade::Ok, "daemon", format!("running as {owner}")),
+        None => findings.add(
+            Grade::Warning,
+            "daemon",
+            "not running, so nothing is sent and no receipt is taken; start it with `winback daemon`",
+        ),
     }
     Ok(Some(store))
 }

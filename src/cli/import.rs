@@ -18,7 +18,7 @@ use crate::intake::headers::{HeaderError, Mapping};
 use crate::intake::import::{Handling, ImportError, Rejections, Step};
 use crate::intake::source::Source;
 use crate::intake::table::{Table, TableOptions};
-use crate::store::{DaemonLock, Store};
+use crate::store::Store;
 
 use super::{Context, WrongUse, print};
 
@@ -91,7 +91,7 @@ impl ImportArgs {
         let handling = Handling {
             dry_run: self.dry_run,
             show: SHOWN,
-            pause: pause(store)?,
+            pause: pause(store).await?,
             rejects: self.rejects.clone().map(|path| -> crate::intake::import::OpenRejects<'_> {
                 Box::new(move || Ok(Box::new(private(&path)?) as Box<dyn Write + Send>))
             }),
@@ -180,9 +180,9 @@ pub(super) fn columns<T>(read: Result<T, HeaderError>) -> Result<T, WrongUse> {
 }
 
 /// Leaves the file to a daemon after each batch, if one is running.
-fn pause(store: &Store) -> anyhow::Result<Duration> {
-    let owner = store.path().map(DaemonLock::owner).transpose()?.flatten();
-    Ok(if owner.is_some() { LET_THE_DAEMON_IN } else { Duration::ZERO })
+async fn pause(store: &Store) -> anyhow::Result<Duration> {
+    let beside = store.path().is_some() && store.daemon().await?.is_some();
+    Ok(if beside { LET_THE_DAEMON_IN } else { Duration::ZERO })
 }
 
 fn same(one: &Path, other: &Path) -> bool {

@@ -70,6 +70,13 @@ pub(super) async fn waits_for(
     store: &Store,
     status: &Status,
 ) -> anyhow::Result<Option<String>> {
+    if status.state == RunState::Preparing.as_str() {
+        let (written, all) = (print::count(status.prepared), print::count(status.messages));
+        return Ok(Some(format!(
+            "waits    for its launch: {written} of {all} messages are written. If that has ended, a running daemon \
+             goes on with it within a minute; `winback launch` does at once"
+        )));
+    }
     if status.waiting == 0 || status.state != RunState::Running.as_str() {
         return Ok(None);
     }

@@ -45,7 +45,7 @@ pub fn starter(answers: &Answers) -> String {
 # Unknown keys are errors. `winback check` reads this file and all campaigns.
 
 [store]
-# One file is enough for the first millions of customers; "postgres://…" serves several machines.
+# One file is enough for the first millions of customers; "postgres://…" is for commands on several machines.
 url = "sqlite:winback.db"
 
 [shop]

@@ -53,6 +53,7 @@ fn the_documented_keys_are_the_keys_and_none_is_left_out() {
     assert_eq!(unset, Vec::<String>::new(), "keys that default.toml does not show");
     document.finish(Some(())).expect("only known keys");
     let route = &config.routes["us"];
+    assert_eq!(route.answer_timeout, crate::provider::TransportLimits::default().total_timeout);
     assert_eq!((route.in_flight, route.retry), (16, crate::model::message::RetryPolicy::default()));
     assert_eq!(config.price("us", Country::US), Some(Micros(7_900)));
     assert_eq!(config.price("us", "FR".parse().expect("country")), None);

@@ -1,5 +1,6 @@
 //! What time does to runs and messages, once a second: windows roll on, deadlines pass, doubt grows old, runs end.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,9 @@ use crate::model::message::WhenInDoubt;
 use crate::model::run::{Run, RunState};
 use crate::model::state::Cause;
 use crate::store::sweep::Sweeper;
-use crate::store::{Backend, Store, StoreError};
+use crate::store::{Store, StoreError};
 
+use super::launch::{LaunchError, resume};
 use super::terms::Terms;
 
 /// Rows changed in one transaction, so that nobody else waits longer than 100 ms for a turn to write.
@@ -34,6 +36,13 @@ pub struct DoubtPolicy {
     /// Submissions in all, resends included.
     pub attempts: u32,
 }
+
+/// A launch that has written nothing for this long has lost its process.
+pub const STALLED: Duration = Duration::from_secs(30);
+
+/// How far launches had come, and since when.
+#[derive(Debug, Default)]
+pub struct Stalled(HashMap<RunId, (i64, Duration)>);
 
 /// What a sweep needs to know.
 pub struct Sweep {
@@ -57,14 +66,74 @@ impl Sweep {
     /// # Errors
     /// When the store cannot be written.
     pub async fn boot(&self) -> Result<(u64, u64), StoreError> {
-        let sole = self.store.backend() == Backend::Sqlite;
-        let (freed, lost) = self.dead(sole).await?;
+        // The daemon holds the lock of the store: whoever else had messages is gone.
+        let (freed, lost) = self.dead(true).await?;
         self.evidence().await?;
         Ok((freed, lost))
     }
 
-    /// Sweeps every second until `stop`. Errors are told and the next second tries again.
+    /// Sweeps every second until `stop`, and beside that goes on with launches that were left. Errors are told and the
+    /// next second tries again.
     pub async fn run(self, stop: CancellationToken) {
+        // A launch may take minutes; windows and deadlines must not wait for it.
+        tokio::join!(self.sweep(&stop), self.launches(&stop));
+    }
+
+    async fn launches(&self, stop: &CancellationToken) {
+        let mut seen = Stalled::default();
+        while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
+            match stop.run_until_cancelled(self.resume(&mut seen)).await {
+                Some(Err(error)) => tracing::error!(%error, "a launch that was left could not go on"),
+                Some(Ok(())) => {}
+                None => return,
+            }
+        }
+    }
+
+    /// Goes on with launches whose process seems to be gone: they have not written for [`STALLED`]. Should it be alive
+    /// after all, the cursor keeps the two from writing anything twice. One whose run is over is withdrawn.
+    ///
+    /// # Errors
+    /// When the store cannot be used or a launch cannot go on; the others are tried first.
+    pub async fn resume(&self, seen: &mut Stalled) -> Result<(), LaunchError> {
+        let (now, mut answer) = (self.clock.moment(), Ok(()));
+        let mut runs = self.store.open_runs().await?;
+        runs.retain(|run| run.state == RunState::Preparing);
+        seen.0.retain(|id, _| runs.iter().any(|run| run.id == *id));
+        for run in runs {
+            let (id, campaign) = (run.id.0, run.terms.campaign.clone());
+            if run.terms.expires_at <= now.wall {
+                self.store.abandon_launch(run.id).await?;
+                tracing::warn!(
+                    run = id,
+                    campaign,
+                    "a launch was left until its run was over; it is withdrawn"
+                );
+                continue;
+            }
+            let last = seen.0.entry(run.id).or_insert((run.cursor, now.elapsed));
+            if last.0 != run.cursor {
+                *last = (run.cursor, now.elapsed);
+            }
+            if now.elapsed.saturating_sub(last.1) < STALLED {
+                continue;
+            }
+            last.1 = now.elapsed;
+            tracing::warn!(
+                run = id,
+                campaign,
+                written = run.prepared,
+                "a launch was left in the middle; it goes on"
+            );
+            match resume(&self.store, run, false, &self.rules, now.wall, |_, _| {}).await {
+                Ok(_) => self.bell.notify_waiters(),
+                Err(error) => answer = Err(error),
+            }
+        }
+        answer
+    }
+
+    async fn sweep(&self, stop: &CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
             if let Err(error) = self.once().await {
                 tracing::error!(%error, "a sweep failed; it is tried again in a second");

@@ -58,6 +58,15 @@ pub struct Intent {
     pub reference: String,
 }
 
+/// Senders and countries of a route that have no room soon: nothing more of theirs need be made ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Full {
+    /// Senders.
+    pub senders: Vec<String>,
+    /// Countries.
+    pub countries: Vec<String>,
+}
+
 /// Why an intent was not granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {

@@ -10,7 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Row as _, Sqlite, Transaction};
 
 use super::StoreError;
 
@@ -26,6 +26,10 @@ const POSTGRES_CONNECTIONS: u32 = 8;
 /// A plan made while a table was small would walk it row by row once it has grown, until statistics are next taken;
 /// planning anew costs little beside a batch.
 const PLAN_EACH_TIME: [(&str, &str); 1] = [("plan_cache_mode", "force_custom_plan")];
+
+/// After this much silence the server asks whether a session's machine is still there; it gives up within half a minute.
+const NOTICE_DEATH: [(&str, &str); 3] =
+    [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
 
 /// How long a writer waits for its turn on a busy SQLite file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -177,6 +181,14 @@ impl Pools {
         Ok(Self::Postgres { pool })
     }
 
+    /// A connection of its own to PostgreSQL, under a name that others can see. The server soon notices when this machine
+    /// is gone, so that what the session holds does not outlive it by hours.
+    pub(crate) async fn session(&self, name: &str) -> Result<Session, StoreError> {
+        let Self::Postgres { pool } = self else { return Err(StoreError::BadUrl) };
+        let options = pool.connect_options().as_ref().clone().application_name(name).options(NOTICE_DEATH);
+        Ok(Session(PgConnection::connect_with(&options).await?))
+    }
+
     async fn refuse_old_sqlite(&self) -> Result<(), StoreError> {
         let version = self.read("SELECT sqlite_version()", vec![]).await?;
         let text = version.first().ok_or(StoreError::NoRow)?.text(0)?;
@@ -232,6 +244,23 @@ impl Pools {
             }
             Self::Postgres { pool } => pool.close().await,
         }
+    }
+}
+
+/// A connection to PostgreSQL outside the pool.
+#[derive(Debug)]
+pub(crate) struct Session(PgConnection);
+
+impl Session {
+    /// Runs one constant statement.
+    pub(crate) async fn rows(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
+        Ok(pg_rows(bind_pg(sqlx::query(sql), args).fetch_all(&mut self.0).await?))
+    }
+
+    /// Ends it.
+    pub(crate) async fn close(self) {
+        // It is gone either way.
+        let _ = self.0.close().await;
     }
 }
 

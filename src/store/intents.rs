@@ -20,7 +20,10 @@ use super::dialect::{LOCK_RUNS, statements};
 /// opening is known.
 const WINDOW_RECHECK_MS: i64 = 30_000;
 
-/// A peer may take a submitting message for lost only after send deadline, answer timeout and slack.
+/// Longest time for which an answer may be awaited.
+pub const LONGEST_ANSWER: Duration = Duration::from_mins(1);
+
+/// A submitting message may be taken for lost only after send deadline, [`LONGEST_ANSWER`] and slack.
 const LEASE: Duration = Duration::from_secs(90);
 
 statements! {

@@ -66,12 +66,12 @@ pub enum StoreError {
         version: String,
     },
     /// Another daemon works on this store.
-    #[error("another daemon (process {pid}) already works on {}; stop it first", path.display())]
+    #[error("another daemon ({owner}) already works on {place}; stop it first")]
     Locked {
         /// The store.
-        path: PathBuf,
-        /// Its process id, as it wrote it.
-        pid: String,
+        place: String,
+        /// Its process, machine and start, as it wrote them.
+        owner: String,
     },
     /// The schema is newer or older than this program.
     #[error("the store has schema version {found}, this program needs {needed}; run `winback store migrate`")]
@@ -218,6 +218,7 @@ pub fn statements() -> Vec<dialect::Named> {
         inbound::STATEMENTS,
         inbox::STATEMENTS,
         intents::STATEMENTS,
+        lock::PAIRS,
         receipts::STATEMENTS,
         runs::STATEMENTS,
         settle::STATEMENTS,

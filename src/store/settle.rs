@@ -14,7 +14,7 @@ use crate::model::suppression::Reason;
 use super::StoreError;
 use super::batch::{Batch, json_rows};
 use super::connection::args;
-use super::dialect::statements;
+use super::dialect::{STATE_OF, statements};
 
 statements! {
     /// `$1` rows of (message, number, class, code, detail, provider id), `$2` now.
@@ -98,6 +98,22 @@ impl Batch {
         self.apply_coupons(&effects, now).await?;
         self.follow_up(settlements, &moved, now).await?;
         self.join_parked(route, settlements, now).await
+    }
+
+    /// Settles intents that may be on disk and were not sent. Those that are not there are left as they are.
+    ///
+    /// # Errors
+    /// As [`Batch::settle`].
+    pub async fn unsent(
+        &mut self,
+        route: &str,
+        settlements: &[Settlement],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        // A server may still be busy with the commit whose answer was lost; it holds the rows until it is done.
+        let messages: Vec<_> = settlements.iter().map(|s| (s.message.0,)).collect();
+        self.tx.rows_of(STATE_OF, vec![json_rows(&messages)?]).await?;
+        self.settle(route, settlements, now).await
     }
 
     /// Money, dead numbers and opt-outs that follow from outcomes.

@@ -125,6 +125,17 @@ impl Store {
     pub async fn is_suppressed(&self, phone: Phone, sender: &str) -> Result<bool, StoreError> {
         Ok(!self.pools.read(IN_FORCE, args![stored_phone(phone), sender]).await?.is_empty())
     }
+
+    /// Which of these numbers are suppressed, for every sender or for one.
+    ///
+    /// # Errors
+    /// When the list is too long or the store cannot be read.
+    pub async fn suppressed_among(&self, phones: &[Phone]) -> Result<Vec<Phone>, StoreError> {
+        rows::refuse_more_than(rows::MOST_ROWS, phones.len())?;
+        let phones: Vec<(i64,)> = phones.iter().map(|phone| (stored_phone(*phone),)).collect();
+        let rows = self.pools.read(AMONG, args![rows::json(&phones)?]).await?;
+        rows.iter().map(|row| read_phone(row.int(0)?)).collect()
+    }
 }
 
 /// Suppresses numbers inside the caller's transaction: adds what is not in force yet, replaces a reason that a START
@@ -260,6 +271,9 @@ statements! {
             WHERE id > $1 ORDER BY id LIMIT $2";
     OF_PHONE = "SELECT id, phone, scope, reason, source, created_at, lifted_at, lifted_by FROM suppressions \
                 WHERE phone = $1 ORDER BY id";
+    /// `$1` numbers.
+    AMONG = "SELECT DISTINCT s.phone FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN suppressions AS s \
+             WHERE s.phone = CAST(j.value ->> 0 AS BIGINT) AND s.lifted_at IS NULL";
     /// `$1` number, `$2` sender.
     IN_FORCE = "SELECT id FROM suppressions WHERE phone = $1 AND lifted_at IS NULL AND scope IN ('all', $2) LIMIT 1";
 }

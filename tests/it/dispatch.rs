@@ -6,6 +6,7 @@ mod failures;
 mod planning;
 mod process;
 mod stop;
+mod supervision;
 
 use winback::dispatch::pace::Limit;
 use winback::store::Store;

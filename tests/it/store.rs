@@ -10,7 +10,8 @@ mod suppressions;
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use winback::store::{DaemonLock, Store, StoreError, statements};
+use winback::model::clock::Timestamp;
+use winback::store::{Store, StoreError, statements};
 
 use crate::support::postgres;
 use crate::support::sql::Sql;
@@ -66,14 +67,24 @@ async fn a_sqlite_store_can_be_read_by_its_owner_only() {
 
 #[tokio::test]
 async fn a_second_daemon_is_refused_until_the_first_is_gone() {
-    let bench = Bench::sqlite().await;
-    let path = bench.path().expect("a file");
-    let first = DaemonLock::take(path).expect("free");
-    let refused = DaemonLock::take(path).expect_err("taken").to_string();
-    assert!(refused.contains(&format!("(process {})", std::process::id())), "{refused}");
-    assert!(refused.contains("stop it first"), "{refused}");
-    drop(first);
-    DaemonLock::take(path).expect("free again");
+    on_both(async |bench| {
+        let since = Timestamp::parse("2018-01-02T19:00:00Z").unwrap();
+        assert_eq!(bench.daemon().await.unwrap(), None);
+        let first = bench.lock_daemon(since).await.expect("free");
+        let beside = Store::open(bench.url()).await.unwrap();
+        let refused = beside.lock_daemon(since).await.expect_err("taken").to_string();
+        assert!(
+            refused.contains(&format!("(process {} since 2018-01-02T19:00:00Z on ", std::process::id())),
+            "{refused}"
+        );
+        assert!(refused.contains(") already works on "), "{refused}");
+        assert!(refused.contains("stop it first"), "{refused}");
+        assert!(beside.daemon().await.unwrap().is_some_and(|owner| refused.contains(&owner)));
+        first.free().await;
+        beside.lock_daemon(since).await.expect("free again").free().await;
+        beside.close().await;
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -10,9 +10,10 @@ use crate::support::stores::{Bench, on_both};
 use crate::support::world::{World, phone};
 use winback::campaign::law::Rules;
 use winback::dispatch::launch::{LaunchError, launch};
-use winback::dispatch::sweep::{DoubtPolicy, Sweep};
+use winback::dispatch::plan::plan;
+use winback::dispatch::sweep::{DoubtPolicy, Stalled, Sweep};
 use winback::model::clock::{ManualClock, Timestamp};
-use winback::model::run::RunState;
+use winback::model::run::{Run, RunState};
 
 const PEOPLE: u64 = 2_300;
 
@@ -126,6 +127,42 @@ async fn what_did_not_go_out_before_the_end_expires_and_gives_its_codes_back() {
         sweep(bench, "2018-01-04T20:00:00Z").once().await.unwrap();
         let status = world.until(bench, &run, |_| true).await;
         assert_eq!((status.state, status.dispatch.get("expired")), ("finished", Some(&12)), "{status:?}");
+        assert_eq!(books(bench).await, "available 22 reserved 0 sent 0 quarantined 0");
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_whose_process_died_is_seen_goes_on_by_itself_and_is_withdrawn_once_it_is_too_late() {
+    on_both(async |bench| {
+        let world = World::new(bench, 12, |_| {}).await;
+        let die = async |name: &'static str| {
+            let terms = world.terms(bench, name, "").await;
+            let (store, now, rules) = ((**bench).clone(), world.clock.now(), Rules::load());
+            let plan = plan(bench, &terms, &rules, now, |_, _| {}).await.unwrap();
+            let dying = tokio::spawn(async move {
+                launch(&store, &terms, &rules, &plan, now, |_, _| panic!("the process dies")).await.map(drop)
+            });
+            assert!(dying.await.is_err(), "it died");
+            bench.runs_of(name, 1).await.unwrap().remove(0)
+        };
+        let run = die("comeback").await;
+        let status = world.until(bench, &run, |_| true).await;
+        assert_eq!((status.state, status.prepared, status.messages), ("preparing", 12, 12));
+        let mut seen = Stalled::default();
+        let mut state = async |run: &Run, at: &str| {
+            let sweep = sweep(bench, at);
+            sweep.resume(&mut seen).await.unwrap();
+            sweep.once().await.unwrap();
+            bench.run(run.id).await.unwrap().unwrap().state
+        };
+        assert_eq!(state(&run, "2018-01-02T19:00:10Z").await, RunState::Preparing, "it may still be writing");
+        assert_eq!(state(&run, "2018-01-02T19:00:39Z").await, RunState::Preparing);
+        assert_eq!(state(&run, "2018-01-02T19:00:40Z").await, RunState::Running);
+        bench.sql().await.run("DELETE FROM contacts WHERE id > 5").await;
+        let late = die("late").await;
+        assert_eq!(state(&late, "2019-01-02T19:00:00Z").await, RunState::Cancelled);
         assert_eq!(books(bench).await, "available 22 reserved 0 sent 0 quarantined 0");
         world.end().await;
     })
