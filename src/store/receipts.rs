@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::model::clock::Timestamp;
 use crate::model::delivery::Delivery;
-use crate::model::ids::MessageId;
 use crate::model::message::Settlement;
+use crate::model::outcome::OutcomeClass;
 use crate::model::receipt::{Inbound, Receipt};
 use crate::model::reference;
 use crate::model::state::Dispatch;
@@ -15,6 +15,7 @@ use super::StoreError;
 use super::batch::{Batch, json_rows, word};
 use super::connection::args;
 use super::dialect::{STATE_OF, statements};
+use super::evidence::{Proven, proves_acceptance};
 
 statements! {
     /// `$1` rows of (id, route, kind, received, method, url, path ref, content type, body, body encoding).
@@ -23,11 +24,11 @@ statements! {
           j.value ->> 5, j.value ->> 6, j.value ->> 7, j.value ->> 8, j.value ->> 9 \
         FROM json_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (id) DO NOTHING";
     /// `$1` rows of (place, route, message, number): attempts named by our reference.
-    BY_REFERENCE = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number FROM json_each(CAST($1 AS TEXT)) AS j \
+    BY_REFERENCE = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number, a.outcome FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.message_id = CAST(j.value ->> 2 AS BIGINT) AND a.number = CAST(j.value ->> 3 AS BIGINT) \
           AND a.route = j.value ->> 1";
     /// `$1` rows of (place, route, provider id).
-    BY_PROVIDER_ID = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number FROM json_each(CAST($1 AS TEXT)) AS j \
+    BY_PROVIDER_ID = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number, a.outcome FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.route = j.value ->> 1 AND a.provider_id = j.value ->> 2";
     /// `$1` rows of (inbox, route, received, message, number, reference, provider id, state, status, code, opted out).
     /// A report that this message already has is a repeat and is not kept twice.
@@ -51,13 +52,6 @@ statements! {
           delivery = g.state, conflict = g.conflict FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, j.value ->> 1 AS state, CAST(j.value ->> 2 AS BIGINT) AS conflict \
         FROM json_each(CAST($1 AS TEXT)) AS j) AS g WHERE messages.id = g.message";
-    /// `$1` rows of (message, number, provider id), `$2` now: a receipt proves that this attempt was accepted.
-    PROVE = "UPDATE attempts SET outcome = 'accepted', answered_at = $2, \
-          provider_id = COALESCE(attempts.provider_id, g.pid) FROM (\
-        SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS num, j.value ->> 2 AS pid \
-        FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
-        WHERE attempts.message_id = g.message AND attempts.number = g.num \
-          AND (attempts.outcome IS NULL OR attempts.outcome = 'unknown')";
     /// `$1` rows of (route, provider id, message, number): receipts that came before the id.
     PARKED = "SELECT r.id, CAST(j.value ->> 2 AS BIGINT), CAST(j.value ->> 3 AS BIGINT), r.state, r.opted_out \
         FROM json_each(CAST($1 AS TEXT)) AS j JOIN receipts AS r \
@@ -122,7 +116,8 @@ struct Report<'a> {
     route: &'a str,
     at: Timestamp,
     receipt: &'a Receipt,
-    found: Option<(i64, i64)>,
+    /// Message and number of its attempt, and whether that is known as accepted.
+    found: Option<(i64, i64, bool)>,
 }
 
 impl Batch {
@@ -179,7 +174,8 @@ impl Batch {
             let (message, number) = (row.int(1)?, row.int(2)?);
             links.push((row.int(0)?, message, number));
             let state = word(row, 3, "delivery state", Delivery::from_word)?;
-            found.push(Evidence { message, number, provider_id: None, state, opted_out: row.int(4)? == 1 });
+            let opted_out = row.int(4)? == 1;
+            found.push(Evidence { message, number, accepted: false, provider_id: None, state, opted_out });
         }
         self.tx.run(UNPARK, vec![json_rows(&links)?]).await?;
         self.join(&found, now).await?;
@@ -229,7 +225,8 @@ impl Batch {
         }
         for row in answers {
             let place = usize::try_from(row.int(0)?).map_err(|_| StoreError::NoRow)?;
-            reports[place].found = Some((row.int(1)?, row.int(2)?));
+            let accepted = row.opt_text(3)?.as_deref() == Some(OutcomeClass::Accepted.as_str());
+            reports[place].found = Some((row.int(1)?, row.int(2)?, accepted));
         }
         Ok(())
     }
@@ -247,6 +244,8 @@ impl Batch {
             let delivery = word(&row, 2, "delivery state", Delivery::from_word)?;
             states.insert(row.int(0)?, (dispatch, delivery, row.int(3)?));
         }
+        let open = found.iter().filter(|e| !e.accepted).map(|e| (e.message, e.number)).collect();
+        let outcomes = self.outcomes(&open).await?;
         let (mut raised, mut proven) = (BTreeMap::new(), Vec::new());
         for evidence in found {
             let Some((dispatch, delivery, conflict)) = states.get_mut(&evidence.message) else { continue };
@@ -256,19 +255,18 @@ impl Batch {
                 raised.insert(evidence.message, (joined.state.as_str(), flagged));
             }
             (*delivery, *conflict) = (joined.state, flagged);
-            if proves_acceptance(*dispatch, evidence.state) {
-                proven.push((evidence.message, evidence.number, evidence.provider_id.clone()));
+            let Some(outcome) = outcomes.get(&(evidence.message, evidence.number)) else { continue };
+            // An attempt that is under way is judged with its answer.
+            let awaited = outcome.is_none() && *dispatch == Dispatch::Submitting;
+            if !awaited && proves_acceptance(*outcome, evidence.state) {
+                proven.push(Proven::new(evidence.message, evidence.number, evidence.provider_id.clone()));
             }
         }
         let raised: Vec<_> = raised.into_iter().map(|(id, (state, flag))| (id, state, flag)).collect();
         if !raised.is_empty() {
-            self.tx.run(RAISE, super::connection::args![json_rows(&raised)?, now.0]).await?;
+            self.tx.run(RAISE, args![json_rows(&raised)?, now.0]).await?;
         }
-        if !proven.is_empty() {
-            self.tx.run(PROVE, args![json_rows(&proven)?, now.0]).await?;
-            let messages: Vec<_> = proven.iter().map(|(message, ..)| MessageId(*message)).collect();
-            self.accept_late(&messages, now).await?;
-        }
+        self.prove(&proven, now).await?;
         let refused: Vec<(i64,)> = found.iter().filter(|e| e.opted_out).map(|e| (e.message,)).collect();
         if !refused.is_empty() {
             self.suppress_messages(&refused, now).await?;
@@ -277,23 +275,12 @@ impl Batch {
     }
 }
 
-/// Whether a report proves that a provider has a message which we do not know as accepted. What was refused for good may
-/// be reported as refused too; only a report that it is under way or arrived overturns that.
-fn proves_acceptance(dispatch: Dispatch, report: Delivery) -> bool {
-    match dispatch {
-        // Its answer is still to come, or it is known.
-        Dispatch::Accepted | Dispatch::Submitting | Dispatch::Planned => false,
-        Dispatch::Rejected | Dispatch::Failed => {
-            matches!(report, Delivery::EnRoute | Delivery::Delivered | Delivery::Read)
-        }
-        _ => report != Delivery::None,
-    }
-}
-
 /// A report whose attempt is known.
 struct Evidence {
     message: i64,
     number: i64,
+    /// Known as accepted, so that nothing is left to prove.
+    accepted: bool,
     provider_id: Option<String>,
     state: Delivery,
     opted_out: bool,
@@ -301,10 +288,11 @@ struct Evidence {
 
 impl Evidence {
     fn from_report(report: &Report<'_>) -> Option<Self> {
-        let (message, number) = report.found?;
+        let (message, number, accepted) = report.found?;
         Some(Self {
             message,
             number,
+            accepted,
             provider_id: report.receipt.provider_id.clone(),
             state: report.receipt.state,
             opted_out: report.receipt.opted_out,
@@ -364,23 +352,4 @@ fn receipt_row<'a>(report: &Report<'a>) -> ReceiptRow<'a> {
         &receipt.code,
         i64::from(receipt.opted_out),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refused_message_is_not_accepted_because_its_refusal_is_reported_twice() {
-        let check = |dispatch, report, proves| {
-            assert_eq!(proves_acceptance(dispatch, report), proves, "{dispatch:?} {report:?}");
-        };
-        check(Dispatch::Rejected, Delivery::Rejected, false);
-        check(Dispatch::Failed, Delivery::Undelivered, false);
-        check(Dispatch::Rejected, Delivery::Delivered, true);
-        check(Dispatch::Ambiguous, Delivery::Undelivered, true);
-        check(Dispatch::Unknown, Delivery::EnRoute, true);
-        check(Dispatch::Ambiguous, Delivery::None, false);
-        check(Dispatch::Submitting, Delivery::Delivered, false);
-    }
 }

@@ -78,7 +78,7 @@ pub(crate) async fn sent(store: &Store, world: &World, class: OutcomeClass) -> C
 /// A callback that reports one state of one attempt.
 pub(crate) fn report(
     id: i64,
-    reference: Option<String>,
+    reference: Option<&str>,
     provider_id: Option<&str>,
     state: Delivery,
 ) -> Delivered {
@@ -96,7 +96,7 @@ pub(crate) fn report(
             body_encoding: "utf8",
         },
         receipts: vec![Receipt {
-            reference,
+            reference: reference.map(str::to_owned),
             provider_id: provider_id.map(str::to_owned),
             state,
             status: state.as_str().to_owned(),
@@ -116,6 +116,6 @@ pub(crate) async fn received(store: &Store, world: &World, callback: Delivered) 
 }
 
 /// Our reference of an attempt.
-pub(crate) fn reference_of(store: &Store, message: &Claimed, number: i64) -> Option<String> {
-    Some(reference::compose(store.tag(), message.id, number))
+pub(crate) fn reference_of(store: &Store, message: &Claimed, number: i64) -> String {
+    reference::compose(store.tag(), message.id, number)
 }
