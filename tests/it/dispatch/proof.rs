@@ -158,3 +158,66 @@ async fn an_answer_after_the_doubt_was_recorded_moves_money_as_the_answer_says()
     })
     .await;
 }
+
+/// Takes a message that waits for its retry and submits it again; its answer is still to come.
+async fn again(bench: &Bench, world: &World) -> Claimed {
+    bench.sql().await.run("UPDATE messages SET not_before = 0 WHERE dispatch = 'queued'").await;
+    let message = claim(bench, world, "node", 1).await.remove(0);
+    assert_eq!(intend(bench, world, "node", std::slice::from_ref(&message)).await.0, 1);
+    message
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proof_for_an_earlier_attempt_ends_a_message_that_would_be_sent_again() {
+    on_both(async |bench| {
+        // The second answer, whose attempt the report is about, and the money of both attempts afterwards.
+        for (second, number, spent) in [
+            (OutcomeClass::Throttled, 1, PRICE),
+            (OutcomeClass::Unavailable, 1, PRICE),
+            (OutcomeClass::BadContent, 1, PRICE),
+            (OutcomeClass::Unknown, 1, 2 * PRICE),
+            (OutcomeClass::Throttled, 2, PRICE),
+            (OutcomeClass::Accepted, 1, 2 * PRICE),
+        ] {
+            let bench = if bench.path().is_some() { Bench::sqlite().await } else { Bench::postgres().await };
+            let (world, _) = begin(&bench, 1).await;
+            let first = sent(&bench, &world, OutcomeClass::Throttled).await;
+            let message = again(&bench, &world).await;
+            let reference = reference_of(&bench, &first, number);
+            received(&bench, &world, report(1, Some(&reference), None, Delivery::Delivered)).await;
+            let state = "SELECT dispatch, delivery FROM messages";
+            assert_eq!(bench.lines(state).await, ["submitting|delivered"], "its answer is still to come");
+            assert_eq!(wrong(&bench).await, Vec::<&str>::new(), "{second:?} {number}: the books meanwhile");
+            settled(&bench, &world, &[answered(&world, &message, second)]).await;
+            assert_eq!(bench.lines(state).await, ["accepted|delivered"], "{second:?} {number}");
+            assert_eq!(
+                bench.lines("SELECT spent FROM runs").await,
+                [spent.to_string()],
+                "{second:?} {number}"
+            );
+            assert_eq!(books(&bench).await, "available 10 reserved 0 sent 1 quarantined 0", "{second:?}");
+            assert_eq!(wrong(&bench).await, Vec::<&str>::new(), "{second:?} {number}");
+            world.end().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_answer_for_the_first_copy_ends_a_message_whose_second_copy_was_not_taken() {
+    on_both(async |bench| {
+        let (world, _) = begin(bench, 1).await;
+        let first = sent(bench, &world, OutcomeClass::Unknown).await;
+        let mut batch = bench.batch().await.unwrap();
+        batch.resend(&[first.id], world.clock.now()).await.unwrap();
+        batch.commit().await.unwrap();
+        let second = again(bench, &world).await;
+        settled(bench, &world, &[answered(&world, &first, OutcomeClass::Accepted)]).await;
+        assert_eq!(bench.lines("SELECT dispatch FROM messages").await, ["submitting"]);
+        settled(bench, &world, &[answered(&world, &second, OutcomeClass::Throttled)]).await;
+        assert_eq!(stands(bench, &first).await, format!("accepted|accepted|{PRICE}"));
+        assert_eq!(wrong(bench).await, Vec::<&str>::new());
+        world.end().await;
+    })
+    .await;
+}
