@@ -75,6 +75,13 @@ pub const LOCK_RUNS: Pair = Pair {
                ORDER BY r.id FOR UPDATE",
 };
 
+/// Lets one launch at a time count texts towards a cap, until its transaction ends. A launch takes it after
+/// its own run and before its codes; nobody else takes it. SQLite has one writer.
+pub const LOCK_CAPS: Pair = Pair {
+    sqlite: "SELECT 1 WHERE false",
+    postgres: "SELECT CAST(pg_advisory_xact_lock(hashtextextended('winback caps', 0)) AS TEXT)",
+};
+
 /// Where messages stand before reports are joined into them. PostgreSQL locks them, so that two nodes that hear of one
 /// message at once cannot undo each other's rank. `$1` message ids.
 pub const STATE_OF: Pair = Pair {
@@ -90,5 +97,6 @@ pub(super) const STATEMENTS: &[Named] = &[
     ("CLAIM", CLAIM.sqlite, CLAIM.postgres),
     ("AVAILABLE_CODES", AVAILABLE_CODES.sqlite, AVAILABLE_CODES.postgres),
     ("STATE_OF", STATE_OF.sqlite, STATE_OF.postgres),
+    ("LOCK_CAPS", LOCK_CAPS.sqlite, LOCK_CAPS.postgres),
     ("LOCK_RUNS", LOCK_RUNS.sqlite, LOCK_RUNS.postgres),
 ];
