@@ -13,7 +13,7 @@ use crate::model::state::Dispatch;
 
 use super::StoreError;
 use super::batch::{Batch, json_rows, word};
-use super::connection::args;
+use super::connection::{Row, args};
 use super::dialect::{STATE_OF, statements};
 use super::evidence::{Proven, proves_acceptance};
 
@@ -40,7 +40,7 @@ statements! {
             j.value ->> 6 AS pid, j.value ->> 7 AS state, j.value ->> 8 AS status, j.value ->> 9 AS code, \
             CAST(j.value ->> 10 AS BIGINT) AS opted_out FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE NOT EXISTS (SELECT 1 FROM receipts AS r WHERE g.message IS NOT NULL AND r.message_id = g.message \
-            AND r.status = g.status AND COALESCE(r.code, '') = COALESCE(g.code, '') AND r.number = g.num) \
+            AND r.status = g.status AND COALESCE(r.code, '') = COALESCE(g.code, '') AND r.number = g.num AND r.state = g.state) \
           AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE g.message IS NULL AND r.message_id IS NULL \
             AND r.route = g.route AND r.provider_id = g.pid AND r.status = g.status \
             AND COALESCE(r.code, '') = COALESCE(g.code, '')) \
@@ -56,11 +56,17 @@ statements! {
     PARKED = "SELECT r.id, CAST(j.value ->> 2 AS BIGINT), CAST(j.value ->> 3 AS BIGINT), r.state, r.opted_out \
         FROM json_each(CAST($1 AS TEXT)) AS j JOIN receipts AS r \
           ON r.route = j.value ->> 0 AND r.provider_id = j.value ->> 1 AND r.message_id IS NULL ORDER BY r.id";
+    /// The youngest receipts that wait. `$1` since when, `$2` most.
+    YOUNG = "SELECT id, route, provider_id, state, opted_out FROM receipts \
+        WHERE message_id IS NULL AND provider_id IS NOT NULL AND received_at >= $1 ORDER BY received_at DESC LIMIT $2";
+    /// `$1` numbers of callbacks.
+    FORGET = "DELETE FROM receipts WHERE inbox_id IN (\
+        SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
     /// `$1` rows of (receipt, message, number).
     UNPARK = "UPDATE receipts SET message_id = g.message, number = g.num FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS receipt, CAST(j.value ->> 1 AS BIGINT) AS message, \
           CAST(j.value ->> 2 AS BIGINT) AS num FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
-        WHERE receipts.id = g.receipt";
+        WHERE receipts.id = g.receipt AND receipts.message_id IS NULL";
 }
 
 /// What came to a callback URL, verified and translated, with the raw request it came in.
@@ -130,11 +136,18 @@ impl Batch {
         self.apply_receipts(callbacks, now).await
     }
 
-    /// Applies receipts without keeping the raw request again: the way of a replay.
+    /// Applies callbacks that were kept before: what they were read as then is replaced by what they are read as now.
+    /// Delivery states that rose stay where they are.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn apply_receipts(
+    pub async fn replay(&mut self, callbacks: &[Delivered], now: Timestamp) -> Result<Received, StoreError> {
+        let kept: Vec<_> = callbacks.iter().map(|callback| (callback.id,)).collect();
+        self.tx.run(FORGET, vec![json_rows(&kept)?]).await?;
+        self.apply_receipts(callbacks, now).await
+    }
+
+    async fn apply_receipts(
         &mut self,
         callbacks: &[Delivered],
         now: Timestamp,
@@ -171,14 +184,48 @@ impl Batch {
         }
         let (mut links, mut found) = (Vec::new(), Vec::new());
         for row in &parked {
-            let (message, number) = (row.int(1)?, row.int(2)?);
-            links.push((row.int(0)?, message, number));
-            let state = word(row, 3, "delivery state", Delivery::from_word)?;
-            let opted_out = row.int(4)? == 1;
-            found.push(Evidence { message, number, accepted: false, provider_id: None, state, opted_out });
+            let attempt = (row.int(1)?, row.int(2)?);
+            links.push((row.int(0)?, attempt.0, attempt.1));
+            found.push(Evidence::parked(row, attempt)?);
         }
-        self.tx.run(UNPARK, vec![json_rows(&links)?]).await?;
-        self.join(&found, now).await?;
+        self.unpark(&links, &found, now).await
+    }
+
+    /// Joins young receipts that wait although their attempt is known: on several nodes, a receipt and the answer it
+    /// waits for can be written at once without seeing each other. Answers how many.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn rejoin(&mut self, since: Timestamp, now: Timestamp, most: i64) -> Result<usize, StoreError> {
+        let young = self.tx.rows(YOUNG, args![since.0, most]).await?;
+        if young.is_empty() {
+            return Ok(0);
+        }
+        let mut asked = Vec::with_capacity(young.len());
+        for (place, row) in young.iter().enumerate() {
+            asked.push((place, row.text(1)?, row.text(2)?));
+        }
+        let (mut links, mut found) = (Vec::new(), Vec::new());
+        for row in self.tx.rows(BY_PROVIDER_ID, vec![json_rows(&asked)?]).await? {
+            let place = usize::try_from(row.int(0)?).map_err(|_| StoreError::NoRow)?;
+            let attempt = (row.int(1)?, row.int(2)?);
+            links.push((young[place].int(0)?, attempt.0, attempt.1));
+            found.push(Evidence::parked(&young[place], attempt)?);
+        }
+        if !links.is_empty() {
+            self.unpark(&links, &found, now).await?;
+        }
+        Ok(links.len())
+    }
+
+    async fn unpark(
+        &mut self,
+        links: &[(i64, i64, i64)],
+        found: &[Evidence],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.tx.run(UNPARK, vec![json_rows(links)?]).await?;
+        self.join(found, now).await?;
         Ok(())
     }
 
@@ -287,6 +334,12 @@ struct Evidence {
 }
 
 impl Evidence {
+    /// A receipt that waited, with state and opt-out in its last columns, and the attempt it is about.
+    fn parked(row: &Row, (message, number): (i64, i64)) -> Result<Self, StoreError> {
+        let state = word(row, 3, "delivery state", Delivery::from_word)?;
+        Ok(Self { message, number, accepted: false, provider_id: None, state, opted_out: row.int(4)? == 1 })
+    }
+
     fn from_report(report: &Report<'_>) -> Option<Self> {
         let (message, number, accepted) = report.found?;
         Some(Self {

@@ -221,3 +221,66 @@ async fn a_late_answer_for_the_first_copy_ends_a_message_whose_second_copy_was_n
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_did_not_see_its_answer_and_was_not_seen_by_it_is_joined_by_the_sweep() {
+    on_both(async |bench| {
+        let (world, _) = begin(bench, 1).await;
+        let message = claim(bench, &world, "node", 1).await.remove(0);
+        assert_eq!(intend(bench, &world, "node", std::slice::from_ref(&message)).await.0, 1);
+        let id = format!("id-{}", message.id);
+        let mut callback = report(1, None, Some(&id), Delivery::Delivered);
+        callback.received_at = world.clock.now();
+        let beside = world.beside().await;
+        if bench.path().is_some() {
+            // One writer: as if the two had met.
+            settled(bench, &world, &[answered(&world, &message, OutcomeClass::Accepted)]).await;
+            received(bench, &world, callback).await;
+            let apart = "UPDATE receipts SET message_id = NULL, number = NULL; UPDATE messages SET delivery = 'none'";
+            bench.sql().await.run(apart).await;
+        } else {
+            // Two nodes: neither has committed while the other looks.
+            let (mut one, mut two) = (bench.batch().await.unwrap(), beside.batch().await.unwrap());
+            assert_eq!(one.receive(&[callback], world.clock.now()).await.unwrap().parked, 1);
+            let answer = answered(&world, &message, OutcomeClass::Accepted);
+            two.settle("sim", &[answer], world.clock.now()).await.unwrap();
+            one.commit().await.unwrap();
+            two.commit().await.unwrap();
+        }
+        let state = "SELECT m.dispatch, m.delivery, (SELECT count(*) FROM receipts WHERE message_id = m.id) FROM messages AS m";
+        assert_eq!(bench.lines(state).await, ["accepted|none|0"], "they missed each other");
+        super::planning::sweep(bench, &world.clock.now().rfc3339()).once().await.unwrap();
+        assert_eq!(bench.lines(state).await, ["accepted|delivered|1"]);
+        beside.close().await;
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_that_is_read_in_another_way_is_shown_as_it_is_read_now() {
+    on_both(async |bench| {
+        let (world, _) = begin(bench, 1).await;
+        let message = sent(bench, &world, OutcomeClass::Accepted).await;
+        let reference = reference_of(bench, &message, 1);
+        // Its word was not understood, and neither was whose it is.
+        let mut callback = report(1, None, Some("nobody"), Delivery::None);
+        callback.receipts[0].status = "zugestellt".to_owned();
+        received(bench, &world, callback.clone()).await;
+        let rows = "SELECT message_id, state, status FROM receipts";
+        assert_eq!(bench.lines(rows).await, ["-|none|zugestellt"]);
+        let now = world.clock.now();
+        callback.receipts[0].reference = Some(reference);
+        for state in [Delivery::None, Delivery::Delivered, Delivery::Delivered] {
+            callback.receipts[0].state = state;
+            let mut batch = bench.batch().await.unwrap();
+            batch.replay(std::slice::from_ref(&callback), now).await.unwrap();
+            batch.commit().await.unwrap();
+            let expected = format!("{}|{}|zugestellt", message.id, state.as_str());
+            assert_eq!(bench.lines(rows).await, [expected], "one row, read as it is read now");
+        }
+        assert_eq!(bench.lines("SELECT delivery FROM messages").await, ["delivered"]);
+        world.end().await;
+    })
+    .await;
+}
