@@ -127,6 +127,7 @@ fn as_json(message: &MessageView, phones: bool, text: bool) -> Value {
         "parts": message.parts, "price": message.price.to_string(), "state": message.dispatch.as_str(),
         "delivery": message.delivery.as_str(), "attempts": message.attempts, "reason": message.reason,
         "possible_duplicate": message.possible_duplicate, "conflict": message.conflict,
+        "code_contested": message.code_contested,
         "not_before": message.not_before.rfc3339(),
         "submitted_at": message.submitted_at.map(Timestamp::rfc3339),
         "delivery_at": message.delivery_at.map(Timestamp::rfc3339),
@@ -153,8 +154,11 @@ fn receipt_json(receipt: &ReceiptView) -> Value {
 }
 
 fn print_message(message: &MessageView, args: &ShowArgs) {
-    let marks =
-        [(message.possible_duplicate, "may have been sent twice"), (message.conflict, "receipts contradict")];
+    let marks = [
+        (message.possible_duplicate, "may have been sent twice"),
+        (message.conflict, "receipts contradict"),
+        (message.code_contested, "somebody else has its code"),
+    ];
     let marks: Vec<&str> = marks.into_iter().filter_map(|(set, words)| set.then_some(words)).collect();
     let mut rows = vec![
         vec!["to".to_owned(), print::phone(message.phone, args.phones)],

@@ -137,6 +137,9 @@ pub(super) fn show(s: &Status) {
     let codes: Vec<String> =
         s.codes.iter().map(|(state, n)| format!("{} {state}", print::count(*n))).collect();
     print::line(format!("codes  {}", if codes.is_empty() { "none".to_owned() } else { codes.join(", ") }));
+    if s.withheld > 0 {
+        print::line(format!("  {} left out at launch: had enough texts", print::count(s.withheld)));
+    }
     for reason in &s.reasons {
         print::line(format!("  {} × {}: {}", print::count(reason.messages), reason.state, reason.reason));
     }

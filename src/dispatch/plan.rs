@@ -14,10 +14,11 @@ use crate::model::hex::hex;
 use crate::model::ids::{ContactId, CouponId};
 use crate::model::money::Micros;
 use crate::segment::{self, AsOf, Dialect, Fragment, SegmentError};
+use crate::store::runs::PlannedMessage;
 use crate::store::segments::{AudienceQuery, AudienceRow};
 use crate::store::{Backend, Store, StoreError};
 
-use super::prepare::{Code, Prepared, Preparer, Skip, TextsError};
+use super::prepare::{Code, NO_CODE_NEEDED, Prepared, Preparer, Skip, TextsError};
 use super::terms::{Terms, TermsError};
 
 /// Contacts read and prepared at a time.
@@ -31,6 +32,9 @@ const LONGEST: usize = 3;
 pub struct Plan {
     /// What a launch may be bound to.
     pub hash: String,
+    /// Hash over everybody who would be texted were there no cap.
+    #[serde(skip)]
+    pub audience_hash: String,
     /// The campaign.
     pub campaign: String,
     /// The instant the segment was asked at.
@@ -70,6 +74,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Contacts left out because they had enough texts.
+    pub fn capped(&self) -> i64 {
+        self.skipped.get(&Skip::Capped.words()).copied().unwrap_or(0)
+    }
+
     /// Whether it may be launched, and if not, why and what to do.
     ///
     /// # Errors
@@ -214,6 +223,11 @@ impl<'a> Audience<'a> {
         })
     }
 
+    /// Asks for contacts without the texts they had, which the caller counts where nobody else can; answers since when.
+    pub(super) fn without_texts(&mut self) -> Option<Timestamp> {
+        self.cap_since.take()
+    }
+
     /// How many contacts there are.
     pub(super) async fn count(&self) -> Result<i64, StoreError> {
         self.store.segment_count(&self.fragment).await
@@ -254,12 +268,12 @@ pub async fn plan(
         for row in &page {
             let code = codes.peek().await?;
             let code = code.as_ref().map(|(id, text)| Code { id: *id, text });
+            let capped = preparer.is_capped(row);
             let prepared = preparer.prepare(row, code);
-            if prepared.is_ok() {
-                sums.add(row, prepared, code.map(|code| code.text));
+            let spends = prepared.is_ok() && !capped;
+            sums.add(row, prepared, code.map(|code| code.text), capped);
+            if spends {
                 codes.spend();
-            } else {
-                sums.add(row, prepared, None);
             }
         }
         progress(sums.audience, total);
@@ -312,7 +326,10 @@ impl<'a> Codes<'a> {
 
 /// What a plan adds up, flat in the size of the audience.
 pub(super) struct Sums {
+    /// Over every message.
     digest: Sha256,
+    /// Over every message, and what would be one were there no cap.
+    uncapped: Sha256,
     audience: i64,
     messages: i64,
     parts: i64,
@@ -340,6 +357,7 @@ pub(super) struct Load {
 impl Sums {
     pub(super) fn new(digest: Sha256) -> Self {
         Self {
+            uncapped: digest.clone(),
             digest,
             audience: 0,
             messages: 0,
@@ -356,7 +374,13 @@ impl Sums {
         }
     }
 
-    pub(super) fn add(&mut self, row: &AudienceRow, prepared: Result<Prepared, Skip>, code: Option<&str>) {
+    pub(super) fn add(
+        &mut self,
+        row: &AudienceRow,
+        prepared: Result<Prepared, Skip>,
+        code: Option<&str>,
+        capped: bool,
+    ) {
         self.audience += 1;
         let prepared = match prepared {
             Ok(prepared) => prepared,
@@ -367,13 +391,14 @@ impl Sums {
             }
         };
         let message = &prepared.message;
-        let shown = hide(&message.body, code);
-        self.digest.update(row.contact.id.0.to_le_bytes());
-        for piece in [&message.route, &message.sender, &message.country, &message.window, &shown] {
-            self.digest.update(piece.as_bytes());
-            self.digest.update([0]);
+        let code = code.unwrap_or(NO_CODE_NEEDED.text);
+        digest(&mut self.uncapped, row, message, code);
+        if capped {
+            *self.skipped.entry(Skip::Capped).or_default() += 1;
+            return;
         }
-        self.digest.update(message.price.0.to_le_bytes());
+        digest(&mut self.digest, row, message, code);
+        let shown = hide(&message.body, message.coupon.map(|_| code));
         self.messages += 1;
         let parts = i64::from(message.parts);
         self.parts += parts;
@@ -400,17 +425,23 @@ impl Sums {
         }
     }
 
-    /// The hash of everything added so far.
+    /// The hash of every message added so far.
     pub(super) fn hash(&self) -> String {
         hex(&self.digest.clone().finalize()[..8])
     }
 
+    /// The same, with what would be a message were there no cap.
+    pub(super) fn audience_hash(&self) -> String {
+        hex(&self.uncapped.clone().finalize()[..8])
+    }
+
     fn plan(self, terms: &Terms, available: Option<i64>, finish: super::finish::Finish) -> Plan {
-        let hash = self.hash();
+        let (hash, audience_hash) = (self.hash(), self.audience_hash());
         let needed = self.messages + self.without_code;
         let coupons = terms.pool.as_ref().zip(available);
         Plan {
             hash,
+            audience_hash,
             campaign: terms.definition.name.clone(),
             as_of: terms.as_of.unwrap_or(terms.launched_at),
             audience: self.audience,
@@ -458,7 +489,21 @@ impl Sums {
     }
 }
 
-/// A text without its code: a plan must not give codes away, and another code must not change its hash.
+/// Adds a message to a hash. Another code must not change it.
+fn digest(into: &mut Sha256, row: &AudienceRow, message: &PlannedMessage, code: &str) {
+    into.update(row.contact.id.0.to_le_bytes());
+    let text = match message.coupon {
+        Some(_) if !code.is_empty() => message.body.replace(code, "•"),
+        _ => message.body.clone(),
+    };
+    for piece in [&message.route, &message.sender, &message.country, &message.window, &text] {
+        into.update(piece.as_bytes());
+        into.update([0]);
+    }
+    into.update(message.price.0.to_le_bytes());
+}
+
+/// A text without its code: a plan must not give codes away.
 fn hide(body: &str, code: Option<&str>) -> String {
     match code {
         Some(code) if !code.is_empty() => body.replace(code, &"•".repeat(code.chars().count())),

@@ -54,7 +54,7 @@ pub fn settle(
         not_before: now.plus(wait),
         counts,
         coupon: coupon(to),
-        refund: matches!(proof, Proof::NotSent | Proof::RouteBroken | Proof::Refused),
+        refund: !outcome.class.costs(),
         outcome,
     })
 }

@@ -23,6 +23,9 @@ use super::terms::Terms;
 /// Rows changed in one transaction, so that nobody else waits longer than 100 ms for a turn to write.
 const CHUNK: i64 = 2_000;
 
+/// Receipts that wait are looked at again while they are younger than this; the youngest `CHUNK` of them.
+const REJOIN_WITHIN: Duration = Duration::from_mins(10);
+
 /// How often everything is looked at.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -150,6 +153,7 @@ impl Sweep {
         // What one step cannot do keeps no other from being done.
         let steps = [
             self.dead(false).await.map(|_| ()),
+            self.rejoin(now).await,
             self.evidence().await,
             self.roll_windows(now).await,
             self.expire(now).await,
@@ -174,6 +178,14 @@ impl Sweep {
                 return Ok((freed, lost));
             }
         }
+    }
+
+    async fn rejoin(&self, now: Timestamp) -> Result<(), StoreError> {
+        let mut batch = self.store.batch().await?;
+        if batch.rejoin(now.minus(REJOIN_WITHIN), now, CHUNK).await? > 0 {
+            batch.commit().await?;
+        }
+        Ok(())
     }
 
     async fn evidence(&self) -> Result<(), StoreError> {

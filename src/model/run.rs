@@ -79,8 +79,12 @@ pub struct RunTerms {
     pub budget: Option<Micros>,
     /// What to do with messages whose fate nobody knows.
     pub when_in_doubt: WhenInDoubt,
-    /// Messages it will have.
+    /// Messages that were approved; less those withheld for the cap since, it has as many.
     pub audience: i64,
+    /// Contacts whom the plan left out because they had enough texts.
+    pub capped: i64,
+    /// Hash over everybody who would be texted were there no cap.
+    pub audience_hash: String,
     /// Nothing goes out before this.
     pub starts_at: Timestamp,
     /// Nothing goes out after this.
@@ -100,12 +104,27 @@ pub struct Run {
     pub spent: Micros,
     /// Messages written so far.
     pub prepared: i64,
+    /// Contacts left out while they were written, because they had enough texts; those of the plan are among them.
+    pub withheld: i64,
     /// The last contact whose message was written.
     pub cursor: i64,
     /// When it was launched.
     pub created_at: Timestamp,
     /// When nothing was left to send.
     pub finished_at: Option<Timestamp>,
+}
+
+impl Run {
+    /// Messages it has, or will have once all are written.
+    pub fn messages(&self) -> i64 {
+        if self.state == RunState::Preparing { self.terms.audience } else { self.prepared }
+    }
+
+    /// Whether what was written is what was approved: nobody more, and nobody less but for the cap.
+    pub fn is_as_approved(&self) -> bool {
+        let RunTerms { audience, capped, .. } = self.terms;
+        self.prepared <= audience && self.prepared + self.withheld == audience + capped
+    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub struct Status {
     pub prepared: i64,
     /// Messages it was launched with.
     pub messages: i64,
+    /// Contacts that were left out at launch because they had enough texts.
+    pub withheld: i64,
     /// Messages that wait: planned, queued or claimed.
     pub waiting: i64,
     /// Messages between intent and outcome.
@@ -115,7 +117,8 @@ fn sum(run: &Run, tallies: &[Tally]) -> Status {
         launched_at: run.created_at,
         finished_at: run.finished_at,
         prepared: run.prepared,
-        messages: run.terms.audience,
+        messages: run.messages(),
+        withheld: run.withheld,
         waiting: of(&is(&[Dispatch::Planned, Dispatch::Queued, Dispatch::Claimed])),
         submitting: of(&is(&[Dispatch::Submitting])),
         accepted: of(&accepted),

@@ -96,7 +96,7 @@ pub(super) const PAIRS: &[Named] =
     &[("INTEGRITY", INTEGRITY.sqlite, INTEGRITY.postgres), ("FOREIGN", FOREIGN.sqlite, FOREIGN.postgres)];
 
 /// What must be zero, and what it means otherwise.
-const BOOKS: [(&str, &str, &str); 4] = [
+const BOOKS: [(&str, &str, &str); 5] = [
     (
         "coupons on the shelf",
         HELD_ON_SHELF,
@@ -110,8 +110,10 @@ const BOOKS: [(&str, &str, &str); 4] = [
     (
         "coupons of sent texts",
         SENT_WITHOUT,
-        "texts were accepted with a code that is not theirs; report this",
+        "texts carry a code that is not theirs: they were proven accepted after it had been given back; \
+         `winback message show` names each, and its customer may need another code",
     ),
+    ("money of runs", SPENT_ELSEWISE, "runs have spent another sum than their submissions cost; report this"),
     (
         "texts in one run",
         TWICE_IN_RUN,
@@ -127,6 +129,10 @@ statements! {
     SENT_WITHOUT = "SELECT count(*) FROM messages AS m LEFT JOIN coupons AS c ON c.id = m.coupon_id \
         WHERE m.dispatch = 'accepted' AND m.coupon_id IS NOT NULL \
           AND (c.id IS NULL OR c.message_id IS NULL OR c.message_id <> m.id OR c.state IN ('available', 'reserved'))";
+    /// An attempt costs until it is certain that nothing was taken.
+    SPENT_ELSEWISE = "SELECT count(*) FROM runs AS r WHERE r.spent <> (SELECT CAST(COALESCE(SUM(m.price), 0) AS BIGINT) \
+        FROM messages AS m JOIN attempts AS a ON a.message_id = m.id WHERE m.run_id = r.id \
+          AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled')))";
     TWICE_IN_RUN = "SELECT count(*) FROM (SELECT run_id FROM messages WHERE dispatch = 'accepted' \
         GROUP BY run_id, phone HAVING count(*) > 1) AS twice";
 }

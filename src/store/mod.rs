@@ -11,6 +11,7 @@ pub mod contacts;
 pub mod coupons;
 pub mod dialect;
 pub mod events;
+mod evidence;
 pub mod inbound;
 pub mod inbox;
 pub mod intents;
@@ -215,6 +216,7 @@ pub fn statements() -> Vec<dialect::Named> {
         contacts::PAIRS,
         coupons::STATEMENTS,
         events::STATEMENTS,
+        evidence::STATEMENTS,
         inbound::STATEMENTS,
         inbox::STATEMENTS,
         intents::STATEMENTS,

@@ -21,13 +21,20 @@ statements! {
     REASONS = "SELECT dispatch, COALESCE(reason, ''), count(*) FROM messages WHERE run_id = $1 \
         AND dispatch IN ('rejected', 'failed', 'ambiguous', 'unknown', 'suppressed', 'cancelled', 'expired', 'blocked') \
         GROUP BY dispatch, reason ORDER BY count(*) DESC, dispatch, reason LIMIT 50";
-    CODES = "SELECT c.state, count(*) FROM messages AS m JOIN coupons AS c ON c.id = m.coupon_id AND c.message_id = m.id \
-        WHERE m.run_id = $1 GROUP BY c.state ORDER BY c.state";
+    /// A code that a text carries and somebody else has is contested.
+    CODES = "SELECT g.word, count(*) FROM (\
+          SELECT CASE WHEN c.message_id = m.id THEN c.state ELSE 'contested' END AS word FROM messages AS m \
+          JOIN coupons AS c ON c.id = m.coupon_id AND (c.message_id = m.id OR c.contested_by = m.id) \
+          WHERE m.run_id = $1) AS g GROUP BY g.word ORDER BY g.word";
     MESSAGES = "SELECT id, run_id, contact_id, phone, route, country, parts, price, dispatch, delivery, attempts, \
-          possible_duplicate, conflict, reason, not_before, submitted_at, delivery_at, body FROM messages \
+          possible_duplicate, conflict, reason, not_before, submitted_at, delivery_at, body, \
+          CAST(CASE WHEN dispatch = 'accepted' AND EXISTS (SELECT 1 FROM coupons AS c WHERE c.id = messages.coupon_id \
+            AND (c.message_id IS NULL OR c.message_id <> messages.id)) THEN 1 ELSE 0 END AS BIGINT) FROM messages \
         WHERE run_id = $1 AND id > $2 AND ($3 = '' OR dispatch = $3) ORDER BY id LIMIT $4";
     MESSAGE = "SELECT id, run_id, contact_id, phone, route, country, parts, price, dispatch, delivery, attempts, \
-          possible_duplicate, conflict, reason, not_before, submitted_at, delivery_at, body FROM messages WHERE id = $1";
+          possible_duplicate, conflict, reason, not_before, submitted_at, delivery_at, body, \
+          CAST(CASE WHEN dispatch = 'accepted' AND EXISTS (SELECT 1 FROM coupons AS c WHERE c.id = messages.coupon_id \
+            AND (c.message_id IS NULL OR c.message_id <> messages.id)) THEN 1 ELSE 0 END AS BIGINT) FROM messages WHERE id = $1";
     ATTEMPTS_OF = "SELECT number, reference, intent_at, answered_at, outcome, code, detail, provider_id FROM attempts \
         WHERE message_id = $1 ORDER BY number";
     RECEIPTS_OF = "SELECT received_at, state, status, code FROM receipts WHERE message_id = $1 ORDER BY id";
@@ -94,6 +101,8 @@ pub struct MessageView {
     pub delivery_at: Option<Timestamp>,
     /// Its text.
     pub body: String,
+    /// Whether it was accepted with a code that somebody else has: proof came after the code had been given back.
+    pub code_contested: bool,
 }
 
 /// One submission of a message.
@@ -164,7 +173,7 @@ impl Store {
             .collect()
     }
 
-    /// Coupon codes bound to messages of a run, by state.
+    /// Coupon codes bound to messages of a run, by state; `contested` are those that somebody else has.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -235,6 +244,7 @@ fn view(row: &Row) -> Result<MessageView, StoreError> {
         submitted_at: row.opt_int(15)?.map(Timestamp),
         delivery_at: row.opt_int(16)?.map(Timestamp),
         body: row.text(17)?,
+        code_contested: row.int(18)? == 1,
     })
 }
 

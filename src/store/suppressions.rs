@@ -256,8 +256,9 @@ statements! {
                                AND m.dispatch IN ('planned', 'queued', 'claimed') \
                                AND (j.value ->> 1 = 'all' OR j.value ->> 1 = m.sender)) \
                 RETURNING id, coupon_id, possible_duplicate";
-    /// `$1` rows of coupon and message, `$2` now.
-    RELEASE_COUPONS = "UPDATE coupons SET state = 'available', message_id = NULL, changed_at = CAST($2 AS BIGINT) \
+    /// `$1` rows of coupon and message, `$2` now. A code that a text proven late carries too goes to that text.
+    RELEASE_COUPONS = "UPDATE coupons SET state = CASE WHEN contested_by IS NULL THEN 'available' ELSE 'sent' END, \
+                         message_id = contested_by, contested_by = NULL, changed_at = CAST($2 AS BIGINT) \
                        FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS coupon, CAST(j.value ->> 1 AS BIGINT) AS message \
                              FROM json_each(CAST($1 AS TEXT)) AS j) AS w \
                        WHERE coupons.id = w.coupon AND message_id = w.message AND state = 'reserved'";

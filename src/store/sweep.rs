@@ -26,10 +26,12 @@ statements! {
     CLOSE_LOST = "UPDATE attempts SET outcome = 'unknown', detail = 'no answer was stored in time' \
         WHERE outcome IS NULL AND message_id IN (\
         SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
-    /// Messages in doubt that already have a receipt.
+    /// Messages in doubt with an attempt that is accepted, or in doubt and reported.
     EVIDENCE = "SELECT m.id FROM messages AS m WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
-        AND m.dispatch = 'ambiguous' AND EXISTS (SELECT 1 FROM receipts AS r WHERE r.message_id = m.id \
-        AND r.state <> 'none') ORDER BY m.run_id, m.id LIMIT $1";
+        AND m.dispatch = 'ambiguous' AND EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = m.id \
+          AND (a.outcome = 'accepted' OR ((a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) \
+            AND EXISTS (SELECT 1 FROM receipts AS r WHERE r.message_id = a.message_id AND r.number = a.number \
+              AND r.state <> 'none')))) ORDER BY m.run_id, m.id LIMIT $1";
     /// Messages in doubt, run by run; ordered as the index of open messages is, so that history is never walked. What was cancelled is never sent again.
     IN_DOUBT = "SELECT m.id, m.run_id, m.settled_at, \
         CASE WHEN r.state IN ('cancelling', 'cancelled') AND r.when_in_doubt = 'resend' THEN 'park' ELSE r.when_in_doubt END, \
@@ -107,14 +109,15 @@ impl Batch {
         Ok((freed, lost.len() as u64))
     }
 
-    /// First rung of the ladder: messages in doubt whose receipt is already here are accepted (T11).
+    /// First rung of the ladder: messages in doubt whose proof is already here are accepted (T11).
     ///
     /// # Errors
     /// When the store cannot be written.
     pub async fn accept_by_receipt(&mut self, now: Timestamp, most: i64) -> Result<usize, StoreError> {
         let rows = self.tx.rows(EVIDENCE, args![most]).await?;
-        let messages: Vec<_> = ids(&rows)?.into_iter().map(|id| MessageId(id.0)).collect();
-        Ok(self.accept_late(&messages, now).await?.len())
+        let messages = ids(&rows)?;
+        self.hold(&messages).await?;
+        self.look_back(&messages, now).await
     }
 
     /// Sends messages in doubt again, as their campaign decided; flagged as possible duplicates (T12).

@@ -5,6 +5,7 @@ mod doubt;
 mod failures;
 mod planning;
 mod process;
+mod proof;
 mod stop;
 mod supervision;
 

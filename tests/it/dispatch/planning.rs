@@ -72,6 +72,41 @@ async fn two_launches_at_the_same_time_make_one_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_capped_campaigns_launched_at_the_same_time_text_nobody_twice_and_say_whom_they_left_out() {
+    const CAP: &str = "limits = { per_contact = \"1 per 7 days\" }";
+    on_both(async |bench| {
+        let world = World::new(bench, PEOPLE, |_| {}).await;
+        let (beside, rules, now) = (world.beside().await, Rules::load(), world.clock.now());
+        let people = PEOPLE.cast_signed();
+        let plans = [world.plan(bench, "one", CAP).await, world.plan(bench, "two", CAP).await];
+        assert!(
+            plans.iter().all(|plan| (plan.messages, plan.capped()) == (people, 0)),
+            "each has room for all"
+        );
+        let terms = [world.terms(bench, "one", CAP).await, world.terms(bench, "two", CAP).await];
+        let (one, two) = tokio::join!(
+            launch(bench, &terms[0], &rules, &plans[0], now, |_, _| {}),
+            launch(&beside, &terms[1], &rules, &plans[1], now, |_, _| {})
+        );
+        let (one, two) = (one.unwrap().run, two.unwrap().run);
+        assert_eq!((one.state, two.state), (RunState::Running, RunState::Running));
+        let counted = "SELECT count(*), count(DISTINCT contact_id) FROM messages";
+        assert_eq!(bench.lines(counted).await, [format!("{PEOPLE}|{PEOPLE}")]);
+        for run in [&one, &two] {
+            assert_eq!(run.prepared + run.withheld, people, "{run:?}");
+            assert_eq!(world.until(bench, run, |_| true).await.withheld, run.withheld);
+        }
+        assert_eq!(one.prepared + two.prepared, people);
+        assert_eq!(books(bench).await, format!("available 10 reserved {PEOPLE} sent 0 quarantined 0"));
+        let late = world.plan(bench, "three", CAP).await;
+        assert_eq!((late.messages, late.capped()), (0, people), "a plan says it in the same words");
+        beside.close().await;
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_that_no_longer_holds_launches_nothing_and_the_next_plan_does() {
     on_both(async |bench| {
         let world = World::new(bench, 30, |_| {}).await;
@@ -169,7 +204,7 @@ async fn a_launch_whose_process_died_is_seen_goes_on_by_itself_and_is_withdrawn_
     .await;
 }
 
-fn sweep(bench: &Bench, at: &str) -> Sweep {
+pub(super) fn sweep(bench: &Bench, at: &str) -> Sweep {
     Sweep {
         store: (**bench).clone(),
         clock: Arc::new(ManualClock::at(Timestamp::parse(at).unwrap())),

@@ -4,14 +4,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::books;
+use crate::support::hand::{claim, intend};
 use crate::support::stores::{Bench, on_both};
 use crate::support::world::World;
 use winback::daemon::Daemon;
-use winback::model::message::{Claimed, Intent, Refusal};
-use winback::model::reference;
 use winback::model::suppression::Reason;
 use winback::store::Store;
-use winback::store::claims::ClaimRequest;
 use winback::store::suppressions::{EVERY_SENDER, NewSuppression};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,6 +155,19 @@ async fn what_a_living_process_forgot_is_found_when_its_lease_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lane_never_gets_more_than_its_permits_allow() {
+    on_both(async |bench| {
+        let world = World::new(bench, 6, |_| {}).await;
+        world.launch(bench, "comeback", "").await;
+        for limit in [1, 2, 1] {
+            assert_eq!(claim(bench, &world, "node", limit).await.len(), limit);
+        }
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_never_hold_the_same_message() {
     let bench = Bench::postgres().await;
     let world = World::new(&bench, 400, |_| {}).await;
@@ -214,36 +225,4 @@ async fn a_stop_that_meets_an_intent_either_withdraws_the_message_or_comes_after
     assert!(sent + withdrawn == 120 && withdrawn > 0, "sent {sent}, withdrawn {withdrawn}");
     beside.close().await;
     world.end().await;
-}
-
-async fn claim(store: &Store, world: &World, owner: &str, limit: usize) -> Vec<Claimed> {
-    let now = world.clock.now();
-    let request = ClaimRequest {
-        route: "sim".to_owned(),
-        owner: owner.to_owned(),
-        lease_until: now.plus(Duration::from_secs(30)),
-        limit,
-        full: winback::model::message::Full::default(),
-    };
-    let mut batch = store.batch().await.unwrap();
-    let claimed = batch.claim(&request, now).await.unwrap();
-    batch.commit().await.unwrap();
-    claimed
-}
-
-/// Records intents; answers how many were granted, and the refusals.
-async fn intend(store: &Store, world: &World, owner: &str, held: &[Claimed]) -> (u64, Vec<Refusal>) {
-    let intents: Vec<Intent> = held
-        .iter()
-        .map(|message| Intent {
-            message: message.id,
-            epoch: message.epoch,
-            number: message.last_number + 1,
-            reference: reference::compose(store.tag(), message.id, message.last_number + 1),
-        })
-        .collect();
-    let mut batch = store.batch().await.unwrap();
-    let answer = batch.intend("sim", owner, &intents, world.clock.now()).await.unwrap();
-    batch.commit().await.unwrap();
-    (answer.granted.len() as u64, answer.refused.into_iter().map(|(_, why)| why).collect())
 }
