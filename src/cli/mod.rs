@@ -39,8 +39,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::model::run::RunState;
-
 pub use context::Context;
 
 /// Wakes sleeping customers with coupons by SMS, at a lawful hour, and never texts one twice.
@@ -157,8 +155,8 @@ async fn dispatch(context: &Context, command: Command) -> anyhow::Result<ExitCod
         Command::Simulator(args) => simulator::run(context, *args).await,
         Command::Status(args) => status::run(context, args).await,
         Command::Watch(args) => status::watch(context, args).await,
-        Command::Pause(args) => control::run(context, args, RunState::Paused).await,
-        Command::Resume(args) => control::run(context, args, RunState::Running).await,
-        Command::Cancel(args) => control::run(context, args, RunState::Cancelling).await,
+        Command::Pause(args) => control::run(context, args, control::Wish::Pause).await,
+        Command::Resume(args) => control::run(context, args, control::Wish::Resume).await,
+        Command::Cancel(args) => control::run(context, args, control::Wish::Cancel).await,
     }
 }

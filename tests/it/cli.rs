@@ -1,6 +1,7 @@
 //! The program itself, as people and scripts call it: exit codes, words and JSON of the real binary.
 
 mod lines;
+mod operator;
 mod sending;
 mod wrong;
 
