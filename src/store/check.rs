@@ -73,7 +73,7 @@ impl Store {
             name.push(end);
             PathBuf::from(name)
         };
-        ["", "-wal", "-shm", ".daemon"].map(named).into_iter().filter(|path| path.exists()).collect()
+        ["", "-wal", "-shm", ".daemon", ".turn"].map(named).into_iter().filter(|path| path.exists()).collect()
     }
 }
 
