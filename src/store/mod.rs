@@ -18,6 +18,7 @@ pub mod intents;
 mod lock;
 mod migrate;
 pub mod receipts;
+pub mod resolve;
 mod rows;
 pub mod runs;
 pub mod segments;
@@ -279,6 +280,7 @@ pub fn statements() -> Vec<dialect::Named> {
         inbox::STATEMENTS,
         intents::STATEMENTS,
         receipts::STATEMENTS,
+        resolve::STATEMENTS,
         runs::STATEMENTS,
         settle::STATEMENTS,
         status::STATEMENTS,

@@ -111,9 +111,7 @@ impl Batch {
             settlements.iter().filter(|s| wanted(s)).map(|s| (s.message.0,)).collect()
         };
         let refunds = of(&|s| s.refund && moved.contains(&s.message.0));
-        if !refunds.is_empty() {
-            self.tx.run(REFUND, vec![json_rows(&refunds)?]).await?;
-        }
+        self.refund(&refunds).await?;
         let dead = of(&|s| s.outcome.class == OutcomeClass::BadRecipient);
         if !dead.is_empty() {
             self.tx.run(MARK_UNREACHABLE, args![json_rows(&dead)?, now.0]).await?;
@@ -121,6 +119,14 @@ impl Batch {
         let refused = of(&|s| s.outcome.class == OutcomeClass::OptedOut);
         if !refused.is_empty() {
             self.suppress_messages(&refused, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives back the money that each of these messages reserved at its last intent.
+    pub(super) async fn refund(&mut self, messages: &[(i64,)]) -> Result<(), StoreError> {
+        if !messages.is_empty() {
+            self.tx.run(REFUND, vec![json_rows(messages)?]).await?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ mod doubt;
 mod failures;
 mod planning;
 mod process;
+pub(crate) mod resolve;
 mod stop;
 
 use winback::dispatch::pace::Limit;
