@@ -222,10 +222,9 @@ impl Sweep {
             }
             let open = self.store.open_messages(run.id).await?;
             let waits_for_resend = run.terms.when_in_doubt == WhenInDoubt::Resend && open.in_doubt > 0;
-            if !open.planned && open.waiting == 0 && !waits_for_resend {
-                if self.store.finish_run(run.id, now).await? {
-                    tracing::info!(run = run.id.0, campaign = run.terms.campaign, "nothing left to send");
-                }
+            let done = !open.planned && open.waiting == 0 && !waits_for_resend;
+            if done && self.store.finish_run(run.id, now).await? {
+                tracing::info!(run = run.id.0, campaign = run.terms.campaign, "nothing left to send");
             }
         }
         Ok(())
