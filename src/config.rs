@@ -226,6 +226,12 @@ impl Config {
         DoubtPolicy { park_after, resend_after, attempts: resend_attempts }
     }
 
+    /// Who is at the keyboard, for the record of what a person decided.
+    pub fn person() -> String {
+        let named = secrets::environment("USER").or_else(|| secrets::environment("LOGNAME"));
+        named.unwrap_or_else(|| "operator".to_owned())
+    }
+
     /// The shop's zone for calendar arithmetic.
     pub fn shop_zone(&self) -> TimeZone {
         time_zone(&self.shop.zone).unwrap_or(TimeZone::UTC)

@@ -117,9 +117,12 @@ impl ImportArgs {
         counts: &[(&str, u64)],
         rejected: &Rejections,
     ) -> anyhow::Result<ExitCode> {
+        // A file of which nothing could be used is the wrong file or wrongly read; a script must notice.
+        let useless = rows > 0 && rejected.count >= rows;
+        let code = if useless { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         if context.json() {
             print::json(&self.as_json(rows, counts, rejected))?;
-            return Ok(ExitCode::SUCCESS);
+            return Ok(code);
         }
         if self.dry_run {
             print::line("Nothing was written. It would be:");
@@ -152,7 +155,10 @@ impl ImportArgs {
             None if rejected.count > 0 => print::line("--rejects FILE writes the rejected rows to a file"),
             _ => {}
         }
-        Ok(ExitCode::SUCCESS)
+        if useless {
+            print::note("error: every row was rejected; nothing was imported");
+        }
+        Ok(code)
     }
 
     fn as_json(&self, rows: u64, counts: &[(&str, u64)], rejected: &Rejections) -> Value {

@@ -8,24 +8,34 @@ use serde_json::{Value, json};
 use crate::model::clock::Timestamp;
 use crate::model::ids::MessageId;
 use crate::model::state::Dispatch;
+use crate::store::resolve::DecisionView;
 use crate::store::status::{AttemptView, MessageView, ReceiptView};
 
-use super::{Context, WrongUse, print, terms};
+use super::{Context, WrongUse, doubt, print, terms};
 
 /// Single messages.
 #[derive(Debug, Subcommand)]
 pub(super) enum MessageCommand {
-    /// Messages of the latest run of a campaign.
+    /// Messages of the latest run of a campaign, or all that are in doubt.
     List(ListArgs),
     /// One message with its attempts and receipts.
     Show(ShowArgs),
+    /// Decide what messages in doubt are: accepted, not sent, or to be sent again.
+    Resolve(doubt::ResolveArgs),
 }
 
 /// What is listed.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// Name of the campaign.
-    campaign: String,
+    #[arg(required_unless_present = "in_doubt")]
+    campaign: Option<String>,
+    /// Messages in doubt, of the campaign or of all: since when, what was looked for, what they wait for.
+    #[arg(long, conflicts_with = "state")]
+    in_doubt: bool,
+    /// Only this run.
+    #[arg(long, value_name = "ID", conflicts_with = "in_doubt")]
+    run: Option<i64>,
     /// Only messages in this state, such as ambiguous or failed.
     #[arg(long)]
     state: Option<String>,
@@ -55,8 +65,13 @@ pub(super) struct ShowArgs {
 
 pub(super) async fn run(context: &Context, command: MessageCommand) -> anyhow::Result<ExitCode> {
     match command {
+        MessageCommand::List(args) if args.in_doubt => {
+            let ListArgs { campaign, after, limit, phones, .. } = args;
+            doubt::list(context, doubt::Listing { campaign, after, limit, phones }).await
+        }
         MessageCommand::List(args) => list(context, args).await,
         MessageCommand::Show(args) => show(context, args).await,
+        MessageCommand::Resolve(args) => doubt::decide(context, args).await,
     }
 }
 
@@ -67,7 +82,12 @@ async fn list(context: &Context, args: ListArgs) -> anyhow::Result<ExitCode> {
     };
     let config = context.config()?;
     let store = context.store(&config).await?;
-    let run = terms::latest_run(&store, &args.campaign).await?;
+    let campaign = args.campaign.as_deref().unwrap_or_default();
+    let latest = terms::latest_run(&store, campaign).await?;
+    let run = match args.run {
+        Some(id) => terms::run_of(&store, campaign, id).await?,
+        None => latest,
+    };
     let messages = store.messages(run.id, state, MessageId(args.after), args.limit).await?;
     store.close().await;
     if context.json() {
@@ -105,6 +125,7 @@ async fn show(context: &Context, args: ShowArgs) -> anyhow::Result<ExitCode> {
     let config = context.config()?;
     let store = context.store(&config).await?;
     let found = store.message(MessageId(args.id)).await?;
+    let decisions = store.decisions_of(MessageId(args.id)).await?;
     store.close().await;
     let none = || WrongUse(format!("there is no message {}; `winback message list` shows ids", args.id));
     let (message, attempts, receipts) = found.ok_or_else(none)?;
@@ -112,11 +133,21 @@ async fn show(context: &Context, args: ShowArgs) -> anyhow::Result<ExitCode> {
         let mut answer = as_json(&message, args.phones, args.text);
         answer["attempt_list"] = attempts.iter().map(attempt_json).collect();
         answer["receipt_list"] = receipts.iter().map(receipt_json).collect();
+        answer["decision_list"] = decisions.iter().map(decision_json).collect();
         print::json(&answer)?;
         return Ok(ExitCode::SUCCESS);
     }
     print_message(&message, &args);
     print_way(&attempts, &receipts);
+    for one in &decisions {
+        let why = one.reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}"));
+        let (at, by) = (one.decided_at.rfc3339(), &one.decided_by);
+        print::line(format!(
+            "attempt {} decided as {} by {by} at {at}{why}",
+            one.number,
+            one.verdict.as_str()
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -150,6 +181,13 @@ fn receipt_json(receipt: &ReceiptView) -> Value {
     json!({
         "received_at": receipt.received_at.rfc3339(), "state": receipt.state, "status": receipt.status,
         "code": receipt.code,
+    })
+}
+
+fn decision_json(decision: &DecisionView) -> Value {
+    json!({
+        "number": decision.number, "decided_at": decision.decided_at.rfc3339(), "as": decision.verdict,
+        "by": decision.decided_by, "reason": decision.reason,
     })
 }
 

@@ -12,6 +12,7 @@ mod coupon;
 mod daemon;
 mod demo;
 mod doctor;
+mod doubt;
 mod event;
 mod import;
 mod init;
@@ -33,13 +34,12 @@ mod store;
 mod terms;
 mod test;
 mod text;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-use crate::model::run::RunState;
 
 pub use context::Context;
 
@@ -79,6 +79,7 @@ enum Command {
     Test(test::TestArgs),
     Status(status::StatusArgs),
     Watch(status::WatchArgs),
+    Why(why::WhyArgs),
     /// Stop sending for a campaign until it is resumed.
     Pause(control::ControlArgs),
     /// Go on sending for a paused campaign.
@@ -157,8 +158,9 @@ async fn dispatch(context: &Context, command: Command) -> anyhow::Result<ExitCod
         Command::Simulator(args) => simulator::run(context, *args).await,
         Command::Status(args) => status::run(context, args).await,
         Command::Watch(args) => status::watch(context, args).await,
-        Command::Pause(args) => control::run(context, args, RunState::Paused).await,
-        Command::Resume(args) => control::run(context, args, RunState::Running).await,
-        Command::Cancel(args) => control::run(context, args, RunState::Cancelling).await,
+        Command::Why(args) => why::run(context, args).await,
+        Command::Pause(args) => control::run(context, args, control::Wish::Pause).await,
+        Command::Resume(args) => control::run(context, args, control::Wish::Resume).await,
+        Command::Cancel(args) => control::run(context, args, control::Wish::Cancel).await,
     }
 }

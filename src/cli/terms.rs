@@ -8,6 +8,7 @@ use crate::campaign::definition::{Audience, Definition};
 use crate::config::{Config, read_file};
 use crate::dispatch::terms::{PoolTerms, RouteTerms, Terms};
 use crate::model::clock::Timestamp;
+use crate::model::ids::RunId;
 use crate::model::run::Run;
 use crate::segment;
 use crate::store::Store;
@@ -116,6 +117,22 @@ pub(super) async fn latest_run(store: &Store, campaign: &str) -> anyhow::Result<
     let none =
         || WrongUse(format!("campaign `{name}` has not been launched; `winback status` lists what was"));
     Ok(runs.into_iter().next().ok_or_else(none)?)
+}
+
+/// One run of a campaign, by its id.
+pub(super) async fn run_of(store: &Store, campaign: &str, id: i64) -> anyhow::Result<Run> {
+    let name = name(campaign);
+    let run = store.run(RunId(id)).await?.filter(|run| run.terms.campaign == name);
+    Ok(run.ok_or_else(|| {
+        WrongUse(format!("campaign `{name}` has no run {id}; `winback status` lists what was launched"))
+    })?)
+}
+
+/// The runs of a campaign that have not ended, oldest first.
+pub(super) async fn open_runs(store: &Store, campaign: &str) -> anyhow::Result<Vec<Run>> {
+    let name = name(campaign);
+    let runs = store.open_runs().await?;
+    Ok(runs.into_iter().filter(|run| run.terms.campaign == name).collect())
 }
 
 /// Reads a time that a person wrote: RFC 3339, or a date or local time in the shop's zone.

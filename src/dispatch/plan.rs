@@ -233,6 +233,12 @@ impl<'a> Audience<'a> {
         self.store.segment_count(&self.fragment).await
     }
 
+    /// One contact, if it is in the audience.
+    pub(super) async fn one(&self, contact: ContactId) -> Result<Option<AudienceRow>, StoreError> {
+        let query = AudienceQuery { sender: &self.sender, cap_since: self.cap_since };
+        self.store.audience_row(&self.fragment, contact, &query).await
+    }
+
     /// The next contacts; none at the end.
     pub(super) async fn next(&mut self) -> Result<Vec<AudienceRow>, StoreError> {
         let query = AudienceQuery { sender: &self.sender, cap_since: self.cap_since };

@@ -14,7 +14,7 @@ use crate::model::ids::{MessageId, RunId};
 use crate::model::message::WhenInDoubt;
 use crate::model::run::{Run, RunState};
 use crate::model::state::Cause;
-use crate::store::sweep::Sweeper;
+use crate::store::sweep::{InDoubt, Sweeper};
 use crate::store::{Store, StoreError};
 
 use super::launch::{LaunchError, resume};
@@ -46,6 +46,31 @@ pub const STALLED: Duration = Duration::from_secs(30);
 /// How far launches had come, and since when.
 #[derive(Debug, Default)]
 pub struct Stalled(HashMap<RunId, (i64, Duration)>);
+
+/// How a policy ends doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DoubtEnd {
+    /// It is sent again, marked as a possible duplicate.
+    Resend,
+    /// It is closed as unknown.
+    Park,
+}
+
+impl DoubtPolicy {
+    /// How and when the doubt about a message ends by itself, if no evidence comes first; `None` where a person decides.
+    pub fn ends(&self, message: &InDoubt) -> Option<(DoubtEnd, Timestamp)> {
+        let spent = u32::try_from(message.attempts).unwrap_or(u32::MAX);
+        match message.policy {
+            WhenInDoubt::Resend if spent < self.attempts => {
+                Some((DoubtEnd::Resend, message.since.plus(self.resend_after)))
+            }
+            WhenInDoubt::Park | WhenInDoubt::Resend => {
+                Some((DoubtEnd::Park, message.since.plus(self.park_after)))
+            }
+            WhenInDoubt::Ask => None,
+        }
+    }
+}
 
 /// What a sweep needs to know.
 pub struct Sweep {
@@ -253,20 +278,10 @@ impl Sweep {
             after = (last.run, last.id);
             let (mut resend, mut park) = (Vec::new(), Vec::new());
             for message in &page {
-                let age = now.since(message.since);
-                let spent = u32::try_from(message.attempts).unwrap_or(u32::MAX);
-                match message.policy {
-                    WhenInDoubt::Resend if spent < self.doubt.attempts => {
-                        if age >= self.doubt.resend_after {
-                            resend.push(message.id);
-                        }
-                    }
-                    WhenInDoubt::Park | WhenInDoubt::Resend => {
-                        if age >= self.doubt.park_after {
-                            park.push(message.id);
-                        }
-                    }
-                    WhenInDoubt::Ask => {}
+                match self.doubt.ends(message).filter(|(_, at)| *at <= now) {
+                    Some((DoubtEnd::Resend, _)) => resend.push(message.id),
+                    Some((DoubtEnd::Park, _)) => park.push(message.id),
+                    None => {}
                 }
             }
             if resend.is_empty() && park.is_empty() {
@@ -288,8 +303,8 @@ impl Sweep {
             }
             let open = self.store.open_messages(run.id).await?;
             let waits_for_resend = run.terms.when_in_doubt == WhenInDoubt::Resend && open.in_doubt > 0;
-            if !open.planned && open.waiting == 0 && !waits_for_resend {
-                self.store.set_run_state(&run, RunState::Finished, now).await?;
+            let done = !open.planned && open.waiting == 0 && !waits_for_resend;
+            if done && self.store.finish_run(run.id, now).await? {
                 tracing::info!(run = run.id.0, campaign = run.terms.campaign, "nothing left to send");
             }
         }

@@ -58,6 +58,16 @@ impl RunState {
                 | (Self::Cancelling, Self::Cancelled)
         )
     }
+
+    /// Where a run is after a person had a message in doubt of it sent again: one with nothing left to send has
+    /// something again. `None` where nothing may be sent any more, or nothing was.
+    pub fn after_resend(self) -> Option<RunState> {
+        match self {
+            Self::Running | Self::Finished => Some(Self::Running),
+            Self::Paused => Some(Self::Paused),
+            Self::Preparing | Self::Cancelling | Self::Cancelled => None,
+        }
+    }
 }
 
 /// The terms under which a run was launched; they never change.
@@ -130,6 +140,15 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::RunState;
+
+    #[test]
+    fn what_was_cancelled_is_never_sent_again_and_what_is_paused_stays_so() {
+        let check = |from: RunState, to| assert_eq!(from.after_resend(), to, "{from:?}");
+        check(RunState::Finished, Some(RunState::Running));
+        check(RunState::Paused, Some(RunState::Paused));
+        check(RunState::Cancelled, None);
+        check(RunState::Cancelling, None);
+    }
 
     #[test]
     fn what_has_ended_stays_ended() {

@@ -1,4 +1,4 @@
-//! One run in numbers: sent, delivered, failed, in doubt, parts, money, codes.
+//! One run in numbers: accepted, delivered, failed, in doubt, parts, money, codes.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +37,8 @@ pub struct Status {
     pub submitting: i64,
     /// Messages that providers accepted.
     pub accepted: i64,
+    /// Of these, those that only a person says were accepted.
+    pub accepted_by_decision: i64,
     /// Accepted messages on the handset.
     pub delivered: i64,
     /// Accepted messages that could not be delivered.
@@ -47,6 +49,8 @@ pub struct Status {
     pub failed: i64,
     /// Messages whose fate nobody knows, open and closed.
     pub in_doubt: i64,
+    /// Of these, those closed as unknown.
+    pub parked: i64,
     /// Messages withdrawn before a byte left: suppressed, cancelled, expired, blocked.
     pub withdrawn: i64,
     /// Messages that may have been sent twice, by decision.
@@ -99,6 +103,7 @@ pub async fn status(store: &Store, run: &Run) -> Result<Status, StoreError> {
         .into_iter()
         .map(|(state, reason, messages)| Reason { state: state.as_str(), reason, messages })
         .collect();
+    status.accepted_by_decision = store.accepted_by_decision(run.id).await?;
     status.codes = store.codes_of_run(run.id).await?.into_iter().collect();
     Ok(status)
 }
@@ -122,11 +127,13 @@ fn sum(run: &Run, tallies: &[Tally]) -> Status {
         waiting: of(&is(&[Dispatch::Planned, Dispatch::Queued, Dispatch::Claimed])),
         submitting: of(&is(&[Dispatch::Submitting])),
         accepted: of(&accepted),
+        accepted_by_decision: 0,
         delivered: of(&|t| accepted(t) && t.delivery.rank() >= Delivery::Delivered.rank()),
         undelivered: of(&|t| accepted(t) && t.delivery.rank() == Delivery::Undelivered.rank()),
         open_receipts: of(&|t| accepted(t) && !t.delivery.is_final()),
         failed: of(&is(&[Dispatch::Rejected, Dispatch::Failed])),
         in_doubt: of(&is(&[Dispatch::Ambiguous, Dispatch::Unknown])),
+        parked: of(&is(&[Dispatch::Unknown])),
         withdrawn: of(&is(&[
             Dispatch::Suppressed,
             Dispatch::Cancelled,

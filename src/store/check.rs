@@ -73,7 +73,7 @@ impl Store {
             name.push(end);
             PathBuf::from(name)
         };
-        ["", "-wal", "-shm", ".daemon"].map(named).into_iter().filter(|path| path.exists()).collect()
+        ["", "-wal", "-shm", ".daemon", ".turn"].map(named).into_iter().filter(|path| path.exists()).collect()
     }
 }
 
@@ -129,10 +129,12 @@ statements! {
     SENT_WITHOUT = "SELECT count(*) FROM messages AS m LEFT JOIN coupons AS c ON c.id = m.coupon_id \
         WHERE m.dispatch = 'accepted' AND m.coupon_id IS NOT NULL \
           AND (c.id IS NULL OR c.message_id IS NULL OR c.message_id <> m.id OR c.state IN ('available', 'reserved'))";
-    /// An attempt costs until it is certain that nothing was taken.
+    /// An attempt costs until it is certain, or decided, that nothing was taken.
     SPENT_ELSEWISE = "SELECT count(*) FROM runs AS r WHERE r.spent <> (SELECT CAST(COALESCE(SUM(m.price), 0) AS BIGINT) \
         FROM messages AS m JOIN attempts AS a ON a.message_id = m.id WHERE m.run_id = r.id \
-          AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled')))";
+          AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled')) \
+          AND (a.outcome = 'accepted' OR NOT EXISTS (SELECT 1 FROM decisions AS d \
+            WHERE d.message_id = a.message_id AND d.number = a.number AND d.verdict = 'not-sent')))";
     TWICE_IN_RUN = "SELECT count(*) FROM (SELECT run_id FROM messages WHERE dispatch = 'accepted' \
         GROUP BY run_id, phone HAVING count(*) > 1) AS twice";
 }

@@ -20,6 +20,12 @@ statements! {
     /// `$1` rows of (message, number).
     OUTCOMES = "SELECT a.message_id, a.number, a.outcome FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.message_id = CAST(j.value ->> 0 AS BIGINT) AND a.number = CAST(j.value ->> 1 AS BIGINT)";
+    /// Attempts that were decided to be not sent and are not known as accepted: their money was given back. `$1` rows of
+    /// (message, number).
+    DECIDED_UNSENT = "SELECT d.message_id, d.number FROM json_each(CAST($1 AS TEXT)) AS j \
+        JOIN decisions AS d ON d.message_id = CAST(j.value ->> 0 AS BIGINT) AND d.number = CAST(j.value ->> 1 AS BIGINT) \
+        JOIN attempts AS a ON a.message_id = d.message_id AND a.number = d.number \
+        WHERE d.verdict = 'not-sent' AND (a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled'))";
     /// Every attempt of messages with what was reported about it. `$1` message ids.
     LOOK_BACK = "SELECT a.message_id, a.number, a.outcome, COALESCE(r.state, 'none') FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.message_id = CAST(j.value ->> 0 AS BIGINT) \
@@ -112,6 +118,10 @@ impl Batch {
         let free = |known: &Option<OutcomeClass>| known.is_some_and(|class| !class.costs());
         let mut refunded: Vec<_> =
             outcomes.iter().filter(|(_, o)| free(o)).map(|(attempt, _)| *attempt).collect();
+        let list: Vec<_> = attempts.keys().collect();
+        for row in self.tx.rows(DECIDED_UNSENT, vec![json_rows(&list)?]).await? {
+            refunded.push((row.int(0)?, row.int(1)?));
+        }
         refunded.sort_unstable();
         self.pay(&refunded, 1).await?;
         let rows: Vec<_> = attempts.iter().map(|((message, number), id)| (message, number, id)).collect();

@@ -20,6 +20,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0002_books.sql"),
         include_str!("../../migrations/postgres/0002_books.sql"),
     ),
+    (
+        3,
+        "decisions",
+        include_str!("../../migrations/sqlite/0003_decisions.sql"),
+        include_str!("../../migrations/postgres/0003_decisions.sql"),
+    ),
 ];
 
 /// The schema version this program was written for.

@@ -35,6 +35,8 @@ statements! {
           possible_duplicate, conflict, reason, not_before, submitted_at, delivery_at, body, \
           CAST(CASE WHEN dispatch = 'accepted' AND EXISTS (SELECT 1 FROM coupons AS c WHERE c.id = messages.coupon_id \
             AND (c.message_id IS NULL OR c.message_id <> messages.id)) THEN 1 ELSE 0 END AS BIGINT) FROM messages WHERE id = $1";
+    /// `$1` run, `$2` contact.
+    MESSAGE_OF = "SELECT id FROM messages WHERE run_id = $1 AND contact_id = $2";
     ATTEMPTS_OF = "SELECT number, reference, intent_at, answered_at, outcome, code, detail, provider_id FROM attempts \
         WHERE message_id = $1 ORDER BY number";
     RECEIPTS_OF = "SELECT received_at, state, status, code FROM receipts WHERE message_id = $1 ORDER BY id";
@@ -210,9 +212,18 @@ impl Store {
         let Some(row) = rows.first() else { return Ok(None) };
         let attempts = self.pools.read(ATTEMPTS_OF, args![id.0]).await?;
         let receipts = self.pools.read(RECEIPTS_OF, args![id.0]).await?;
-        let attempts = attempts.iter().map(attempt).collect::<Result<_, _>>()?;
+        let attempts = attempts.iter().map(|row| attempt_at(row, 0)).collect::<Result<_, _>>()?;
         let receipts = receipts.iter().map(receipt).collect::<Result<_, _>>()?;
         Ok(Some((view(row)?, attempts, receipts)))
+    }
+
+    /// The message of a run to a contact.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn message_of(&self, run: RunId, contact: ContactId) -> Result<Option<MessageId>, StoreError> {
+        let rows = self.pools.read(MESSAGE_OF, args![run.0, contact.0]).await?;
+        rows.first().map(|row| Ok(MessageId(row.int(0)?))).transpose()
     }
 
     /// Receipts whose message is not known yet.
@@ -248,16 +259,17 @@ fn view(row: &Row) -> Result<MessageView, StoreError> {
     })
 }
 
-fn attempt(row: &Row) -> Result<AttemptView, StoreError> {
+/// The attempt whose columns begin at `at`.
+pub(super) fn attempt_at(row: &Row, at: usize) -> Result<AttemptView, StoreError> {
     Ok(AttemptView {
-        number: row.int(0)?,
-        reference: row.text(1)?,
-        intent_at: Timestamp(row.int(2)?),
-        answered_at: row.opt_int(3)?.map(Timestamp),
-        outcome: row.opt_text(4)?,
-        code: row.opt_text(5)?,
-        detail: row.opt_text(6)?,
-        provider_id: row.opt_text(7)?,
+        number: row.int(at)?,
+        reference: row.text(at + 1)?,
+        intent_at: Timestamp(row.int(at + 2)?),
+        answered_at: row.opt_int(at + 3)?.map(Timestamp),
+        outcome: row.opt_text(at + 4)?,
+        code: row.opt_text(at + 5)?,
+        detail: row.opt_text(at + 6)?,
+        provider_id: row.opt_text(at + 7)?,
     })
 }
 

@@ -63,6 +63,13 @@ pub struct Suppression {
     pub lifted_by: Option<String>,
 }
 
+impl Suppression {
+    /// Whether it was in force at an instant.
+    pub fn holds_at(&self, at: Timestamp) -> bool {
+        self.created_at <= at && self.lifted_at.is_none_or(|lifted| lifted > at)
+    }
+}
+
 impl Store {
     /// Suppresses up to [`rows::MOST_ROWS`] numbers in one transaction; see [`suppress_in`].
     ///
@@ -97,6 +104,25 @@ impl Store {
     pub async fn lift(&self, phone: Phone, by: &str, now: Timestamp) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
         let lifted = lift_in(&mut tx, phone, by, now).await?;
+        tx.commit().await?;
+        Ok(lifted)
+    }
+
+    /// Ends these suppressions of a number, where they are still in force; answers how many. Whether they may be ended is
+    /// the caller's to know.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn lift_rows(
+        &self,
+        phone: Phone,
+        list: &[i64],
+        by: &str,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let list: Vec<(i64,)> = list.iter().map(|id| (*id,)).collect();
+        let mut tx = self.begin().await?;
+        let lifted = tx.run(LIFT_ROWS, args![stored_phone(phone), by, now.0, rows::json(&list)?]).await?;
         tx.commit().await?;
         Ok(lifted)
     }
@@ -247,6 +273,10 @@ statements! {
     LIFT = "UPDATE suppressions SET lifted_at = CAST($3 AS BIGINT), lifted_by = $2 \
             WHERE phone = CAST($1 AS BIGINT) AND lifted_at IS NULL \
               AND reason IN (SELECT w.value ->> 0 FROM json_each(CAST($4 AS TEXT)) AS w)";
+    /// `$1` number, `$2` by whom, `$3` now, `$4` rows.
+    LIFT_ROWS = "UPDATE suppressions SET lifted_at = CAST($3 AS BIGINT), lifted_by = $2 \
+                 WHERE phone = CAST($1 AS BIGINT) AND lifted_at IS NULL \
+                   AND id IN (SELECT CAST(w.value ->> 0 AS BIGINT) FROM json_each(CAST($4 AS TEXT)) AS w)";
     /// `$1` rows of number, scope, reason, source; `$2` now. Messages that may have left are not touched.
     WITHDRAW = "UPDATE messages SET dispatch = 'suppressed', reason = 'suppressed', owner = NULL, \
                   lease_until = NULL, settled_at = CAST($2 AS BIGINT) \

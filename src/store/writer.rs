@@ -353,7 +353,10 @@ fn is_unwell(error: &StoreError) -> bool {
         StoreError::Database(sqlx::Error::Database(database)) => {
             code_is_unwell(&database.code().unwrap_or_default())
         }
-        StoreError::Database(_) => true,
+        StoreError::Database(_)
+        | StoreError::Damaged { .. }
+        | StoreError::NoTable { .. }
+        | StoreError::Busy { .. } => true,
         _ => false,
     }
 }

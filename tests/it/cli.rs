@@ -1,6 +1,7 @@
 //! The program itself, as people and scripts call it: exit codes, words and JSON of the real binary.
 
 mod lines;
+mod operator;
 mod sending;
 mod wrong;
 
@@ -214,6 +215,15 @@ fn rejected_rows_are_counted_shown_by_line_and_written_to_be_mended() {
     assert_eq!(told["rejected"]["first"][0]["line"], 3, "{told}");
     let rejects = std::fs::read_to_string(shop.path("rejects.csv")).expect("written");
     assert!(rejects.contains("\"oops\""), "{rejects}");
+    std::fs::write(shop.path("bad.csv"), "customer_id,phone\n2,oops\n").expect("written");
+    let useless = shop.run(&["contact", "import", "bad.csv"]);
+    assert_eq!(useless.code, Some(1), "{}", useless.out);
+    assert!(
+        useless.out.contains("rejected") && useless.err.contains("every row was rejected"),
+        "{}",
+        useless.err
+    );
+    assert_eq!(shop.run(&["contact", "import", "bad.csv", "--json"]).code, Some(1));
     let over = shop.run(&["contact", "import", "rejects.csv", "--rejects", "rejects.csv"]);
     assert_eq!(over.code, Some(2));
     assert_eq!(std::fs::read_to_string(shop.path("rejects.csv")).expect("there"), rejects);

@@ -6,6 +6,7 @@ mod failures;
 mod planning;
 mod process;
 mod proof;
+pub(crate) mod resolve;
 mod stop;
 mod supervision;
 

@@ -87,6 +87,48 @@ async fn a_second_daemon_is_refused_until_the_first_is_gone() {
     .await;
 }
 
+/// Writes without a pause while another process, here another handle, wants to write too.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_writes_without_a_pause_lets_everybody_else_have_a_turn() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    let bench = Bench::sqlite().await;
+    let greedy = Store::open(bench.url()).await.expect("opens");
+    let (done, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let task = {
+        let (done, written) = (Arc::clone(&done), Arc::clone(&written));
+        tokio::spawn(async move {
+            while !done.load(Ordering::Relaxed) {
+                let n = written.fetch_add(1, Ordering::Relaxed);
+                greedy.meta_once(&format!("greedy {n}"), "1").await.expect("written");
+            }
+            greedy.close().await;
+        })
+    };
+    while written.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    for turn in 0..40 {
+        let before = written.load(Ordering::Relaxed);
+        let batch = bench.batch().await.expect("its turn");
+        let passed = written.load(Ordering::Relaxed) - before;
+        batch.commit().await.expect("committed");
+        assert!(passed <= 8, "in turn {turn} {passed} others went first");
+    }
+    done.store(true, Ordering::Relaxed);
+    task.await.expect("ended");
+}
+
+#[tokio::test]
+async fn whoever_only_looks_waits_for_nobody() {
+    let bench = Bench::sqlite().await;
+    let held = bench.batch().await.expect("begun");
+    let other = Store::open(bench.url()).await.expect("opens");
+    assert!(other.recent_runs(5).await.expect("read").is_empty());
+    other.close().await;
+    held.commit().await.expect("committed");
+}
+
 #[tokio::test]
 async fn a_store_that_is_not_there_is_not_created_by_opening_it() {
     let folder = tempfile::tempdir().expect("a folder");
