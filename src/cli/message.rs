@@ -71,7 +71,10 @@ async fn list(context: &Context, args: ListArgs) -> anyhow::Result<ExitCode> {
     let messages = store.messages(run.id, state, MessageId(args.after), args.limit).await?;
     store.close().await;
     if context.json() {
-        let list: Vec<Value> = messages.iter().map(|message| as_json(message, args.phones, false)).collect();
+        let list: Vec<Value> = messages
+            .iter()
+            .map(|message| as_json(message, &run.terms.currency, args.phones, false))
+            .collect();
         print::json(&list)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -105,26 +108,27 @@ async fn show(context: &Context, args: ShowArgs) -> anyhow::Result<ExitCode> {
     let config = context.config()?;
     let store = context.store(&config).await?;
     let found = store.message(MessageId(args.id)).await?;
-    store.close().await;
     let none = || WrongUse(format!("there is no message {}; `winback message list` shows ids", args.id));
     let (message, attempts, receipts) = found.ok_or_else(none)?;
+    let currency = store.run(message.run).await?.map(|run| run.terms.currency).unwrap_or_default();
+    store.close().await;
     if context.json() {
-        let mut answer = as_json(&message, args.phones, args.text);
+        let mut answer = as_json(&message, &currency, args.phones, args.text);
         answer["attempt_list"] = attempts.iter().map(attempt_json).collect();
         answer["receipt_list"] = receipts.iter().map(receipt_json).collect();
         print::json(&answer)?;
         return Ok(ExitCode::SUCCESS);
     }
-    print_message(&message, &args);
+    print_message(&message, &currency, &args);
     print_way(&attempts, &receipts);
     Ok(ExitCode::SUCCESS)
 }
 
-fn as_json(message: &MessageView, phones: bool, text: bool) -> Value {
+fn as_json(message: &MessageView, currency: &str, phones: bool, text: bool) -> Value {
     let mut answer = json!({
         "id": message.id, "run": message.run, "contact": message.contact,
         "phone": print::phone(message.phone, phones), "country": message.country, "route": message.route,
-        "parts": message.parts, "price": message.price.to_string(), "state": message.dispatch.as_str(),
+        "parts": message.parts, "price": message.price.to_string(), "currency": currency, "state": message.dispatch.as_str(),
         "delivery": message.delivery.as_str(), "attempts": message.attempts, "reason": message.reason,
         "possible_duplicate": message.possible_duplicate, "conflict": message.conflict,
         "not_before": message.not_before.rfc3339(),
@@ -152,7 +156,7 @@ fn receipt_json(receipt: &ReceiptView) -> Value {
     })
 }
 
-fn print_message(message: &MessageView, args: &ShowArgs) {
+fn print_message(message: &MessageView, currency: &str, args: &ShowArgs) {
     let marks =
         [(message.possible_duplicate, "may have been sent twice"), (message.conflict, "receipts contradict")];
     let marks: Vec<&str> = marks.into_iter().filter_map(|(set, words)| set.then_some(words)).collect();
@@ -161,7 +165,7 @@ fn print_message(message: &MessageView, args: &ShowArgs) {
         vec!["run".to_owned(), message.run.to_string()],
         vec!["contact".to_owned(), message.contact.to_string()],
         vec!["route".to_owned(), format!("{} ({})", message.route, message.country)],
-        vec!["parts".to_owned(), format!("{} for {}", message.parts, message.price)],
+        vec!["parts".to_owned(), format!("{} for {} {currency}", message.parts, message.price)],
         vec!["state".to_owned(), message.dispatch.as_str().to_owned()],
         vec!["delivery".to_owned(), message.delivery.as_str().to_owned()],
         vec!["reason".to_owned(), message.reason.clone().unwrap_or_else(|| "-".to_owned())],
