@@ -3,8 +3,10 @@
 //! Only this module reads the environment, and only when it is asked: secrets are named in the file and fetched when a
 //! route is started. Relative paths in the file start at the file's folder. It opens no store and no connection.
 
+mod accounts;
 pub mod check;
 mod duration;
+pub mod facts;
 mod reading;
 mod route;
 pub mod secrets;

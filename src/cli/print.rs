@@ -34,6 +34,13 @@ pub(super) fn note(text: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
 }
 
+/// Prints warnings to standard error.
+pub(super) fn warnings(list: &[String]) {
+    for warning in list {
+        note(format!("warning: {warning}"));
+    }
+}
+
 /// Prints an error and its causes to standard error, and for machines as one JSON value to standard output.
 pub(super) fn error(error: &anyhow::Error, for_machines: bool) {
     let text = causes(error);
