@@ -35,7 +35,7 @@ pub(super) struct Checked {
     /// Files that cannot be read at all, and why.
     pub(super) unread: Vec<(PathBuf, String)>,
     /// What could not be looked at.
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
 pub(super) async fn run(context: &Context, args: CheckArgs) -> anyhow::Result<ExitCode> {

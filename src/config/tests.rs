@@ -11,6 +11,8 @@ use crate::document::Document;
 const EXAMPLE: &str = include_str!("../../config/example.toml");
 const CAMPAIGN: &str = include_str!("../../config/campaigns/national-day.toml");
 
+mod looking;
+
 fn nothing(_: &str) -> Option<String> {
     None
 }
