@@ -51,7 +51,7 @@ pub(super) struct InitArgs {
     #[arg(long, allow_hyphen_values = true)]
     sender: Option<String>,
     /// What one part costs in that currency; without a price nothing is sent.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     price: Option<Micros>,
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn run(context: &Context, args: InitArgs) -> anyhow::Result<Exi
     if fresh {
         print::line("");
         print::line(
-            "next: winback contact import customers.csv   (with consent_at in it, or --consent-at DATE)",
+            "next: winback contact import customers.csv   (with a column consent_at: since when they agree)",
         );
         if args.price.is_none() {
             print::line(format!(

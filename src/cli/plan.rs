@@ -123,7 +123,7 @@ fn show_way(plan: &Plan, run: Option<&Run>, nobody_known: bool, as_of: Option<&s
             );
         }
         Err(NotReady::Nobody) => {
-            print::line("not ready: everybody in the segment is left out, as counted above")
+            print::line("not ready: everybody in the segment is left out, as counted above");
         }
         Err(why) => print::line(format!("not ready: {why}")),
     }

@@ -50,8 +50,10 @@ pub(super) fn check(document: &Document<'_>, config: &Config, catalog: &Catalog)
         };
         let asked = Asked { document, route: name, definition: &definition };
         let optional = |key: &str| definition.settings[key].default.is_some();
-        let secrets = asked.names("secret", &definition.secrets, route.secrets.keys(), |_| false);
-        let settings = asked.names("setting", &definition.settings, route.settings.keys(), optional);
+        let given: Vec<&str> = route.secrets.keys().map(String::as_str).collect();
+        let secrets = asked.names("secret", &definition.secrets, &given, |_| false);
+        let given: Vec<&str> = route.settings.keys().map(String::as_str).collect();
+        let settings = asked.names("setting", &definition.settings, &given, optional);
         let there = asked.secrets_are_there(config);
         if secrets && settings && there {
             asked.works(config, route);
@@ -68,17 +70,17 @@ struct Asked<'a, 'd> {
 
 impl Asked<'_, '_> {
     /// Whether the file gives what the definition declares, and nothing else.
-    fn names<'n, T>(
+    fn names<T>(
         &self,
         what: &str,
         declared: &BTreeMap<String, T>,
-        given: impl Iterator<Item = &'n String> + Clone,
+        given: &[&str],
         optional: impl Fn(&str) -> bool,
     ) -> bool {
         let (provider, table) = (quoted(&self.definition.name), format!("{what}s"));
         let mut meant = Vec::new();
         let mut right = true;
-        for name in given.clone().filter(|name| !declared.contains_key(*name)) {
+        for name in given.iter().filter(|name| !declared.contains_key(**name)) {
             right = false;
             let near = nearest(name, declared.keys().map(String::as_str));
             meant.extend(near);
@@ -92,7 +94,7 @@ impl Asked<'_, '_> {
                 value.complain_at_key(format!("{provider} has no {what} {}", quoted(name)), help);
             }
         }
-        for name in declared.keys().filter(|name| !optional(name) && !given.clone().any(|one| one == *name)) {
+        for name in declared.keys().filter(|name| !optional(name) && !given.contains(&name.as_str())) {
             right = false;
             if !meant.contains(&name.as_str()) {
                 let title = format!("{provider} needs the {what} {}", quoted(name));

@@ -69,7 +69,7 @@ pub fn asked(definition: &Definition) -> BTreeSet<String> {
     }
     for (_, source) in definition.text.variants() {
         let template = Template::compile(source).ok();
-        let variables = template.iter().flat_map(|template| template.variables());
+        let variables = template.iter().flat_map(Template::variables);
         asked.extend(variables.filter_map(|variable| attribute(&variable.path)));
     }
     asked

@@ -32,8 +32,9 @@ fn walk(value: &Value, path: &str, currency: bool) {
 #[test]
 fn every_answer_has_the_same_times_and_money() {
     let shop = Shop::new();
-    std::fs::write(shop.path("list.csv"), "customer_id,phone\n1,+12125550123\n").expect("written");
-    shop.good(&["contact", "import", "list.csv", "--consent-at", "2026-01-31"]);
+    std::fs::write(shop.path("list.csv"), "customer_id,phone,consent_at\n1,+12125550123,2026-01-31\n")
+        .expect("written");
+    shop.good(&["contact", "import", "list.csv"]);
     shop.good(&["coupon", "create", "mine", "--value", "5", "--expires", "2030-01-01"]);
     let plan = shop.json(&["plan", "national-day"]);
     assert_eq!((&plan["cost"], &plan["currency"]), (&"0.0079".into(), &"USD".into()), "{plan}");

@@ -5,9 +5,12 @@ use super::Shop;
 #[test]
 fn the_example_can_be_planned_as_soon_as_there_are_customers() {
     let shop = Shop::new();
-    std::fs::write(shop.path("list.csv"), "phone,name\n+12125550123,Ann\n+13105550124,Bob\n")
-        .expect("written");
-    shop.good(&["contact", "import", "list.csv", "--consent-at", "2026-01-31"]);
+    std::fs::write(
+        shop.path("list.csv"),
+        "phone,name,consent_at\n+12125550123,Ann,2026-01-31\n+13105550124,Bob,2026-01-31\n",
+    )
+    .expect("written");
+    shop.good(&["contact", "import", "list.csv"]);
     let checked = shop.json(&["check"]);
     assert_eq!((&checked["good"], &checked["problems"]), (&true.into(), &serde_json::json!([])), "{checked}");
     let plan = shop.json(&["plan", "national-day"]);
