@@ -12,6 +12,7 @@ use crate::daemon::routes;
 use crate::dispatch::launch::{LaunchError, Launched, launch, resume};
 use crate::dispatch::plan::{self, Plan};
 use crate::dispatch::terms::Terms;
+use crate::segment;
 use crate::store::Store;
 
 use super::{Context, WrongUse, print, terms};
@@ -101,6 +102,7 @@ async fn planned(
     approved: Option<&str>,
 ) -> anyhow::Result<Plan> {
     let rules = routes::rules(config)?;
+    print::warnings(&terms::kinds(store, &segment::parse(&terms.segment)?).await?);
     let bar = print::bar(0, "planning");
     let plan = plan::plan(store, terms, &rules, context.now(), |done, total| {
         bar.set_length(total.unsigned_abs());

@@ -91,7 +91,10 @@ async fn list(context: &Context, args: ListArgs) -> anyhow::Result<ExitCode> {
     let messages = store.messages(run.id, state, MessageId(args.after), args.limit).await?;
     store.close().await;
     if context.json() {
-        let list: Vec<Value> = messages.iter().map(|message| as_json(message, args.phones, false)).collect();
+        let list: Vec<Value> = messages
+            .iter()
+            .map(|message| as_json(message, &run.terms.currency, args.phones, false))
+            .collect();
         print::json(&list)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -126,18 +129,19 @@ async fn show(context: &Context, args: ShowArgs) -> anyhow::Result<ExitCode> {
     let store = context.store(&config).await?;
     let found = store.message(MessageId(args.id)).await?;
     let decisions = store.decisions_of(MessageId(args.id)).await?;
-    store.close().await;
     let none = || WrongUse(format!("there is no message {}; `winback message list` shows ids", args.id));
     let (message, attempts, receipts) = found.ok_or_else(none)?;
+    let currency = store.run(message.run).await?.map(|run| run.terms.currency).unwrap_or_default();
+    store.close().await;
     if context.json() {
-        let mut answer = as_json(&message, args.phones, args.text);
+        let mut answer = as_json(&message, &currency, args.phones, args.text);
         answer["attempt_list"] = attempts.iter().map(attempt_json).collect();
         answer["receipt_list"] = receipts.iter().map(receipt_json).collect();
         answer["decision_list"] = decisions.iter().map(decision_json).collect();
         print::json(&answer)?;
         return Ok(ExitCode::SUCCESS);
     }
-    print_message(&message, &args);
+    print_message(&message, &currency, &args);
     print_way(&attempts, &receipts);
     for one in &decisions {
         let why = one.reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}"));
@@ -151,11 +155,11 @@ async fn show(context: &Context, args: ShowArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn as_json(message: &MessageView, phones: bool, text: bool) -> Value {
+fn as_json(message: &MessageView, currency: &str, phones: bool, text: bool) -> Value {
     let mut answer = json!({
         "id": message.id, "run": message.run, "contact": message.contact,
         "phone": print::phone(message.phone, phones), "country": message.country, "route": message.route,
-        "parts": message.parts, "price": message.price.to_string(), "state": message.dispatch.as_str(),
+        "parts": message.parts, "price": message.price.to_string(), "currency": currency, "state": message.dispatch.as_str(),
         "delivery": message.delivery.as_str(), "attempts": message.attempts, "reason": message.reason,
         "possible_duplicate": message.possible_duplicate, "conflict": message.conflict,
         "code_contested": message.code_contested,
@@ -191,7 +195,7 @@ fn decision_json(decision: &DecisionView) -> Value {
     })
 }
 
-fn print_message(message: &MessageView, args: &ShowArgs) {
+fn print_message(message: &MessageView, currency: &str, args: &ShowArgs) {
     let marks = [
         (message.possible_duplicate, "may have been sent twice"),
         (message.conflict, "receipts contradict"),
@@ -203,7 +207,7 @@ fn print_message(message: &MessageView, args: &ShowArgs) {
         vec!["run".to_owned(), message.run.to_string()],
         vec!["contact".to_owned(), message.contact.to_string()],
         vec!["route".to_owned(), format!("{} ({})", message.route, message.country)],
-        vec!["parts".to_owned(), format!("{} for {}", message.parts, message.price)],
+        vec!["parts".to_owned(), format!("{} for {} {currency}", message.parts, message.price)],
         vec!["state".to_owned(), message.dispatch.as_str().to_owned()],
         vec!["delivery".to_owned(), message.delivery.as_str().to_owned()],
         vec!["reason".to_owned(), message.reason.clone().unwrap_or_else(|| "-".to_owned())],

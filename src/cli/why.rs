@@ -17,8 +17,8 @@ use crate::model::ids::MessageId;
 use crate::model::message::{Refusal, Verdict};
 use crate::model::run::{Run, RunState};
 use crate::model::state::Dispatch;
-use crate::store::status::MessageView;
 use crate::store::Store;
+use crate::store::status::MessageView;
 
 use super::doubt::{self, Awaited};
 use super::{Context, contact, print, terms};

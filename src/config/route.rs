@@ -221,9 +221,12 @@ fn prices(table: &Table<'_>, countries: Option<&[Country]>) -> BTreeMap<Country,
 
 /// A country as the key of a table. It must be one that the route may text: a slip here costs money or time.
 fn country_key(key: &str, value: &Value<'_>, countries: Option<&[Country]>) -> Option<Country> {
-    let Ok(country) = key.parse::<Country>() else {
-        value.complain_at_key(format!("{} is not a country", quoted(key)), "use two letters, like US or DE");
-        return None;
+    let country = match key.parse::<Country>() {
+        Ok(country) => country,
+        Err(error) => {
+            value.complain_at_key(format!("{} is not a country", quoted(key)), error.to_string());
+            return None;
+        }
     };
     if countries.is_some_and(|countries| !countries.contains(&country)) {
         let title = format!("{} is not one of this route's countries", quoted(key));

@@ -38,6 +38,7 @@ pub struct Plan {
     /// The campaign.
     pub campaign: String,
     /// The instant the segment was asked at.
+    #[serde(serialize_with = "Timestamp::as_text")]
     pub as_of: Timestamp,
     /// Contacts in the segment.
     pub audience: i64,
@@ -46,10 +47,12 @@ pub struct Plan {
     /// Their parts.
     pub parts: i64,
     /// Their cost.
+    #[serde(serialize_with = "Micros::as_text")]
     pub cost: Micros,
     /// The currency of cost and budget.
     pub currency: String,
     /// Most that may be spent.
+    #[serde(serialize_with = "Micros::as_text")]
     pub budget: Option<Micros>,
     /// Contacts that are not texted, by reason.
     pub skipped: BTreeMap<String, i64>,
@@ -66,8 +69,10 @@ pub struct Plan {
     /// The longest texts, codes hidden.
     pub longest: Vec<LongText>,
     /// When the first may go.
+    #[serde(serialize_with = "Timestamp::as_text")]
     pub starts_at: Option<Timestamp>,
     /// When the last would have gone, under limits and windows.
+    #[serde(serialize_with = "Timestamp::as_text")]
     pub finishes_at: Option<Timestamp>,
     /// Messages that would not make it before the campaign ends.
     pub too_late: i64,
@@ -144,6 +149,7 @@ pub struct PlanLine {
     /// Their parts.
     pub parts: i64,
     /// Their cost.
+    #[serde(serialize_with = "Micros::as_text")]
     pub cost: Micros,
 }
 

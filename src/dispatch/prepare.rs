@@ -201,13 +201,22 @@ pub fn templates(definition: &Definition) -> Result<BTreeMap<String, Template>, 
     Ok(compiled)
 }
 
+/// Whether a text may use this name. Any attribute may be used; whether a contact has it is seen when it is written.
+pub fn is_known(path: &str) -> bool {
+    KNOWN.contains(&path) || path.starts_with("attr.")
+}
+
+/// What a text may use, as a list to end a message with.
+pub fn known_names() -> String {
+    format!("{} and attr.NAME", KNOWN.join(", "))
+}
+
 fn check_names(language: &str, template: &Template, has_coupon: bool) -> Result<(), TextsError> {
     let language = language.to_owned();
     for variable in template.variables() {
         let (path, line, column) = (variable.path.clone(), variable.line, variable.column);
-        if !(KNOWN.contains(&path.as_str()) || path.starts_with("attr.")) {
-            let known = format!("{} and attr.NAME", KNOWN.join(", "));
-            return Err(TextsError::Unknown { language, path, line, column, known });
+        if !is_known(&path) {
+            return Err(TextsError::Unknown { language, path, line, column, known: known_names() });
         }
         if path.starts_with("coupon.") && !has_coupon {
             return Err(TextsError::NoCoupon { language, path });

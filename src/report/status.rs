@@ -22,8 +22,10 @@ pub struct Status {
     /// Where it stands.
     pub state: &'static str,
     /// When it was launched.
+    #[serde(serialize_with = "Timestamp::as_text")]
     pub launched_at: Timestamp,
     /// When nothing was left to send.
+    #[serde(serialize_with = "Timestamp::as_text")]
     pub finished_at: Option<Timestamp>,
     /// Messages written, of how many.
     pub prepared: i64,
@@ -60,10 +62,13 @@ pub struct Status {
     /// Parts of accepted messages.
     pub parts: i64,
     /// Price of accepted messages and of those in doubt.
+    #[serde(serialize_with = "Micros::as_text")]
     pub cost: Micros,
     /// Money reserved by submissions.
+    #[serde(serialize_with = "Micros::as_text")]
     pub spent: Micros,
     /// Most it may spend.
+    #[serde(serialize_with = "Micros::as_text")]
     pub budget: Option<Micros>,
     /// Currency of the money.
     pub currency: String,

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::connection::Row;
 use super::dialect::{Named, Pair, statements};
 use super::{Backend, Store, StoreError, migrate};
+use crate::model::clock::Timestamp;
 
 /// One question that was asked of a store, and the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -58,6 +59,25 @@ impl Store {
         migrate::newest()
     }
 
+    /// The version of the database: that of the linked SQLite, or of the server.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn database_version(&self) -> Result<String, StoreError> {
+        self.ask(VERSION).await?.first().ok_or(StoreError::NoRow)?.text(0)
+    }
+
+    /// The newest time that this program wrote down as its own: of launches, submissions and callbacks. A clock that
+    /// shows less was set back. Looks at the last row of each, so its cost does not grow.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn newest_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.pools.read(NEWEST, vec![]).await?;
+        let times = rows.iter().map(|row| row.opt_int(0)).collect::<Result<Vec<_>, _>>()?;
+        Ok(times.into_iter().flatten().max().map(Timestamp))
+    }
+
     async fn ask(&self, pair: Pair) -> Result<Vec<Row>, StoreError> {
         let statement = match self.backend() {
             Backend::Sqlite => pair.sqlite,
@@ -91,9 +111,16 @@ const INTEGRITY: Pair = Pair { sqlite: "PRAGMA integrity_check", postgres: "SELE
 /// Rows that point nowhere; PostgreSQL never lets one be written.
 const FOREIGN: Pair = Pair { sqlite: "PRAGMA foreign_key_check", postgres: "SELECT 1 WHERE false" };
 
+/// The version of the database.
+const VERSION: Pair =
+    Pair { sqlite: "SELECT sqlite_version()", postgres: "SELECT current_setting('server_version')" };
+
 /// The statements whose texts differ.
-pub(super) const PAIRS: &[Named] =
-    &[("INTEGRITY", INTEGRITY.sqlite, INTEGRITY.postgres), ("FOREIGN", FOREIGN.sqlite, FOREIGN.postgres)];
+pub(super) const PAIRS: &[Named] = &[
+    ("INTEGRITY", INTEGRITY.sqlite, INTEGRITY.postgres),
+    ("FOREIGN", FOREIGN.sqlite, FOREIGN.postgres),
+    ("VERSION", VERSION.sqlite, VERSION.postgres),
+];
 
 /// What must be zero, and what it means otherwise.
 const BOOKS: [(&str, &str, &str); 5] = [
@@ -135,6 +162,10 @@ statements! {
           AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled')) \
           AND (a.outcome = 'accepted' OR NOT EXISTS (SELECT 1 FROM decisions AS d \
             WHERE d.message_id = a.message_id AND d.number = a.number AND d.verdict = 'not-sent')))";
+    /// One row each; null where there is none.
+    NEWEST = "SELECT (SELECT created_at FROM runs ORDER BY id DESC LIMIT 1) \
+        UNION ALL SELECT (SELECT intent_at FROM attempts ORDER BY message_id DESC, number DESC LIMIT 1) \
+        UNION ALL SELECT (SELECT received_at FROM inbox ORDER BY id DESC LIMIT 1)";
     TWICE_IN_RUN = "SELECT count(*) FROM (SELECT run_id FROM messages WHERE dispatch = 'accepted' \
         GROUP BY run_id, phone HAVING count(*) > 1) AS twice";
 }

@@ -12,6 +12,9 @@ const WITHOUT_CONFIG: &[(&[&str], i32, &str)] = &[
     (&["text"], 2, "required"),
     (&["phone", "--lines", "+12125550123"], 2, "cannot be used"),
     (&["phone", "+12125550123", "--country", "USA"], 2, "--country"),
+    (&["phone", "+12125550123", "--country", "USA"], 2, "did you mean US?"),
+    (&["phone", "2125550123", "--country", "XX"], 2, "'--country <XX>': XX is no country"),
+    (&["init", "--country", "UK"], 2, "did you mean GB?"),
     (&["init", "--zone", "Mars/Olympus"], 2, "Europe/Berlin"),
     (&["init", "--provider", "acme"], 2, "there are: "),
     (&["provider", "show", "acme"], 2, "there are: "),
@@ -23,6 +26,7 @@ const WITHOUT_CONFIG: &[(&[&str], i32, &str)] = &[
 
 const WITH_SHOP: &[(&[&str], i32, &str)] = &[
     (&["contact", "import", "gone.csv"], 1, "gone.csv"),
+    (&["contact", "import", "list.csv", "--country", "XX"], 2, "'--country <XX>': XX is no country"),
     (&["contact", "import", "list.csv", "--map", "phone"], 2, "field=Column"),
     (&["contact", "import", "list.csv", "--map", "phone=Gone"], 2, "no such column"),
     (&["contact", "import", "list.csv", "--consent-at", "soon"], 2, "is no time"),
