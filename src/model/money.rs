@@ -27,25 +27,6 @@ impl Micros {
     pub fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
-
-    /// Reads a configuration value; rounds to the nearest millionth.
-    ///
-    /// # Errors
-    /// When the number is not finite or too large to hold.
-    pub fn from_f64(value: f64) -> Result<Self, BadAmount> {
-        let micros = (value * 1e6).round();
-        if !micros.is_finite() || micros.abs() > 9e18 {
-            return Err(BadAmount(value.to_string()));
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "the range was checked above")]
-        Ok(Self(micros as i64))
-    }
-
-    /// The amount as a floating number, for segment arithmetic and JSON.
-    #[expect(clippy::cast_precision_loss, reason = "amounts stay far below 2^53 millionths of a unit")]
-    pub fn to_f64(self) -> f64 {
-        self.0 as f64 / 1e6
-    }
 }
 
 impl FromStr for Micros {
