@@ -26,6 +26,10 @@ pub(super) async fn readyz(State(context): State<HttpContext>) -> Response {
 
 /// Every metric as OpenMetrics text.
 pub(super) async fn metrics(State(context): State<HttpContext>) -> Response {
+    // A store that cannot be read says so elsewhere; the page then shows the last count.
+    if let Ok(waiting) = context.store.waiting_receipts().await {
+        context.metrics.waiting_receipts.set(waiting);
+    }
     match context.metrics.page() {
         Ok(page) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], page)
             .into_response(),
