@@ -16,9 +16,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     paths.sort();
     let mut list = String::from("&[\n");
     for path in paths {
-        let (name, place) = (path.file_name().and_then(|name| name.to_str()), path.to_str());
-        let (name, place) = name.zip(place).ok_or("a path that is no UTF-8")?;
-        writeln!(list, "    ({name:?}, include_str!({place:?})),")?;
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or("a path that is no UTF-8")?;
+        // Named from the package's folder, so that a build folder still serves when the package has moved.
+        let place = format!("concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/providers/{name}\")");
+        writeln!(list, "    ({name:?}, include_str!({place})),")?;
     }
     list.push(']');
     #[expect(

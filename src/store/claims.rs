@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::model::clock::Timestamp;
 use crate::model::encoding::Encoding;
 use crate::model::ids::{ContactId, MessageId, RunId};
-use crate::model::message::Claimed;
+use crate::model::message::{Claimed, Full};
 use crate::model::money::Micros;
 use crate::model::phone::Phone;
 
@@ -17,6 +17,9 @@ use super::{Store, StoreError};
 /// Windows looked at in one feed; each is drained before the next, the one that closes first leading.
 const WINDOWS_PER_FEED: i64 = 16;
 
+/// Planned messages of one window that are looked at in vain for one whose sender and country have room.
+const LOOK_PAST: i64 = 2_000;
+
 statements! {
     /// Windows of running runs that are open now and still hold planned messages of a route.
     FEEDABLE = "SELECT w.id FROM runs AS r CROSS JOIN run_windows AS w WHERE w.run_id = r.id \
@@ -26,10 +29,18 @@ statements! {
     /// T2.
     FEED = "UPDATE messages SET dispatch = 'queued', not_before = $3 WHERE dispatch = 'planned' AND id IN (\
         SELECT id FROM messages WHERE window_id = $1 AND route = $2 AND dispatch = 'planned' ORDER BY id LIMIT $4)";
-    /// T4.
-    RELEASE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL \
-        WHERE dispatch = 'claimed' AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j \
-        WHERE CAST(j.value ->> 1 AS BIGINT) = messages.epoch)";
+    /// T2 past senders and countries that have no room. `$4` most, `$5` how many are looked at, `$6` senders, `$7` countries.
+    FEED_OTHERS = "UPDATE messages SET dispatch = 'queued', not_before = $3 WHERE dispatch = 'planned' AND id IN (\
+        SELECT n.id FROM (SELECT id, sender, country FROM messages WHERE window_id = $1 AND route = $2 \
+          AND dispatch = 'planned' ORDER BY id LIMIT $5) AS n \
+        WHERE NOT EXISTS (SELECT 1 FROM json_each(CAST($6 AS TEXT)) AS j WHERE j.value ->> 0 = n.sender) \
+          AND NOT EXISTS (SELECT 1 FROM json_each(CAST($7 AS TEXT)) AS j WHERE j.value ->> 0 = n.country) \
+        ORDER BY n.id LIMIT $4)";
+    /// T4. `$1` rows of (message, epoch).
+    RELEASE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL FROM (\
+        SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence \
+        FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'claimed'";
     /// T4 with a due time. `$1` rows of (message, epoch, due).
     POSTPONE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL, not_before = g.due FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence, \
@@ -55,6 +66,8 @@ pub struct ClaimRequest {
     pub lease_until: Timestamp,
     /// How many at most.
     pub limit: usize,
+    /// Whose messages are left where they are: they would only wait in the queue.
+    pub full: Full,
 }
 
 impl Batch {
@@ -69,7 +82,7 @@ impl Batch {
     ) -> Result<Vec<Claimed>, StoreError> {
         let mut claimed = self.take(request, request.limit, now).await?;
         if claimed.len() < request.limit {
-            let fed = self.feed(&request.route, request.limit.max(1) * 2, now).await?;
+            let fed = self.feed(request, request.limit.max(1) * 2, now).await?;
             if fed > 0 {
                 let missing = request.limit - claimed.len();
                 claimed.extend(self.take(request, missing, now).await?);
@@ -112,7 +125,10 @@ impl Batch {
         self.tx.rows_of(CLAIM, args).await?.iter().map(claimed).collect()
     }
 
-    async fn feed(&mut self, route: &str, want: usize, now: Timestamp) -> Result<u64, StoreError> {
+    async fn feed(&mut self, request: &ClaimRequest, want: usize, now: Timestamp) -> Result<u64, StoreError> {
+        let (route, full) = (request.route.as_str(), &request.full);
+        let names = |list: &[String]| json_rows(&list.iter().map(|name| (name,)).collect::<Vec<_>>());
+        let (senders, countries) = (names(&full.senders)?, names(&full.countries)?);
         let windows = self.tx.rows(FEEDABLE, args![route, now.0, WINDOWS_PER_FEED]).await?;
         let (want, mut fed) = (want as u64, 0);
         for window in windows {
@@ -120,7 +136,13 @@ impl Batch {
                 break;
             }
             let missing = i64::try_from(want - fed).unwrap_or(i64::MAX);
-            fed += self.tx.run(FEED, args![window.int(0)?, route, now.0, missing]).await?;
+            let mut args = args![window.int(0)?, route, now.0, missing];
+            fed += if *full == Full::default() {
+                self.tx.run(FEED, args).await?
+            } else {
+                args.extend([missing.saturating_add(LOOK_PAST).into(), senders.clone(), countries.clone()]);
+                self.tx.run(FEED_OTHERS, args).await?
+            };
         }
         Ok(fed)
     }

@@ -52,6 +52,8 @@ pub struct Metrics {
     pub refused_callbacks: Family<RouteWord, Counter>,
     /// From the end of a callback's body to its commit.
     pub acknowledge_seconds: Seconds,
+    /// Receipts whose message is not known. Counted when the page is read.
+    pub waiting_receipts: Gauge,
     /// 1 while the store can be written. Sending stops when it is 0.
     pub store_writable: Gauge,
 }
@@ -78,6 +80,7 @@ impl Metrics {
             inbound: Family::default(),
             refused_callbacks: Family::default(),
             acknowledge_seconds: Family::new_with_constructor(histogram),
+            waiting_receipts: Gauge::default(),
             store_writable: Gauge::default(),
             registry: Registry::default(),
         };
@@ -99,6 +102,11 @@ impl Metrics {
             "acknowledge_seconds",
             "From a callback's body to its commit",
             metrics.acknowledge_seconds.clone(),
+        );
+        r.register(
+            "waiting_receipts",
+            "Receipts whose message is not known",
+            metrics.waiting_receipts.clone(),
         );
         r.register("store_writable", "1 while the store can be written", metrics.store_writable.clone());
         metrics.store_writable.set(1);

@@ -174,6 +174,8 @@ async fn a_receipt_for_nobody_is_kept_and_one_of_another_route_matches_nothing()
             "whatever is in it"
         );
         assert_eq!(rows(bench).await, ["2|3"]);
+        let page = caller.get("/metrics").await.body;
+        assert!(page.contains("winback_waiting_receipts 3"), "{page}");
         // The same message, were it on another route: neither its reference nor its id may match here.
         bench
             .sql()

@@ -1,8 +1,9 @@
 //! The operations of the store as data: what a history is made of, and what is played again on the real store.
 
+use winback::dispatch::resolve::Kept;
 use winback::model::clock::Timestamp;
 use winback::model::ids::{MessageId, RunId};
-use winback::model::message::{Claimed, Intent, Settlement, WhenInDoubt};
+use winback::model::message::{Claimed, Full, Intent, Settlement, Verdict, WhenInDoubt};
 use winback::model::phone::Phone;
 use winback::model::receipt::{Inbound, Receipt};
 use winback::model::run::RunState;
@@ -29,6 +30,7 @@ pub(crate) struct NewRun {
     pub(crate) budget: Option<i64>,
     pub(crate) doubt: WhenInDoubt,
     pub(crate) audience: i64,
+    pub(crate) capped: i64,
     pub(crate) starts_at: i64,
     pub(crate) expires_at: i64,
 }
@@ -62,7 +64,10 @@ pub(crate) enum Call {
         from: i64,
         to: i64,
         messages: Vec<NewMessage>,
+        withheld: i64,
     },
+    /// What a cap counts: texts of contacts that were sent or are on their way.
+    Texts(Vec<i64>),
     AbandonLaunch(i64),
     SetRunState {
         run: i64,
@@ -79,6 +84,7 @@ pub(crate) enum Call {
         owner: u64,
         lease_until: Timestamp,
         limit: usize,
+        full: Full,
     },
     Intend {
         route: usize,
@@ -86,6 +92,11 @@ pub(crate) enum Call {
         intents: Vec<Intent>,
     },
     Settle {
+        route: usize,
+        settlements: Vec<Settlement>,
+    },
+    /// Intents that were answered with an error.
+    Unsent {
         route: usize,
         settlements: Vec<Settlement>,
     },
@@ -103,7 +114,16 @@ pub(crate) enum Call {
         owner: u64,
         sole: bool,
     },
+    Rejoin {
+        since: Timestamp,
+    },
     AcceptByReceipt,
+    FinishRun(i64),
+    /// An operator decides.
+    Resolve {
+        messages: Vec<MessageId>,
+        verdict: Verdict,
+    },
     Doubt {
         resend: Vec<MessageId>,
         park: Vec<MessageId>,
@@ -129,6 +149,8 @@ pub(crate) enum Answer {
     Count(usize),
     InDoubt(Vec<InDoubt>),
     Open(OpenMessages),
+    Texts(Vec<(i64, i64)>),
+    Resolved(Vec<MessageId>, Vec<(MessageId, Kept)>),
 }
 
 impl Call {
@@ -144,6 +166,11 @@ impl Call {
             Self::Claim { .. } => "claim",
             Self::Intend { .. } => "intend",
             Self::Settle { .. } => "settle",
+            Self::Texts(_) => "read texts",
+            Self::Unsent { .. } => "settle unsent",
+            Self::Rejoin { .. } => "rejoin",
+            Self::FinishRun(_) => "finish run",
+            Self::Resolve { .. } => "resolve",
             Self::Release(_) => "release",
             Self::Postpone(_) => "postpone",
             Self::Receive(_) => "receive",

@@ -7,7 +7,7 @@ use winback::model::message::{RetryPolicy, WhenInDoubt};
 
 use super::dice::Dice;
 use super::provider::Mood;
-use super::tables::{ROUTES, TAG};
+use super::tables::{ROUTES, SENDERS, TAG};
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -80,11 +80,15 @@ fn lane(dice: &mut Dice) -> LaneConfig {
     if dice.chance(200) {
         countries.insert("US".to_owned(), limit(dice));
     }
+    let mut senders = HashMap::new();
+    if dice.chance(200) {
+        senders.insert(SENDERS[0].to_owned(), limit(dice));
+    }
     LaneConfig {
         tag: TAG.to_owned(),
         in_flight: dice.place(4) + 1,
         per_request: dice.pick(&[1, 1, 3]),
-        limits: LaneLimits { account, senders: HashMap::new(), countries },
+        limits: LaneLimits { account, senders, countries },
         retry: RetryPolicy {
             attempts: u32::try_from(dice.between(1, 4)).expect("small"),
             first_delay_ms: dice.between(100, 20_000),

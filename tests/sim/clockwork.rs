@@ -2,8 +2,10 @@
 //!
 //! What is decided goes into a transaction of its own a moment later, so that others may come between.
 
-use winback::dispatch::sweep::{Verdict, is_done};
-use winback::model::ids::{MessageId, RunId};
+use std::time::Duration;
+
+use winback::dispatch::sweep::{DoubtEnd, is_done};
+use winback::model::ids::RunId;
 use winback::model::run::RunState;
 use winback::model::state::Cause;
 use winback::store::sweep::OpenMessages;
@@ -14,11 +16,16 @@ use super::faults::Fault;
 use super::tables::id;
 use super::world::{Happening, Who, World};
 
+/// `REJOIN_WITHIN` of `dispatch::sweep`.
+const REJOIN_WITHIN: Duration = Duration::from_mins(10);
+
 impl World {
     /// One sweep, as `Sweep::once`.
     pub(crate) fn sweep(&mut self, who: Who) {
         let now = self.wall(who.0);
         self.transact(vec![Call::SweepDead { owner: who.1, sole: false }], now, who.1);
+        let rejoin = Call::Rejoin { since: now.minus(REJOIN_WITHIN) };
+        self.transact(vec![rejoin], now, who.1);
         self.transact(vec![Call::AcceptByReceipt], now, who.1);
         self.roll_windows(who);
         for run in self.runs_in(&[RunState::Running, RunState::Paused]) {
@@ -39,7 +46,7 @@ impl World {
             let open = self.read_open(who, run);
             let row = *self.model.committed.run(run);
             if is_done(row.doubt, open) {
-                self.decide_run(who, run, row.state, RunState::Finished);
+                self.decide(who, Call::FinishRun(run));
             }
         }
         if self.dice.chance(300) {
@@ -95,11 +102,14 @@ impl World {
             Some(Answer::InDoubt(page)) => page,
             other => panic!("the store answered {other:?}"),
         };
-        let those = |verdict| -> Vec<MessageId> {
-            let ladder = &self.character.ladder;
-            page.iter().filter(|m| ladder.verdict(m, now) == verdict).map(|m| m.id).collect()
-        };
-        let (resend, park) = (those(Verdict::Resend), those(Verdict::Park));
+        let (mut resend, mut park) = (Vec::new(), Vec::new());
+        for message in &page {
+            match self.character.ladder.ends(message).filter(|(_, at)| *at <= now) {
+                Some((DoubtEnd::Resend, _)) => resend.push(message.id),
+                Some((DoubtEnd::Park, _)) => park.push(message.id),
+                None => {}
+            }
+        }
         if !resend.is_empty() || !park.is_empty() {
             self.decide(who, Call::Doubt { resend, park });
         }

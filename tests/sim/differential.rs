@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 use winback::dispatch::core::SEND_DEADLINE;
+use winback::dispatch::resolve::{Decider, Resolved, resolve};
 use winback::model::clock::Timestamp;
 use winback::model::contact::{Consent, ContactRecord};
 use winback::model::delivery::Delivery;
 use winback::model::encoding::Encoding;
 use winback::model::ids::{ContactId, CouponId, MessageId, RunId};
-use winback::model::message::{Intent, WhenInDoubt};
+use winback::model::message::{Full, Intent, WhenInDoubt};
 use winback::model::money::Micros;
 use winback::model::phone::Phone;
 use winback::model::receipt::Receipt;
@@ -29,7 +30,7 @@ use winback::store::sweep::Sweeper;
 use super::calls::{Answer, Call, Callback, NewMessage, NewRun};
 use super::dump::{DUMP, launch_key, lines, owner};
 use super::launching::address;
-use super::model::sending::body;
+use super::model::sending::{COUNTRY, body};
 use super::model::{Broken, Model};
 use super::tables::{Coupon, ROUTES, SENDERS, TAG, Tables, scope_word};
 use super::world::{BEGINNING, Transaction, World, play};
@@ -42,7 +43,7 @@ const HISTORIES: u64 = 40;
 const CHUNK: i64 = 2_000;
 
 /// Every table that a history fills, those that point to others first.
-const CLEAR: &str = "DELETE FROM attempts; DELETE FROM receipts; DELETE FROM inbox; DELETE FROM inbound; \
+const CLEAR: &str = "DELETE FROM decisions; DELETE FROM attempts; DELETE FROM receipts; DELETE FROM inbox; DELETE FROM inbound; \
     DELETE FROM messages; DELETE FROM suppressions; DELETE FROM coupons; DELETE FROM pools; DELETE FROM run_windows; \
     DELETE FROM runs; DELETE FROM contacts";
 
@@ -136,11 +137,17 @@ fn in_doubt() -> Vec<Call> {
     let reference = winback::model::reference::compose(TAG, MessageId(1), 1);
     let intents = vec![Intent { message: MessageId(1), epoch: 1, number: 1, reference }];
     vec![
-        Call::CreateRun(NewRun { campaign: 0, budget, doubt, audience, starts_at, expires_at }),
+        Call::CreateRun(NewRun { campaign: 0, budget, doubt, audience, capped: 0, starts_at, expires_at }),
         Call::AddWindow { run: 1, key: 0, opens: 0, closes: i64::MAX },
-        Call::WritePlanned { run: 1, from: 0, to: 1, messages },
+        Call::WritePlanned { run: 1, from: 0, to: 1, messages, withheld: 0 },
         Call::SetRunState { run: 1, from: RunState::Preparing, to: RunState::Running },
-        Call::Claim { route: 0, owner: 1, lease_until: now.plus(SEND_DEADLINE), limit: 1 },
+        Call::Claim {
+            route: 0,
+            owner: 1,
+            lease_until: now.plus(SEND_DEADLINE),
+            limit: 1,
+            full: Full::default(),
+        },
         Call::Intend { route: 0, owner: 1, intents },
         Call::SweepDead { owner: 2, sole: true },
     ]
@@ -151,7 +158,7 @@ impl Rig {
     async fn play(&mut self, calls: &[Call]) -> (Answer, Tables) {
         let now = Timestamp(BEGINNING);
         let mut model = Model::new(Broken::Nothing);
-        model.committed.coupons = vec![Coupon { state: "available", message: None, changed_at: now.0 }];
+        model.committed.coupons = vec![Coupon::fresh(now.0)];
         model.committed.unreachable = vec![None];
         self.fill(1, 1).await;
         let mut last = Answer::Written;
@@ -178,8 +185,7 @@ impl Rig {
     async fn compare(&mut self, seed: u64, world: World) {
         let contacts = world.character.contacts;
         let mut model = Model::new(Broken::Nothing);
-        let fresh = Coupon { state: "available", message: None, changed_at: BEGINNING };
-        model.committed.coupons = vec![fresh; world.character.coupons];
+        model.committed.coupons = vec![Coupon::fresh(BEGINNING); world.character.coupons];
         model.committed.unreachable = vec![None; usize::try_from(contacts).expect("few")];
         self.fill(contacts, world.character.coupons).await;
         for (place, Transaction { now, calls, answers }) in
@@ -271,6 +277,13 @@ impl Rig {
                 let lifted = store.lift(*phone, "operator", now).await.expect("lifted");
                 Answer::Count(usize::try_from(lifted).expect("few"))
             }
+            Call::FinishRun(run) => Answer::Done(store.finish_run(RunId(*run), now).await.expect("finished")),
+            Call::Resolve { messages, verdict } => {
+                let decider = Decider { by: "somebody", reason: None };
+                let Resolved { changed, kept } =
+                    resolve(store, messages, *verdict, decider, now).await.expect("decided");
+                Answer::Resolved(changed, kept)
+            }
             Call::InDoubt => {
                 let first = (RunId(0), MessageId(0));
                 Answer::InDoubt(store.in_doubt(first, CHUNK).await.expect("read"))
@@ -290,14 +303,21 @@ impl Rig {
 /// One operation inside a transaction.
 async fn in_batch(batch: &mut Batch, call: &Call, windows: &HashMap<String, i64>, now: Timestamp) -> Answer {
     match call {
-        Call::WritePlanned { run, from, to, messages } => {
+        Call::WritePlanned { run, from, to, messages, withheld } => {
             let messages: Vec<_> = messages.iter().map(planned).collect();
-            let chunk = PlannedChunk { run: RunId(*run), from: *from, to: *to, messages: &messages };
+            let chunk = PlannedChunk {
+                run: RunId(*run),
+                from: *from,
+                to: *to,
+                messages: &messages,
+                withheld: *withheld,
+            };
             Answer::Done(batch.write_planned(&chunk, windows, now).await.expect("written"))
         }
-        Call::Claim { route, owner: who, lease_until, limit } => {
+        Call::Claim { route, owner: who, lease_until, limit, full } => {
             let (route, owner) = (ROUTES[*route].to_owned(), owner(*who));
-            let request = ClaimRequest { route, owner, lease_until: *lease_until, limit: *limit };
+            let request =
+                ClaimRequest { route, owner, lease_until: *lease_until, limit: *limit, full: full.clone() };
             Answer::Claimed(batch.claim(&request, now).await.expect("claimed"))
         }
         Call::Intend { route, owner: who, intents } => {
@@ -307,6 +327,17 @@ async fn in_batch(batch: &mut Batch, call: &Call, windows: &HashMap<String, i64>
         Call::Settle { route, settlements } => {
             batch.settle(ROUTES[*route], settlements, now).await.expect("settled");
             Answer::Written
+        }
+        Call::Unsent { route, settlements } => {
+            batch.unsent(ROUTES[*route], settlements, now).await.expect("settled");
+            Answer::Written
+        }
+        Call::Texts(contacts) => {
+            let ids: Vec<_> = contacts.iter().map(|contact| ContactId(*contact)).collect();
+            let texts = batch.recent_texts(&ids, Timestamp(0)).await.expect("read");
+            let mut texts: Vec<_> = texts.into_iter().map(|(contact, count)| (contact.0, count)).collect();
+            texts.sort_unstable();
+            Answer::Texts(texts)
         }
         Call::Release(held) => {
             batch.release(held).await.expect("released");
@@ -337,6 +368,7 @@ async fn in_sweep(batch: &mut Batch, call: &Call, now: Timestamp) -> Answer {
             let (freed, lost) = batch.sweep_dead(sweeper, now, CHUNK).await.expect("swept");
             Answer::Swept(freed, lost)
         }
+        Call::Rejoin { since } => Answer::Count(batch.rejoin(*since, now, CHUNK).await.expect("joined")),
         Call::AcceptByReceipt => Answer::Count(batch.accept_by_receipt(now, CHUNK).await.expect("accepted")),
         Call::Doubt { resend, park } => {
             let resent = batch.resend(resend, now).await.expect("resent");
@@ -361,6 +393,8 @@ fn terms(new: &NewRun) -> RunTerms {
         budget: new.budget.map(Micros),
         when_in_doubt: new.doubt,
         audience: new.audience,
+        capped: new.capped,
+        audience_hash: String::new(),
         starts_at: Timestamp(new.starts_at),
         expires_at: Timestamp(new.expires_at),
     }
@@ -370,7 +404,7 @@ fn planned(new: &NewMessage) -> PlannedMessage {
     PlannedMessage {
         contact: ContactId(new.contact),
         phone: phone(new.phone),
-        country: "US".to_owned(),
+        country: COUNTRY.to_owned(),
         route: ROUTES[new.route].to_owned(),
         sender: SENDERS[new.sender].to_owned(),
         window: format!("w{}", new.window),

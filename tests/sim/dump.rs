@@ -20,10 +20,12 @@ pub(crate) const DUMP: &str = "\
       FROM inbound \
     UNION ALL SELECT 6, id, 0, json_array('suppression', id, phone, scope, reason, source, created_at, lifted_at, \
       lifted_by) FROM suppressions \
-    UNION ALL SELECT 7, id, 0, json_array('coupon', id, state, message_id, changed_at) FROM coupons \
+    UNION ALL SELECT 7, id, 0, json_array('coupon', id, state, message_id, changed_at, contested_by) FROM coupons \
     UNION ALL SELECT 8, id, 0, json_array('run', id, launch_key, state, budget, spent, when_in_doubt, audience, \
-      prepared, cursor, starts_at, expires_at, finished_at) FROM runs \
+      prepared, cursor, capped, withheld, starts_at, expires_at, finished_at) FROM runs \
     UNION ALL SELECT 9, id, 0, json_array('window', id, run_id, key, opens_at, closes_at) FROM run_windows \
+    UNION ALL SELECT 11, message_id, number, json_array('decision', message_id, number, run_id, decided_at, verdict) \
+      FROM decisions \
     UNION ALL SELECT 10, id, 0, json_array('contact', id, unreachable_at) FROM contacts \
     ORDER BY 1, 2, 3";
 
@@ -66,7 +68,7 @@ pub(crate) fn lines(tables: &Tables) -> Vec<String> {
         ]));
     }
     for (place, c) in tables.coupons.iter().enumerate() {
-        rows.push(json!(["coupon", id(place), c.state, c.message, c.changed_at]));
+        rows.push(json!(["coupon", id(place), c.state, c.message, c.changed_at, c.contested_by]));
     }
     rows.extend(runs(tables));
     for (place, w) in tables.windows.iter().enumerate() {
@@ -75,6 +77,12 @@ pub(crate) fn lines(tables: &Tables) -> Vec<String> {
     for (place, at) in tables.unreachable.iter().enumerate() {
         rows.push(json!(["contact", id(place), at]));
     }
+    let mut decisions: Vec<_> = tables.decisions.iter().collect();
+    decisions.sort_by_key(|d| (d.message, d.number));
+    let decision = |d: &&super::tables::Decided| {
+        json!(["decision", d.message, d.number, d.run, d.decided_at, d.verdict.as_str()])
+    };
+    rows.extend(decisions.iter().map(decision));
     rows.iter().map(Value::to_string).collect()
 }
 
@@ -184,6 +192,8 @@ fn runs(tables: &Tables) -> Vec<Value> {
             r.audience,
             r.prepared,
             r.cursor,
+            r.capped,
+            r.withheld,
             r.starts_at,
             r.expires_at,
             r.finished_at

@@ -52,10 +52,20 @@ pub(crate) enum Fault {
     Resent,
     Parked,
     AcceptedByReceipt,
+    RefusedTogether,
+    FullSender,
+    StopFound,
+    Withheld,
+    DecidedAccepted,
+    DecidedNotSent,
+    DecidedWrongly,
+    DecidedResend,
+    NotDecided,
+    Unsent,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Fault; 49] = [
+    pub(crate) const ALL: [Fault; 59] = [
         Self::NoId,
         Self::WrongId,
         Self::TimeOutAfterAccepting,
@@ -105,6 +115,16 @@ impl Fault {
         Self::Resent,
         Self::Parked,
         Self::AcceptedByReceipt,
+        Self::RefusedTogether,
+        Self::FullSender,
+        Self::StopFound,
+        Self::Withheld,
+        Self::DecidedAccepted,
+        Self::DecidedNotSent,
+        Self::DecidedWrongly,
+        Self::DecidedResend,
+        Self::NotDecided,
+        Self::Unsent,
     ];
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use winback::dispatch::core::SEND_DEADLINE;
 use winback::model::delivery::Delivery;
+use winback::model::message::Verdict as DecidedAs;
 use winback::model::outcome::OutcomeClass;
 use winback::model::receipt::Receipt;
 use winback::model::run::RunState;
@@ -199,12 +200,19 @@ fn nothing_outside_its_window(view: &View<'_>, attempt: usize) -> Verdict {
 /// I6: no run reserves more than its budget, and what the provider took is paid from what is reserved.
 fn nothing_above_the_budget(view: &View<'_>) -> Verdict {
     for (place, run) in view.tables.runs.iter().enumerate() {
-        if run.budget.is_some_and(|budget| run.spent > budget) {
+        // What a person took for not sent, and the provider took all the same, costs what it costs.
+        let mistaken = |t: &&Taken| view.tables.decided(t.message, t.number) == Some(DecidedAs::NotSent);
+        let own = |t: &&Taken| view.tables.messages.get(at(t.message)).is_some_and(|m| m.run == id(place));
+        let mistakes: i64 = view.ledger.iter().filter(own).filter(mistaken).map(|t| t.price).sum();
+        if run.budget.is_some_and(|budget| run.spent > budget + mistakes) {
             let told = format!("run {} has spent {} of {:?}", id(place), run.spent, run.budget);
             return Err(Breach { rule: "I6 limits", message: None, told });
         }
-        let own = |t: &&Taken| view.tables.messages.get(at(t.message)).is_some_and(|m| m.run == id(place));
-        let cost: i64 = view.ledger.iter().filter(own).map(|t| t.price).sum();
+        let unknown = |t: &&Taken| {
+            let known = view.tables.attempt(t.message, t.number).and_then(|a| a.outcome);
+            mistaken(t) && known != Some(OutcomeClass::Accepted)
+        };
+        let cost: i64 = view.ledger.iter().filter(own).filter(|t| !unknown(t)).map(|t| t.price).sum();
         if cost > run.spent {
             let told = format!("run {}: {cost} was taken, {} is counted", id(place), run.spent);
             return Err(Breach { rule: "I6 limits", message: None, told });
@@ -274,7 +282,8 @@ fn acknowledged_is_kept(view: &View<'_>) -> Verdict {
 
 /// A code is in the texts of one person only (the books of ARCHITECTURE, invariant 6).
 fn no_code_for_two(view: &View<'_>, taken: &Taken) -> Verdict {
-    let other = |t: &&Taken| t.coupon == taken.coupon && t.phone != taken.phone;
+    let mistaken = |t: &Taken| view.tables.decided(t.message, t.number) == Some(DecidedAs::NotSent);
+    let other = |t: &&Taken| t.coupon == taken.coupon && t.phone != taken.phone && !mistaken(t);
     if taken.coupon.is_some() && view.ledger.iter().any(|t| other(&t)) {
         return breach("coupon books", taken.message, "two people have its code");
     }
@@ -283,6 +292,10 @@ fn no_code_for_two(view: &View<'_>, taken: &Taken) -> Verdict {
 
 /// Every message that may still go, has gone or may have gone holds its own code, in the state that belongs to it.
 fn coupon_books_balance(view: &View<'_>) -> Verdict {
+    let returned = |m: &Message, place: usize| {
+        m.coupon.is_some()
+            && view.tables.decisions.iter().any(|d| d.message == id(place) && d.verdict == DecidedAs::NotSent)
+    };
     for (place, m) in view.tables.messages.iter().enumerate() {
         let Some(coupon) = m.coupon else { continue };
         let row = &view.tables.coupons[at(coupon)];
@@ -290,11 +303,15 @@ fn coupon_books_balance(view: &View<'_>) -> Verdict {
             Dispatch::Planned | Dispatch::Queued | Dispatch::Claimed | Dispatch::Submitting => {
                 row.state == if m.possible_duplicate { "quarantined" } else { "reserved" }
             }
+            // A code that had gone elsewhere before the proof came stays where it is.
+            Dispatch::Accepted if row.message != Some(id(place)) => {
+                row.contested_by.is_some() || returned(m, place)
+            }
             Dispatch::Accepted => row.state == "sent",
             Dispatch::Ambiguous | Dispatch::Unknown => row.state == "quarantined",
             _ => withdrawn_code_fits(m, row.state, row.message == Some(id(place))),
         };
-        let open = !m.dispatch.is_terminal() || matches!(m.dispatch, Dispatch::Accepted | Dispatch::Unknown);
+        let open = !m.dispatch.is_terminal() || m.dispatch == Dispatch::Unknown;
         if !fits || (open && row.message != Some(id(place))) {
             let told = format!("{:?}, and its code is {} with {:?}", m.dispatch, row.state, row.message);
             return breach("coupon books", id(place), told);
@@ -315,7 +332,7 @@ fn doubt_is_bounded(view: &View<'_>) -> Verdict {
         let own = |m: &&Message| m.dispatch == Dispatch::Submitting && m.owner == Some(node.owner);
         let open = view.tables.messages.iter().filter(own).count();
         let places: usize = view.character.lanes.iter().map(|lane| lane.in_flight * 2).sum();
-        if open > places + node.unsettled + node.forgotten {
+        if open > places + node.unsettled {
             let told = format!("process {} has {open} under way, {places} are its windows", node.owner);
             return Err(Breach { rule: "I11 bounded doubt", message: None, told });
         }

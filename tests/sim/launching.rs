@@ -2,7 +2,7 @@
 
 use winback::model::ids::RunId;
 use winback::model::run::RunState;
-use winback::model::state::{Cause, Dispatch};
+use winback::model::state::Cause;
 
 use super::calls::{Answer, Call, NewMessage, NewRun};
 use super::character::window;
@@ -25,11 +25,13 @@ pub(crate) struct Launching {
     cursor: Option<i64>,
     /// Contacts of the page it has read, and whether each may be texted.
     page: Vec<(i64, bool)>,
+    /// Whom the cap allowed when the page was read; only a broken launch keeps that.
+    allowed: Option<Vec<i64>>,
 }
 
 impl Launching {
     pub(crate) fn of(campaign: i64) -> Self {
-        Self { campaign, cursor: None, page: Vec::new() }
+        Self { campaign, cursor: None, page: Vec::new(), allowed: None }
     }
 }
 
@@ -42,12 +44,6 @@ impl World {
         let campaign = launching.campaign;
         let runs = &self.model.committed.runs;
         let own = runs.iter().position(|r| r.campaign == campaign && !r.key_given_up);
-        // A cap is counted when a page is read: of two campaigns that are launched at once, each would see none yet.
-        let before = own.unwrap_or(runs.len());
-        if self.character.capped && runs[..before].iter().any(|r| r.state == RunState::Preparing) {
-            self.after(1_000, Happening::Launch(launching));
-            return;
-        }
         let Some(place) = own else { return self.create_run(launching) };
         let run = runs[place];
         if run.state != RunState::Preparing {
@@ -63,6 +59,10 @@ impl World {
             return self.end_launch(id(place), launching.campaign);
         }
         launching.page = (cursor + 1..=last).map(|contact| (contact, self.may_be_texted(contact))).collect();
+        if self.model.broken == Broken::CapsCountedEarly {
+            let fit: Vec<i64> = launching.page.iter().filter(|(_, fit)| *fit).map(|(c, _)| *c).collect();
+            launching.allowed = Some(self.below_the_cap(&fit));
+        }
         let delay = self.dice.below(40);
         self.after(delay, Happening::WriteChunk(launching));
     }
@@ -84,7 +84,9 @@ impl World {
         if self.launches > MOST_LAUNCHES {
             return;
         }
-        let fit = (1..=self.character.contacts).filter(|contact| self.may_be_texted(*contact)).count();
+        let fit: Vec<i64> = (1..=self.character.contacts).filter(|c| self.may_be_texted(*c)).collect();
+        let all = fit.len();
+        let fit = self.below_the_cap(&fit).len();
         let codes = self.model.committed.coupons.iter().filter(|c| c.state == "available").count();
         let audience = if self.character.with_coupons { fit.min(codes) } else { fit };
         if audience < fit {
@@ -96,6 +98,7 @@ impl World {
             budget: self.character.budget,
             doubt: self.character.doubt,
             audience: i64::try_from(audience).expect("few"),
+            capped: i64::try_from(all - fit).expect("few"),
             starts_at: now.0,
             expires_at: now.0 + self.character.run_ms,
         };
@@ -113,37 +116,49 @@ impl World {
     }
 
     /// As `Preparer::prepare` decides, from what the page said.
-    fn may_be_texted(&mut self, contact: i64) -> bool {
+    fn may_be_texted(&self, contact: i64) -> bool {
         let tables = &self.model.committed;
         let (phone, sender) = address(contact);
-        let counts = |m: &&super::tables::Message| {
-            let waits = matches!(m.dispatch, Dispatch::Planned | Dispatch::Queued | Dispatch::Claimed);
-            m.contact == contact && (m.submitted_at.is_some() || waits || m.dispatch == Dispatch::Submitting)
-        };
-        if self.character.capped && tables.messages.iter().any(|m| counts(&m)) {
-            self.fired.note(Fault::Capped);
-            return false;
-        }
         tables.unreachable[at(contact)].is_none() && !tables.is_suppressed(phone, sender)
     }
 
-    /// A chunk: codes that nobody has, messages and the cursor in one transaction.
+    /// Those of whom the cap still allows a text.
+    fn below_the_cap(&mut self, contacts: &[i64]) -> Vec<i64> {
+        if !self.character.capped {
+            return contacts.to_vec();
+        }
+        let now = self.wall(0);
+        let texts = match self.transact(vec![Call::Texts(contacts.to_vec())], now, 0).pop() {
+            Some(Answer::Texts(texts)) => texts,
+            other => panic!("the store answered {other:?}"),
+        };
+        let had = |contact: &&i64| texts.iter().any(|(other, _)| other == *contact);
+        if !texts.is_empty() {
+            self.fired.note(Fault::Capped);
+        }
+        contacts.iter().filter(|contact| !had(contact)).copied().collect()
+    }
+
+    /// A chunk: texts counted anew, codes that nobody has, messages and the cursor in one transaction.
     pub(crate) fn write_chunk(&mut self, launching: Launching) {
         if self.dies(&launching) {
             return;
         }
         let now = self.wall(0);
         let campaign = launching.campaign;
+        let fit: Vec<i64> =
+            launching.page.iter().filter(|(_, fit)| *fit).map(|(contact, _)| *contact).collect();
+        let allowed = match &launching.allowed {
+            Some(known) if self.model.broken == Broken::CapsCountedEarly => known.clone(),
+            _ => self.below_the_cap(&fit),
+        };
         let runs = &self.model.committed.runs;
         let Some(place) = runs.iter().position(|r| r.campaign == campaign && !r.key_given_up) else { return };
         let (run, expires_at) = (id(place), runs[place].expires_at);
         let coupons = self.model.committed.coupons.iter().enumerate();
         let mut free = coupons.filter(|(_, c)| c.state == "available").map(|(place, _)| id(place));
         let mut messages = Vec::new();
-        for (contact, fit) in &launching.page {
-            if !fit {
-                continue;
-            }
+        for contact in &allowed {
             let coupon = if self.character.with_coupons { free.next() } else { None };
             if coupon.is_none() && self.character.with_coupons {
                 continue;
@@ -155,7 +170,11 @@ impl World {
         let first = id(self.model.committed.messages.len());
         let pairs: Vec<(i64, i64)> =
             messages.iter().zip(first..).filter_map(|(m, id)| Some((m.coupon?, id))).collect();
-        let call = Call::WritePlanned { run, from, to, messages };
+        let withheld = i64::try_from(fit.len() - allowed.len()).expect("few");
+        if withheld > 0 && self.model.committed.run(run).capped < withheld {
+            self.fired.note(Fault::Withheld);
+        }
+        let call = Call::WritePlanned { run, from, to, messages, withheld };
         if self.transact(vec![call], now, 0) == [Answer::Done(false)] {
             return;
         }
@@ -176,7 +195,8 @@ impl World {
     fn end_launch(&mut self, run: i64, campaign: i64) {
         let row = *self.model.committed.run(run);
         let now = self.wall(0);
-        if row.prepared != row.audience {
+        // As `Run::is_as_approved`.
+        if row.prepared > row.audience || row.prepared + row.withheld != row.audience + row.capped {
             self.fired.note(Fault::LaunchMoved);
             self.transact(vec![Call::AbandonLaunch(run)], now, 0);
             let call = Call::Withdraw { run: RunId(run), cause: Cause::Cancel };

@@ -4,8 +4,11 @@
 //! What is committed and what is durable are two copies; a crash keeps the first, a power cut only the second. A rule
 //! can be broken on purpose, so that a test can show that the simulation notices.
 
+mod books;
+mod evidence;
 mod launch;
 pub(crate) mod reports;
+mod resolve;
 pub(crate) mod sending;
 mod sweeps;
 
@@ -13,6 +16,7 @@ use winback::model::clock::Timestamp;
 
 use super::calls::{Answer, Call};
 use super::tables::Tables;
+use sending::Claim;
 
 /// The one rule that is taken out of the model, to see that the simulation notices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +46,10 @@ pub(crate) enum Broken {
     ReceiptAckedEarly,
     /// Nobody takes back what a dead process held.
     NobodySweeps,
+    /// Proof that comes late is not paid for.
+    LateProofIsFree,
+    /// A launch trusts what it knew of a contact before its transaction.
+    CapsCountedEarly,
 }
 
 /// A store without a database.
@@ -65,19 +73,23 @@ impl Model {
         match call {
             Call::CreateRun(new) => self.create_run(new),
             Call::AddWindow { run, key, opens, closes } => self.add_window(*run, *key, *opens, *closes),
-            Call::WritePlanned { run, from, to, messages } => {
-                self.write_planned(*run, *from, *to, messages, now)
+            Call::WritePlanned { run, from, to, messages, withheld } => {
+                self.write_planned(*run, (*from, *to), messages, *withheld, now)
             }
+            Call::Texts(contacts) => Answer::Texts(self.texts(contacts)),
             Call::AbandonLaunch(run) => self.abandon(*run),
             Call::SetRunState { run, from, to } => self.set_run_state(*run, *from, *to, now),
             Call::RollWindow { window, opens, closes } => self.roll_window(*window, *opens, *closes),
-            Call::Claim { route, owner, lease_until, limit } => {
-                Answer::Claimed(self.claim(*route, *owner, *lease_until, *limit, now))
+            Call::Claim { route, owner, lease_until, limit, full } => {
+                let claim = Claim { route: *route, owner: *owner, lease: *lease_until, full };
+                Answer::Claimed(self.claim(&claim, *limit, now))
             }
             Call::Intend { route, owner, intents } => {
                 Answer::Intended(self.intend(*route, *owner, intents, now))
             }
-            Call::Settle { route, settlements } => self.settle(*route, settlements, now),
+            Call::Settle { route, settlements } | Call::Unsent { route, settlements } => {
+                self.settle(*route, settlements, now)
+            }
             Call::Release(held) => self.release(held),
             Call::Postpone(held) => self.postpone(held),
             Call::Receive(callbacks) => self.receive(callbacks, now),
@@ -88,6 +100,9 @@ impl Model {
             }
             Call::Lift(phone) => self.lift(phone.digits(), "operator", now),
             Call::SweepDead { owner, sole } => self.sweep_dead(*owner, *sole, now),
+            Call::Rejoin { since } => self.rejoin(*since, now),
+            Call::FinishRun(run) => self.finish_run(*run, now),
+            Call::Resolve { messages, verdict } => self.resolve(messages, *verdict, now),
             Call::AcceptByReceipt => self.accept_by_receipt(now),
             Call::Doubt { resend, park } => self.end_doubt(resend, park, now),
             Call::Withdraw { run, cause } => self.withdraw(run.0, *cause, now),

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use winback::dispatch::core::{Effect, Event, LaneCore};
+use winback::dispatch::core::{Answer as Told, Effect, Event, LaneCore};
+use winback::dispatch::settle::unsent;
 use winback::model::clock::Timestamp;
 use winback::model::ids::MessageId;
 use winback::model::message::Claimed;
@@ -16,8 +17,9 @@ use winback::store::inbound::Reaction;
 use super::calls::{Answer, Call, Callback};
 use super::faults::Fault;
 use super::invariants::Acked;
+use super::model::reports::named;
 use super::model::{Broken, Model};
-use super::tables::ROUTES;
+use super::tables::{Named, ROUTES, at};
 use super::world::{Happening, Who, World};
 
 /// `CLAIM_LEASE` of `dispatch::lane`.
@@ -44,8 +46,6 @@ pub(crate) struct Node {
     writing: bool,
     /// Outcomes that the wire gave and the store does not have yet.
     pub(crate) unsettled: usize,
-    /// Intents whose commit stands and whose answer was lost.
-    pub(crate) forgotten: usize,
     /// Numbers that each lane was told to be suppressed, with the operations of the store until then.
     pub(crate) heard: Vec<Vec<(Phone, u64)>>,
 }
@@ -58,9 +58,11 @@ struct Job {
 /// Who waits for a write.
 enum Reply {
     Claim(usize),
-    Intend(usize, Vec<MessageId>),
+    Intend(usize),
     /// Written again until it is done.
     Until,
+    /// Likewise; then a lane is told that these intents failed.
+    Unsent(usize, Vec<MessageId>),
     Callback {
         tries: u32,
     },
@@ -91,7 +93,6 @@ impl Node {
             queue: Vec::new(),
             writing: false,
             unsettled: 0,
-            forgotten: 0,
             heard: vec![Vec::new(); ROUTES.len()],
         }
     }
@@ -122,7 +123,7 @@ impl World {
             node.draining = true;
         }
         let effects = node.lanes[lane].step(event, now, &mut self.dice.0);
-        let acts = effects.iter().any(|e| !matches!(e, Effect::WakeAt(_) | Effect::Claim(_)));
+        let acts = effects.iter().any(|e| !matches!(e, Effect::WakeAt(_) | Effect::Claim(..)));
         let cap = if self.troubled { 8_000 } else { 300_000 };
         node.idle[lane] = if acts { 0 } else { (node.idle[lane] * 2).clamp(500, cap) };
         for effect in effects {
@@ -138,15 +139,17 @@ impl World {
 
     fn set_in_motion(&mut self, who: Who, lane: usize, effect: Effect) {
         match effect {
-            Effect::Claim(limit) => {
+            Effect::Claim(limit, full) => {
+                if !full.senders.is_empty() {
+                    self.fired.note(Fault::FullSender);
+                }
                 let lease_until = self.wall(who.0).plus(CLAIM_LEASE);
-                let call = Call::Claim { route: lane, owner: who.1, lease_until, limit };
+                let call = Call::Claim { route: lane, owner: who.1, lease_until, limit, full };
                 self.ask(who, call, Reply::Claim(lane));
             }
             Effect::Intend(intents) => {
-                let ids = intents.iter().map(|intent| intent.message).collect();
                 let call = Call::Intend { route: lane, owner: who.1, intents };
-                self.ask(who, call, Reply::Intend(lane, ids));
+                self.ask(who, call, Reply::Intend(lane));
             }
             Effect::Submit { messages, deadline } => self.submit(who, lane, messages, deadline),
             Effect::Settle(settlements) => {
@@ -198,14 +201,20 @@ impl World {
     ) {
         let mut answers = Vec::with_capacity(messages.len());
         let mut slowest = 1;
+        let mood = self.character.moods[lane].clone();
+        let whole = messages.len() > 1 && self.dice.chance(mood.whole);
         for (message, number) in messages {
             if Duration::from_millis(self.now) >= deadline {
                 self.fired.note(Fault::WithheldLate);
-                let late = Outcome::of(OutcomeClass::Throttled);
-                answers.push((message.id, late.because("withheld before the first byte: too late")));
+                answers.push((message.id, Told::TooLate));
                 continue;
             }
-            let mood = self.character.moods[lane].clone();
+            if whole {
+                self.fired.note(Fault::RefusedTogether);
+                self.note(who.1, "refused with others", message.id.0, ("", *number));
+                answers.push((message.id, Told::Together(Outcome::of(OutcomeClass::BadRecipient))));
+                continue;
+            }
             let now = (self.now, self.model.committed.seq);
             let reply = self.provider.get(message, *number, now, &mood, &mut self.dice, &mut self.fired);
             self.note(who.1, "on the wire", message.id.0, (reply.outcome.class.as_str(), *number));
@@ -220,7 +229,7 @@ impl World {
                     Callback { id: 0, route: lane, received_at: Timestamp(0), receipts, inbound },
                 );
             }
-            answers.push((message.id, reply.outcome));
+            answers.push((message.id, Told::Outcome(reply.outcome)));
         }
         self.dirty = true;
         self.after(slowest, Happening::Lane { who, lane, event: Event::Answered(answers) });
@@ -269,7 +278,13 @@ impl World {
     }
 
     pub(crate) fn ask_again(&mut self, who: Who, call: Call) {
-        self.ask(who, call, Reply::Until);
+        let reply = match &call {
+            Call::Unsent { route, settlements } => {
+                Reply::Unsent(*route, settlements.iter().map(|s| s.message).collect())
+            }
+            _ => Reply::Until,
+        };
+        self.ask(who, call, reply);
     }
 
     fn ask(&mut self, who: Who, call: Call, reply: Reply) {
@@ -306,9 +321,9 @@ impl World {
             Fate::Done | Fate::Unknown | Fate::CrashAfter => {}
         }
         let answers = if self.model.broken == Broken::IntentAfterWire {
-            self.answer_early(who, calls, now)
+            self.answer_early(who, calls.clone(), now)
         } else {
-            self.transact(calls, now, who.1)
+            self.transact(calls.clone(), now, who.1)
         };
         match fate {
             Fate::CrashAfter => {
@@ -318,10 +333,10 @@ impl World {
             }
             Fate::Unknown => {
                 self.fired.note(Fault::CommitUnknown);
-                self.forget(who, &answers);
                 self.refuse(who, jobs);
             }
             _ => {
+                self.tell_suppressed(who, &calls);
                 for (job, group) in jobs.into_iter().zip(groups) {
                     self.reply(who, job, &answers[group]);
                 }
@@ -372,12 +387,13 @@ impl World {
         self.dice.below(1_000_000) < per_mille * self.character.wildness
     }
 
-    fn forget(&mut self, who: Who, answers: &[Answer]) {
-        for answer in answers {
-            if let Answer::Intended(granted) = answer {
-                self.nodes[who.0].forgotten += granted.granted.len();
-            }
-        }
+    /// The intents of a failed transaction may be on disk all the same; nothing of them was sent.
+    fn unsend(&mut self, who: Who, route: usize, call: Call) {
+        let Call::Intend { intents, .. } = call else { return };
+        let now = self.wall(who.0);
+        let settlements =
+            intents.iter().map(|intent| unsent(intent, now).expect("an allowed move")).collect();
+        self.ask_again(who, Call::Unsent { route, settlements });
     }
 
     /// Every request of a failed transaction is told so.
@@ -385,8 +401,8 @@ impl World {
         for job in jobs {
             match job.reply {
                 Reply::Claim(lane) => self.tell_lane(who, lane, Event::ClaimFailed),
-                Reply::Intend(lane, ids) => self.tell_lane(who, lane, Event::IntendFailed(ids)),
-                Reply::Until => {
+                Reply::Intend(route) => self.unsend(who, route, job.call),
+                Reply::Until | Reply::Unsent(..) => {
                     self.after(WRITE_AGAIN_MS, Happening::Again { who, call: job.call });
                 }
                 Reply::Callback { tries } => {
@@ -418,16 +434,17 @@ impl World {
             (Reply::Claim(lane), Answer::Claimed(messages)) => {
                 self.tell_lane(who, lane, Event::Claimed(messages.clone()));
             }
-            (Reply::Intend(lane, _), Answer::Intended(answer)) => {
+            (Reply::Intend(lane), Answer::Intended(answer)) => {
                 let (granted, refused) = (answer.granted.clone(), answer.refused.clone());
                 self.tell_lane(who, lane, Event::Intended { granted, refused });
             }
             (Reply::Callback { .. }, _) => {
                 self.callbacks_under_way -= 1;
                 if let Some(callback) = callback_of(job.call) {
-                    self.answered(who, &callback);
+                    self.answered(&callback);
                 }
             }
+            (Reply::Unsent(lane, ids), _) => self.tell_lane(who, lane, Event::IntendFailed(ids)),
             (Reply::Until, _) => {
                 if let Call::Settle { settlements, .. } = &job.call {
                     self.nodes[who.0].unsettled -= settlements.len();
@@ -438,15 +455,58 @@ impl World {
     }
 
     /// A callback is on disk: it is answered, and a STOP is told to the lanes.
-    fn answered(&mut self, who: Who, callback: &Callback) {
+    fn answered(&mut self, callback: &Callback) {
         if self.model.broken != Broken::ReceiptAckedEarly || callback.receipts.is_empty() {
             self.acked.push(Acked::of(callback));
         }
-        for (text, reaction) in &callback.inbound {
-            if matches!(reaction, Reaction::Stop | Reaction::Review) {
-                for lane in 0..ROUTES.len() {
-                    self.tell_lane(who, lane, Event::Suppressed(vec![text.from]));
+    }
+
+    /// `Writer::suppressed`: the numbers that a transaction suppressed, told to every lane of its process.
+    fn tell_suppressed(&mut self, who: Who, calls: &[Call]) {
+        let mut phones: Vec<Phone> = Vec::new();
+        let phone = |message: i64| self.model.committed.messages.get(at(message)).map(|m| m.phone);
+        let by_message = |message: i64| phone(message).and_then(Phone::from_digits);
+        for call in calls {
+            match call {
+                Call::Listen(callbacks) => {
+                    let texts = callbacks.iter().flat_map(|callback| &callback.inbound);
+                    let stops = texts.filter(|(_, r)| matches!(r, Reaction::Stop | Reaction::Review));
+                    phones.extend(stops.map(|(text, _)| text.from));
                 }
+                Call::Settle { settlements, .. } => {
+                    let out = settlements.iter().filter(|s| s.outcome.class == OutcomeClass::OptedOut);
+                    phones.extend(out.filter_map(|s| by_message(s.message.0)));
+                }
+                Call::Receive(callbacks) => {
+                    let receipts = callbacks.iter().flat_map(|callback| &callback.receipts);
+                    let ours = receipts.filter(|r| r.opted_out).filter_map(|receipt| match named(receipt) {
+                        Some(Named::Ours(message, _)) => Some(message),
+                        _ => None,
+                    });
+                    phones.extend(ours.filter_map(by_message));
+                }
+                _ => {}
+            }
+        }
+        for phone in phones {
+            for lane in 0..ROUTES.len() {
+                self.tell_lane(who, lane, Event::Suppressed(vec![phone]));
+            }
+        }
+    }
+
+    /// `look_for_stops` of a lane: asks the store about the numbers of messages that can still be kept from leaving.
+    pub(crate) fn look_for_stops(&mut self, who: Who) {
+        for lane in 0..ROUTES.len() {
+            let mut phones = self.nodes[who.0].lanes[lane].before_the_wire();
+            let tables = &self.model.committed;
+            let bars = |phone: &Phone| {
+                tables.suppressions.iter().any(|s| s.phone == phone.digits() && s.lifted_at.is_none())
+            };
+            phones.retain(bars);
+            if !phones.is_empty() {
+                self.fired.note(Fault::StopFound);
+                self.lane(who, lane, Event::Suppressed(phones));
             }
         }
     }
@@ -507,7 +567,7 @@ fn rank(call: &Call) -> u8 {
         Call::Listen(_) => 0,
         Call::Receive(_) => 1,
         Call::Settle { .. } => 2,
-        Call::Release(_) | Call::Postpone(_) => 3,
+        Call::Unsent { .. } | Call::Release(_) | Call::Postpone(_) => 3,
         Call::Intend { .. } => 4,
         _ => 5,
     }

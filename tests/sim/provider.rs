@@ -35,6 +35,8 @@ pub(crate) struct Mood {
     pub(crate) echoes: u64,
     /// Weights of [`WAYS`].
     pub(crate) ways: [u64; WAYS.len()],
+    /// Per mille of requests for several that are refused as a whole.
+    pub(crate) whole: u64,
     /// Per mille of texts without any receipt.
     pub(crate) silent: u64,
     /// Per mille of receipts that are repeated, contradicted, or late.
@@ -82,7 +84,7 @@ impl Mood {
     pub(crate) fn well(echoes: u64) -> Self {
         let mut ways = [0; WAYS.len()];
         ways[0] = 1;
-        Self { echoes, ways, silent: 0, messy: 0, slowest: 200 }
+        Self { echoes, ways, whole: 0, silent: 0, messy: 0, slowest: 200 }
     }
 
     /// Some provider.
@@ -94,6 +96,7 @@ impl Mood {
             let way = dice.place(WAYS.len());
             mood.ways[way] += dice.between(3, 40);
         }
+        mood.whole = dice.pick(&[0, 0, 300]);
         mood.silent = dice.pick(&[0, 100, 500]);
         mood.messy = dice.pick(&[0, 200, 600]);
         mood.slowest = dice.pick(&[200, 2_000, 60_000]);

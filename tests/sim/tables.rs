@@ -4,7 +4,7 @@
 //! the real store: they say in which order and at which instant of the true clock a row came about, for the judges.
 
 use winback::model::delivery::Delivery;
-use winback::model::message::WhenInDoubt;
+use winback::model::message::{Verdict, WhenInDoubt};
 use winback::model::outcome::OutcomeClass;
 use winback::model::run::RunState;
 use winback::model::state::Dispatch;
@@ -142,6 +142,25 @@ pub(crate) struct Coupon {
     pub(crate) state: &'static str,
     pub(crate) message: Option<i64>,
     pub(crate) changed_at: i64,
+    /// Proven late to carry it too.
+    pub(crate) contested_by: Option<i64>,
+}
+
+impl Coupon {
+    /// A code that nobody has had.
+    pub(crate) fn fresh(changed_at: i64) -> Self {
+        Self { state: "available", message: None, changed_at, contested_by: None }
+    }
+}
+
+/// A row of `decisions`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decided {
+    pub(crate) message: i64,
+    pub(crate) number: i64,
+    pub(crate) run: i64,
+    pub(crate) decided_at: i64,
+    pub(crate) verdict: Verdict,
 }
 
 /// A row of `runs`.
@@ -157,6 +176,8 @@ pub(crate) struct RunRow {
     pub(crate) doubt: WhenInDoubt,
     pub(crate) audience: i64,
     pub(crate) prepared: i64,
+    pub(crate) capped: i64,
+    pub(crate) withheld: i64,
     pub(crate) cursor: i64,
     pub(crate) starts_at: i64,
     pub(crate) expires_at: i64,
@@ -186,6 +207,7 @@ pub(crate) struct Tables {
     pub(crate) coupons: Vec<Coupon>,
     pub(crate) runs: Vec<RunRow>,
     pub(crate) windows: Vec<Window>,
+    pub(crate) decisions: Vec<Decided>,
     /// When each contact's number was found dead.
     pub(crate) unreachable: Vec<Option<i64>>,
     /// Operations so far.
@@ -216,6 +238,7 @@ impl Tables {
         self.coupons.clone_from(&other.coupons);
         self.runs.clone_from(&other.runs);
         self.windows.clone_from(&other.windows);
+        self.decisions.clone_from(&other.decisions);
         self.unreachable.clone_from(&other.unreachable);
         (self.seq, self.stamp) = (other.seq, other.stamp);
     }
@@ -238,6 +261,12 @@ impl Tables {
 
     pub(crate) fn attempt_mut(&mut self, message: i64, number: i64) -> Option<&mut Attempt> {
         self.attempts.iter_mut().find(|a| a.message == message && a.number == number)
+    }
+
+    /// What a person decided about an attempt.
+    pub(crate) fn decided(&self, message: i64, number: i64) -> Option<Verdict> {
+        let own = self.decisions.iter().find(|d| d.message == message && d.number == number);
+        own.map(|d| d.verdict)
     }
 
     /// The suppression in force that keeps `sender` from texting `phone`.

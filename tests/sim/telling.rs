@@ -1,6 +1,7 @@
 //! What a transaction did, as lines of the history.
 
-use winback::model::message::Refusal;
+use winback::model::ids::MessageId;
+use winback::model::message::{Refusal, Verdict};
 
 use super::calls::{Answer, Call, Callback};
 use super::faults::Fault;
@@ -12,7 +13,7 @@ impl World {
     /// Writes down one operation, and counts what it shows.
     pub(crate) fn tell(&mut self, who: u64, call: &Call, answer: &Answer) {
         match (call, answer) {
-            (Call::InDoubt | Call::OpenMessages(_) | Call::AddWindow { .. }, _) => {}
+            (Call::InDoubt | Call::OpenMessages(_) | Call::Texts(_) | Call::AddWindow { .. }, _) => {}
             (_, Answer::Claimed(messages)) => {
                 for m in messages {
                     self.note(who, "claims", m.id.0, ("epoch", m.epoch));
@@ -24,6 +25,15 @@ impl World {
                 }
                 for (message, refusal) in &granted.refused {
                     self.refused(who, message.0, *refusal);
+                }
+            }
+            (Call::Resolve { verdict, .. }, Answer::Resolved(changed, kept)) => {
+                self.resolved(who, *verdict, changed, kept.len());
+            }
+            (Call::Unsent { settlements, .. }, _) => {
+                for s in settlements {
+                    self.fired.note(Fault::Unsent);
+                    self.note(who, "did not send", s.message.0, ("", s.number));
                 }
             }
             (Call::Settle { settlements, .. }, _) => {
@@ -92,6 +102,25 @@ impl World {
             self.fired.note(fault);
         }
         self.note(who, "may not intend", message, (word, 0));
+    }
+
+    fn resolved(&mut self, who: u64, verdict: Verdict, changed: &[MessageId], kept: usize) {
+        for message in changed {
+            let number = self.model.committed.message(message.0).last_number;
+            let taken = self.provider.ledger.iter().any(|t| t.message == message.0 && t.number == number);
+            self.fired.note(match verdict {
+                Verdict::Accepted => Fault::DecidedAccepted,
+                Verdict::NotSent => Fault::DecidedNotSent,
+                Verdict::Resend => Fault::DecidedResend,
+            });
+            if taken && verdict == Verdict::NotSent {
+                self.fired.note(Fault::DecidedWrongly);
+            }
+            self.note(who, "is decided as", message.0, (verdict.as_str(), number));
+        }
+        if kept > 0 {
+            self.fired.note(Fault::NotDecided);
+        }
     }
 
     fn received(&mut self, who: u64, callbacks: &[Callback]) {

@@ -1,9 +1,12 @@
 //! What people and machines do to a world while it is troubled: STOP, pause, cancel, crash, suspend, set clocks.
 
 use winback::model::clock::Timestamp;
+use winback::model::ids::MessageId;
+use winback::model::message::Verdict;
 use winback::model::phone::Phone;
 use winback::model::receipt::Inbound;
 use winback::model::run::RunState;
+use winback::model::state::Dispatch;
 use winback::model::suppression::Reason;
 use winback::store::inbound::Reaction;
 
@@ -30,6 +33,8 @@ pub(crate) enum Trouble {
     SetClock,
     Drain,
     LaunchTwice,
+    /// Somebody decides about what is in doubt.
+    Decide(Verdict),
 }
 
 impl World {
@@ -38,7 +43,7 @@ impl World {
         let most = if self.character.wildness == 0 { 3 } else { 12 };
         for _ in 0..self.dice.below(most) {
             let contact = self.dice.between(1, self.character.contacts.cast_unsigned()).cast_signed();
-            let trouble = match self.dice.below(32) {
+            let trouble = match self.dice.below(38) {
                 0..=5 => Trouble::Text(contact, Reaction::Stop),
                 6 => Trouble::Text(contact, Reaction::Review),
                 7 | 8 => Trouble::Text(contact, Reaction::Start),
@@ -53,7 +58,10 @@ impl World {
                 21..=26 => Trouble::Suspend,
                 27..=29 => Trouble::SetClock,
                 30 => Trouble::Drain,
-                _ => Trouble::LaunchTwice,
+                31 => Trouble::LaunchTwice,
+                32 | 33 => Trouble::Decide(Verdict::Accepted),
+                34 | 35 => Trouble::Decide(Verdict::NotSent),
+                _ => Trouble::Decide(Verdict::Resend),
             };
             let at = self.dice.below(self.character.horizon);
             self.after(at, Happening::Trouble(trouble));
@@ -102,6 +110,7 @@ impl World {
                 self.note(0, "a clock is set", 0, ("by", by));
             }
             Trouble::Drain => self.drain(node),
+            Trouble::Decide(verdict) => self.decide_about_doubt(verdict),
             Trouble::LaunchTwice => {
                 self.fired.note(Fault::LaunchTwice);
                 let campaign = self.dice.below(self.character.campaigns.cast_unsigned()).cast_signed();
@@ -144,6 +153,20 @@ impl World {
         let call = Call::SetRunState { run: id(place), from, to };
         let delay = self.dice.below(20);
         self.after(delay, Happening::Later { who: None, call });
+    }
+
+    /// An operator looks at a list of doubt and decides a while later, mistaken now and then.
+    fn decide_about_doubt(&mut self, verdict: Verdict) {
+        let doubtful =
+            |m: &super::tables::Message| matches!(m.dispatch, Dispatch::Ambiguous | Dispatch::Unknown);
+        let messages = self.model.committed.messages.iter().enumerate();
+        let list: Vec<_> =
+            messages.filter(|(_, m)| doubtful(m)).map(|(place, _)| MessageId(id(place))).collect();
+        if !list.is_empty() {
+            let delay = self.dice.pick(&[0, 2_000, 60_000]);
+            let call = Call::Resolve { messages: list, verdict };
+            self.after(delay, Happening::Later { who: None, call });
+        }
     }
 
     /// The machine of the store loses its power; processes on it die, those elsewhere lose their answers.

@@ -74,6 +74,8 @@ pub(crate) enum Happening {
         call: Call,
     },
     Sweep(Who),
+    /// Lanes ask whether somebody else suppressed a number of theirs.
+    LookForStops(Who),
     Boot(usize),
     Launch(Launching),
     WriteChunk(Launching),
@@ -215,8 +217,7 @@ impl World {
 
     fn begin(&mut self) {
         let tables = &mut self.model.committed;
-        let fresh = Coupon { state: "available", message: None, changed_at: BEGINNING };
-        tables.coupons = vec![fresh; self.character.coupons];
+        tables.coupons = vec![Coupon::fresh(BEGINNING); self.character.coupons];
         tables.unreachable = vec![None; usize::try_from(self.character.contacts).expect("few")];
         self.model.sync();
         if self.character.nodes > 1 {
@@ -293,6 +294,7 @@ impl World {
                 self.transact(vec![call], wall, who.map_or(0, |(_, owner)| owner));
             }
             Happening::Sweep(who) => self.sweep(who),
+            Happening::LookForStops(who) => self.look_for_stops(who),
             Happening::Boot(node) => self.boot(node),
             Happening::Launch(launching) => self.launch(launching),
             Happening::WriteChunk(launching) => self.write_chunk(launching),
@@ -352,7 +354,11 @@ impl World {
     /// Runs one transaction and commits it.
     pub(crate) fn transact(&mut self, calls: Vec<Call>, now: Timestamp, who: u64) -> Vec<Answer> {
         self.model.committed.stamp = self.now;
+        let before = self.model.committed.suppressions.len();
         let answers: Vec<Answer> = calls.iter().map(|call| self.model.apply(call, now)).collect();
+        if self.model.committed.suppressions.len() > before {
+            self.plan_looks();
+        }
         if self.model.broken != Broken::NotDurable || self.dice.chance(100) {
             self.model.sync();
         }
@@ -364,6 +370,16 @@ impl World {
             recording.push(Transaction { now, calls, answers: answers.clone() });
         }
         answers
+    }
+
+    /// Each lane asks four times a second; what it asks about has changed only now.
+    fn plan_looks(&mut self) {
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].alive {
+                let (who, delay) = ((node, self.nodes[node].owner), self.dice.below(250));
+                self.after(delay, Happening::LookForStops(who));
+            }
+        }
     }
 
     /// A time for the core and the store of a process.
@@ -403,6 +419,7 @@ impl Happening {
             | Self::Wire { who, .. }
             | Self::Again { who, .. }
             | Self::CommitLate { who, .. }
+            | Self::LookForStops(who)
             | Self::Sweep(who) => Some(*who),
             Self::Later { who, .. } => *who,
             _ => None,

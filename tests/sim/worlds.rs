@@ -109,5 +109,7 @@ fn a_rule_that_is_taken_out_is_missed() {
     check(Broken::WindowIgnored, &["I6 limits"]);
     check(Broken::StoppedRunSends, &["I6 limits"]);
     check(Broken::ReceiptAckedEarly, &["I5 receipts"]);
+    check(Broken::LateProofIsFree, &["I6 limits"]);
+    check(Broken::CapsCountedEarly, &["I6 limits"]);
     check(Broken::NobodySweeps, &["I8 progress"]);
 }

@@ -24,6 +24,8 @@ impl Model {
             spent: 0,
             doubt: new.doubt,
             audience: new.audience,
+            capped: new.capped,
+            withheld: 0,
             prepared: 0,
             cursor: 0,
             starts_at: new.starts_at,
@@ -47,9 +49,9 @@ impl Model {
     pub(super) fn write_planned(
         &mut self,
         run: i64,
-        from: i64,
-        to: i64,
+        (from, to): (i64, i64),
         messages: &[NewMessage],
+        withheld: i64,
         now: Timestamp,
     ) -> Answer {
         let row = &mut self.committed.runs[at(run)];
@@ -57,6 +59,7 @@ impl Model {
             return Answer::Done(false);
         }
         row.cursor = to;
+        row.withheld += withheld;
         row.prepared += i64::try_from(messages.len()).expect("few");
         for new in messages {
             let window = self.committed.windows.iter().position(|w| w.run == run && w.key == new.window);
@@ -70,6 +73,20 @@ impl Model {
             }
         }
         Answer::Done(true)
+    }
+
+    /// `RECENT`, since the beginning of time.
+    pub(super) fn texts(&self, contacts: &[i64]) -> Vec<(i64, i64)> {
+        let counts = |m: &&Message, contact: i64| {
+            let goes = matches!(
+                m.dispatch,
+                Dispatch::Planned | Dispatch::Queued | Dispatch::Claimed | Dispatch::Submitting
+            );
+            m.contact == contact && (m.submitted_at.is_some() || goes)
+        };
+        let of = |contact: i64| self.committed.messages.iter().filter(|m| counts(m, contact)).count();
+        let texts = contacts.iter().map(|contact| (*contact, i64::try_from(of(*contact)).expect("few")));
+        texts.filter(|(_, count)| *count > 0).collect()
     }
 
     /// `RESERVE` for one code.

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, HashSet};
 use winback::model::clock::Timestamp;
 use winback::model::delivery::Delivery;
 use winback::model::message::Settlement;
-use winback::model::outcome::OutcomeClass;
 use winback::model::receipt::Receipt;
 use winback::model::reference;
 use winback::model::state::Dispatch;
@@ -17,6 +16,7 @@ use super::super::calls::{Answer, Callback};
 use super::super::tables::{
     EVERY, InboundRow, Named, Raw, ReceiptRow, SuppressionRow, TAG, at, id, scope_word,
 };
+use super::evidence::proves_acceptance;
 use super::sending::number_of;
 use super::{Broken, Model};
 
@@ -116,7 +116,7 @@ impl Model {
                 return false;
             }
             match (g.message, g.provider_id) {
-                (Some(_), _) => r.number == g.number,
+                (Some(_), _) => r.number == g.number && r.state == g.state,
                 (None, Some(pid)) => r.route == g.route && r.provider_id == Some(pid),
                 (None, None) => {
                     r.provider_id.is_none()
@@ -128,21 +128,22 @@ impl Model {
         })
     }
 
-    /// `RAISE`, `PROVE`, late acceptance, opt-outs told by receipts; answers the attempts that were proven.
+    /// `RAISE`, proof of what is not known as accepted, opt-outs told by receipts; answers the attempts that were proven.
     fn join(&mut self, found: &[Evidence], now: Timestamp) -> Vec<(i64, i64)> {
-        let before: Vec<Dispatch> =
-            found.iter().map(|e| self.committed.message(e.message).dispatch).collect();
         let mut proven = Vec::new();
         let mut changed: BTreeMap<i64, Delivery> = BTreeMap::new();
-        for (e, dispatch) in found.iter().zip(before) {
+        for e in found {
+            let outcome = self.committed.attempt(e.message, e.number).map(|a| a.outcome);
             let last_wins = self.broken == Broken::LastReceiptWins;
             let m = self.committed.message_mut(e.message);
             changed.entry(e.message).or_insert(m.delivery);
             let joined = m.delivery.join(e.state);
             m.delivery = if last_wins { e.state } else { joined.state };
             m.conflict |= joined.conflict;
-            if proves_acceptance(dispatch, e.state) {
-                proven.push(*e);
+            let Some(outcome) = outcome else { continue };
+            let awaited = outcome.is_none() && m.dispatch == Dispatch::Submitting;
+            if !awaited && proves_acceptance(outcome, e.state) {
+                proven.push(((e.message, e.number), e.provider_id));
             }
         }
         for (message, old) in changed {
@@ -151,24 +152,10 @@ impl Model {
                 m.delivery_at = Some(now.0);
             }
         }
-        for e in &proven {
-            self.prove(e, now);
-        }
-        for e in &proven {
-            self.accept_late(e.message, now);
-        }
+        self.prove(&proven, now);
         let refused: Vec<i64> = found.iter().filter(|e| e.opted_out).map(|e| e.message).collect();
         self.suppress_messages(&refused, now);
-        proven.iter().map(|e| (e.message, e.number)).collect()
-    }
-
-    /// `PROVE`.
-    fn prove(&mut self, e: &Evidence, now: Timestamp) {
-        let Some(a) = self.committed.attempt_mut(e.message, e.number) else { return };
-        if matches!(a.outcome, None | Some(OutcomeClass::Unknown)) {
-            (a.outcome, a.answered_at) = (Some(OutcomeClass::Accepted), Some(now.0));
-            a.provider_id = a.provider_id.or(e.provider_id);
-        }
+        proven.iter().map(|(attempt, _)| *attempt).collect()
     }
 
     /// `join_parked` of `store::receipts`.
@@ -188,6 +175,21 @@ impl Model {
             found.extend(evidence(r).map(|e| Evidence { provider_id: None, ..e }));
         }
         self.join(&found, now);
+    }
+
+    /// `YOUNG`, `BY_PROVIDER_ID`, then as above.
+    pub(super) fn rejoin(&mut self, since: Timestamp, now: Timestamp) -> Answer {
+        let tables = &mut self.committed;
+        let mut found = Vec::new();
+        for r in tables.receipts.iter_mut().filter(|r| r.message.is_none() && r.received_at >= since.0) {
+            let Some(pid) = r.provider_id else { continue };
+            let own = tables.attempts.iter().find(|a| a.route == r.route && a.provider_id == Some(pid));
+            let Some(own) = own else { continue };
+            (r.message, r.number) = (Some(own.message), Some(own.number));
+            found.extend(evidence(r).map(|e| Evidence { provider_id: None, ..e }));
+        }
+        self.join(&found, now);
+        Answer::Count(found.len())
     }
 
     /// `KEEP_INBOUND`, then what each new text asks for.
@@ -281,7 +283,7 @@ impl Model {
         let tables = &mut self.committed;
         for (place, m) in tables.messages.iter_mut().enumerate() {
             let concerned = m.phone == phone && (scope == EVERY || scope == m.sender);
-            if !concerned || !m.dispatch.is_withdrawable() {
+            if !concerned || !waits(m.dispatch) {
                 continue;
             }
             (m.dispatch, m.reason, m.settled_at) =
@@ -294,7 +296,8 @@ impl Model {
                 if m.possible_duplicate {
                     row.state = "quarantined";
                 } else {
-                    (row.state, row.message) = ("available", None);
+                    row.message = row.contested_by.take();
+                    row.state = if row.message.is_some() { "sent" } else { "available" };
                 }
             }
         }
@@ -313,15 +316,8 @@ impl Model {
     }
 }
 
-/// As `store::receipts::proves_acceptance`.
-fn proves_acceptance(dispatch: Dispatch, report: Delivery) -> bool {
-    match dispatch {
-        Dispatch::Accepted | Dispatch::Submitting | Dispatch::Planned => false,
-        Dispatch::Rejected | Dispatch::Failed => {
-            matches!(report, Delivery::EnRoute | Delivery::Delivered | Delivery::Read)
-        }
-        _ => report != Delivery::None,
-    }
+fn waits(state: Dispatch) -> bool {
+    matches!(state, Dispatch::Planned | Dispatch::Queued | Dispatch::Claimed)
 }
 
 fn evidence(row: &ReceiptRow) -> Option<Evidence> {

@@ -1,21 +1,19 @@
-//! Claims, intents and outcomes of the model store; mirrors `store::claims`, `store::intents` and `store::settle`.
+//! Claims and intents of the model store; mirrors `store::claims` and `store::intents`.
 
 use std::collections::HashMap;
 
 use winback::model::clock::Timestamp;
 use winback::model::encoding::Encoding;
 use winback::model::ids::{ContactId, MessageId, RunId};
-use winback::model::message::{Claimed, CouponEffect, Intent, Refusal, Settlement};
+use winback::model::message::{Claimed, CouponEffect, Full, Intent, Refusal};
 use winback::model::money::Micros;
-use winback::model::outcome::{OutcomeClass, Proof};
 use winback::model::phone::Phone;
 use winback::model::run::RunState;
 use winback::model::state::Dispatch;
-use winback::model::suppression::Reason;
 use winback::store::intents::Granted;
 
 use super::super::calls::Answer;
-use super::super::tables::{Attempt, EVERY, SENDERS, Tables, at, id};
+use super::super::tables::{Attempt, SENDERS, Tables, at, id};
 use super::{Broken, Model};
 
 /// Lease of an intent, `store::intents::LEASE`.
@@ -23,6 +21,17 @@ const INTENT_LEASE_MS: i64 = 90_000;
 
 /// `store::intents::WINDOW_RECHECK_MS`.
 const WINDOW_RECHECK_MS: i64 = 30_000;
+
+/// Where everybody lives.
+pub(crate) const COUNTRY: &str = "US";
+
+/// What a lane asks for.
+pub(super) struct Claim<'a> {
+    pub(super) route: usize,
+    pub(super) owner: u64,
+    pub(super) lease: Timestamp,
+    pub(super) full: &'a Full,
+}
 
 /// `store::claims::WINDOWS_PER_FEED`.
 const WINDOWS_PER_FEED: usize = 16;
@@ -34,45 +43,33 @@ pub(crate) fn number_of(text: &str) -> i64 {
 
 /// Every reason in words that a simulated outcome may have.
 pub(crate) fn word_of(text: &str) -> &'static str {
-    const WORDS: [&str; 3] = [
+    const WORDS: [&str; 5] = [
         "withheld before the first byte: the number was suppressed",
         "withheld before the first byte: too late after the intent",
-        "withheld before the first byte: too late",
+        "withheld before the first byte: the store did not answer to the intent",
+        "refused with others; the daemon stopped before it went by itself",
+        "the request was refused as a whole; this message was not sent",
     ];
     WORDS.into_iter().find(|word| *word == text).unwrap_or_else(|| panic!("a new reason: {text}"))
 }
 
 impl Model {
-    /// `CLAIM`, and `FEEDABLE` with `FEED` when the queue runs dry.
-    pub(super) fn claim(
-        &mut self,
-        route: usize,
-        owner: u64,
-        lease_until: Timestamp,
-        limit: usize,
-        now: Timestamp,
-    ) -> Vec<Claimed> {
-        let mut claimed = self.take(route, owner, lease_until, limit, now);
-        if claimed.len() < limit && self.feed(route, limit.max(1) * 2, now) > 0 {
+    /// `CLAIM`, and `FEEDABLE` with `FEED` or `FEED_OTHERS` when the queue runs dry.
+    pub(super) fn claim(&mut self, claim: &Claim<'_>, limit: usize, now: Timestamp) -> Vec<Claimed> {
+        let mut claimed = self.take(claim, limit, now);
+        if claimed.len() < limit && self.feed(claim, limit.max(1) * 2, now) > 0 {
             let missing = limit - claimed.len();
-            claimed.extend(self.take(route, owner, lease_until, missing, now));
+            claimed.extend(self.take(claim, missing, now));
         }
         claimed.sort_by_key(|message| message.id);
         claimed
     }
 
-    fn take(
-        &mut self,
-        route: usize,
-        owner: u64,
-        lease: Timestamp,
-        limit: usize,
-        now: Timestamp,
-    ) -> Vec<Claimed> {
+    fn take(&mut self, claim: &Claim<'_>, limit: usize, now: Timestamp) -> Vec<Claimed> {
         let tables = &mut self.committed;
         let mut due: Vec<(i64, i64)> = Vec::new();
         for (place, m) in tables.messages.iter().enumerate() {
-            let is_due = m.dispatch == Dispatch::Queued && m.route == route && m.not_before <= now.0;
+            let is_due = m.dispatch == Dispatch::Queued && m.route == claim.route && m.not_before <= now.0;
             if is_due && tables.run(m.run).state == RunState::Running {
                 due.push((m.not_before, id(place)));
             }
@@ -83,12 +80,18 @@ impl Model {
             let m = tables.message_mut(*message);
             m.dispatch = Dispatch::Claimed;
             m.epoch += 1;
-            (m.owner, m.lease_until) = (Some(owner), Some(lease.0));
+            (m.owner, m.lease_until) = (Some(claim.owner), Some(claim.lease.0));
         }
         due.iter().map(|(_, message)| claimed(tables, *message)).collect()
     }
 
-    fn feed(&mut self, route: usize, want: usize, now: Timestamp) -> usize {
+    fn feed(&mut self, claim: &Claim<'_>, want: usize, now: Timestamp) -> usize {
+        let (route, full) = (claim.route, claim.full);
+        // Of one country; what is looked at in vain is always less than `LOOK_PAST` here.
+        let has_room = |sender: usize| {
+            !full.senders.iter().any(|name| name == SENDERS[sender])
+                && !full.countries.iter().any(|name| name == COUNTRY)
+        };
         let tables = &mut self.committed;
         let holds = |window: i64, tables: &Tables| {
             let planned = |m: &&super::super::tables::Message| {
@@ -110,7 +113,7 @@ impl Model {
         for (_, window) in open {
             for m in &mut tables.messages {
                 let planned = m.window == window && m.route == route && m.dispatch == Dispatch::Planned;
-                if planned && fed < want {
+                if planned && has_room(m.sender) && fed < want {
                     (m.dispatch, m.not_before) = (Dispatch::Queued, now.0);
                     fed += 1;
                 }
@@ -245,100 +248,6 @@ impl Model {
         self.move_coupon(message.0, CouponEffect::Release, now);
         refusal
     }
-
-    /// `CLOSE_ATTEMPTS`, `MOVE`, late acceptances, coupons, money, opt-outs, parked receipts.
-    pub(super) fn settle(&mut self, route: usize, settlements: &[Settlement], now: Timestamp) -> Answer {
-        for s in settlements {
-            self.close_attempt(s, now);
-        }
-        let moved: Vec<bool> = settlements.iter().map(|s| self.move_message(s, now)).collect();
-        let each = || settlements.iter().zip(&moved);
-        for (s, _) in each().filter(|(s, moved)| !**moved && s.outcome.class == OutcomeClass::Accepted) {
-            self.accept_late(s.message.0, now);
-        }
-        for (s, _) in each().filter(|(_, moved)| **moved) {
-            self.move_coupon(s.message.0, s.coupon, now);
-        }
-        for (s, _) in each().filter(|(s, moved)| **moved && s.refund) {
-            let m = *self.committed.message(s.message.0);
-            self.committed.runs[at(m.run)].spent -= m.price;
-        }
-        for s in settlements.iter().filter(|s| s.outcome.class == OutcomeClass::BadRecipient) {
-            let contact = self.committed.message(s.message.0).contact;
-            self.committed.unreachable[at(contact)] = Some(now.0);
-        }
-        let refused = settlements.iter().filter(|s| s.outcome.class == OutcomeClass::OptedOut);
-        let refused: Vec<i64> = refused.map(|s| s.message.0).collect();
-        self.suppress_messages(&refused, now);
-        self.join_parked(route, settlements, now);
-        Answer::Written
-    }
-
-    fn close_attempt(&mut self, s: &Settlement, now: Timestamp) {
-        let Some(a) = self.committed.attempt_mut(s.message.0, s.number) else { return };
-        if a.outcome.is_some_and(|outcome| outcome != OutcomeClass::Unknown) {
-            return;
-        }
-        (a.answered_at, a.outcome) = (Some(now.0), Some(s.outcome.class));
-        a.code = s.outcome.code.as_deref().map(number_of);
-        a.detail = s.outcome.detail.as_deref().map(word_of);
-        a.provider_id = s.outcome.provider_id.as_deref().map(number_of);
-    }
-
-    fn move_message(&mut self, s: &Settlement, now: Timestamp) -> bool {
-        let loose = self.broken == Broken::EpochIgnored;
-        let m = self.committed.message_mut(s.message.0);
-        if m.dispatch != Dispatch::Submitting || (m.epoch != s.epoch && !loose) {
-            return false;
-        }
-        (m.dispatch, m.not_before, m.settled_at) = (s.to, s.not_before.0, Some(now.0));
-        m.attempts += i64::from(s.counts);
-        let class = s.outcome.class;
-        let told = (class.proof() != Proof::Accepted).then_some(class.as_str());
-        m.reason = told.map(|word| (word, s.outcome.code.as_deref().map(number_of)));
-        (m.owner, m.lease_until) = (None, None);
-        true
-    }
-
-    /// `ACCEPT_LATE`: proof of acceptance, whatever we thought (T11, T14).
-    pub(super) fn accept_late(&mut self, message: i64, now: Timestamp) -> bool {
-        let m = self.committed.message_mut(message);
-        let closed = matches!(m.dispatch, Dispatch::Planned | Dispatch::Submitting | Dispatch::Accepted);
-        if closed || m.last_number == 0 {
-            return false;
-        }
-        (m.dispatch, m.settled_at, m.owner, m.lease_until) = (Dispatch::Accepted, Some(now.0), None, None);
-        m.epoch += 1;
-        self.move_coupon(message, CouponEffect::Send, now);
-        true
-    }
-
-    /// `MOVE_COUPONS`: a code whose message may be a second copy is never released.
-    pub(super) fn move_coupon(&mut self, message: i64, effect: CouponEffect, now: Timestamp) {
-        let m = *self.committed.message(message);
-        let Some(coupon) = m.coupon else { return };
-        let to = match effect {
-            CouponEffect::Keep => return,
-            CouponEffect::Send => "sent",
-            CouponEffect::Release if m.possible_duplicate => "quarantined",
-            CouponEffect::Release => "available",
-            CouponEffect::Quarantine => "quarantined",
-        };
-        let row = &mut self.committed.coupons[at(coupon)];
-        if row.message == Some(message) && matches!(row.state, "reserved" | "quarantined") {
-            (row.state, row.changed_at) = (to, now.0);
-            if to == "available" {
-                row.message = None;
-            }
-        }
-    }
-
-    /// `suppress_messages` of `store::settle`.
-    pub(super) fn suppress_messages(&mut self, messages: &[i64], now: Timestamp) {
-        let phones = messages.iter().map(|message| self.committed.message(*message).phone);
-        let list: Vec<_> = phones.map(|phone| (phone, EVERY, Reason::Provider, "provider")).collect();
-        self.suppress(&list, now);
-    }
 }
 
 fn claimed(tables: &Tables, message: i64) -> Claimed {
@@ -354,7 +263,7 @@ fn claimed(tables: &Tables, message: i64) -> Claimed {
         parts: m.parts,
         encoding: Encoding::Gsm7,
         sender: SENDERS[m.sender].to_owned(),
-        country: "US".to_owned(),
+        country: COUNTRY.to_owned(),
         body: body(m.coupon),
         price: Micros(m.price),
         expires_at: Timestamp(m.expires_at),

@@ -1,7 +1,6 @@
 //! What time does to the messages of the model store; mirrors `store::sweep`.
 
 use winback::model::clock::Timestamp;
-use winback::model::delivery::Delivery;
 use winback::model::ids::{MessageId, RunId};
 use winback::model::message::{CouponEffect, WhenInDoubt};
 use winback::model::outcome::OutcomeClass;
@@ -10,7 +9,7 @@ use winback::model::state::{Cause, Dispatch};
 use winback::store::sweep::{InDoubt, OpenMessages};
 
 use super::super::calls::Answer;
-use super::super::tables::{Message, id};
+use super::super::tables::{Message, at, id};
 use super::{Broken, Model};
 
 impl Model {
@@ -46,15 +45,25 @@ impl Model {
         Answer::Swept(freed, lost.len() as u64)
     }
 
-    /// `EVIDENCE`, then as a late acceptance.
+    /// `EVIDENCE`, then a look back.
     pub(super) fn accept_by_receipt(&mut self, now: Timestamp) -> Answer {
-        let tables = &self.committed;
-        let told = |message: i64| {
-            tables.receipts.iter().any(|r| r.message == Some(message) && r.state != Delivery::None)
+        let evident = self.evident();
+        Answer::Count(self.look_back(&evident, now))
+    }
+
+    /// `FINISH`.
+    pub(super) fn finish_run(&mut self, run: i64, now: Timestamp) -> Answer {
+        let waits = |m: &Message| {
+            m.run == run && matches!(m.dispatch, Dispatch::Queued | Dispatch::Claimed | Dispatch::Submitting)
         };
-        let proven: Vec<i64> = self.those(Dispatch::Ambiguous).filter(|message| told(*message)).collect();
-        let accepted = proven.into_iter().filter(|message| self.accept_late(*message, now)).count();
-        Answer::Count(accepted)
+        let busy = self.committed.messages.iter().any(waits);
+        let seq = self.committed.seq;
+        let row = &mut self.committed.runs[at(run)];
+        if busy || !may_resend(row.state) {
+            return Answer::Done(false);
+        }
+        (row.state, row.finished_at, row.stopped_seq) = (RunState::Finished, Some(now.0), seq);
+        Answer::Done(true)
     }
 
     /// `RESEND` and `PARK`.
@@ -157,7 +166,7 @@ impl Model {
         open
     }
 
-    fn those(&self, state: Dispatch) -> impl Iterator<Item = i64> {
+    pub(super) fn those(&self, state: Dispatch) -> impl Iterator<Item = i64> {
         let messages = self.committed.messages.iter().enumerate();
         messages.filter(move |(_, m)| m.dispatch == state).map(|(place, _)| id(place))
     }

@@ -1,0 +1,122 @@
+//! Outcomes, codes and money of the model store; mirrors `store::settle`.
+
+use std::collections::HashSet;
+
+use winback::model::clock::Timestamp;
+use winback::model::message::{CouponEffect, Settlement};
+use winback::model::outcome::{OutcomeClass, Proof};
+use winback::model::state::Dispatch;
+use winback::model::suppression::Reason;
+
+use super::super::calls::Answer;
+use super::super::tables::{EVERY, at};
+use super::sending::{number_of, word_of};
+use super::{Broken, Model};
+
+impl Model {
+    /// `MOVE`, `CLOSE_ATTEMPTS`, coupons, money, opt-outs, late acceptances, parked receipts, a look back.
+    pub(super) fn settle(&mut self, route: usize, settlements: &[Settlement], now: Timestamp) -> Answer {
+        let (mut moved, mut late): (Vec<&Settlement>, Vec<&Settlement>) = (Vec::new(), Vec::new());
+        for s in settlements {
+            if self.move_message(s, now) { moved.push(s) } else { late.push(s) }
+        }
+        let late_attempts: Vec<_> = late.iter().map(|s| (s.message.0, s.number)).collect();
+        let returned = self.decided_unsent(&late_attempts);
+        let closed = settlements.iter().filter(|s| self.close_attempt(s, now));
+        let mut paid: HashSet<(i64, i64)> = closed.map(|s| (s.message.0, s.number)).collect();
+        for s in &moved {
+            self.move_coupon(s.message.0, s.coupon, now);
+        }
+        paid.retain(|attempt| !returned.contains(attempt));
+        for s in settlements.iter().filter(|s| s.refund) {
+            if paid.remove(&(s.message.0, s.number)) {
+                self.pay(s.message.0, -1);
+            }
+        }
+        for s in settlements.iter().filter(|s| s.outcome.class == OutcomeClass::BadRecipient) {
+            let contact = self.committed.message(s.message.0).contact;
+            self.committed.unreachable[at(contact)] = Some(now.0);
+        }
+        let refused = settlements.iter().filter(|s| s.outcome.class == OutcomeClass::OptedOut);
+        let refused: Vec<i64> = refused.map(|s| s.message.0).collect();
+        self.suppress_messages(&refused, now);
+        let accepted = late.iter().filter(|s| s.outcome.class == OutcomeClass::Accepted);
+        let proven: Vec<_> = accepted
+            .map(|s| ((s.message.0, s.number), s.outcome.provider_id.as_deref().map(number_of)))
+            .collect();
+        for ((message, number), _) in &proven {
+            if returned.contains(&(*message, *number)) {
+                self.pay(*message, 1);
+            }
+        }
+        self.prove(&proven, now);
+        self.join_parked(route, settlements, now);
+        let unsent = moved.iter().filter(|s| s.to != Dispatch::Accepted);
+        let unsent: Vec<i64> = unsent.map(|s| s.message.0).collect();
+        self.look_back(&unsent, now);
+        Answer::Written
+    }
+
+    fn close_attempt(&mut self, s: &Settlement, now: Timestamp) -> bool {
+        let Some(a) = self.committed.attempt_mut(s.message.0, s.number) else { return false };
+        if a.outcome.is_some_and(|outcome| outcome != OutcomeClass::Unknown) {
+            return false;
+        }
+        (a.answered_at, a.outcome) = (Some(now.0), Some(s.outcome.class));
+        a.code = s.outcome.code.as_deref().map(number_of);
+        a.detail = s.outcome.detail.as_deref().map(word_of);
+        a.provider_id = s.outcome.provider_id.as_deref().map(number_of);
+        true
+    }
+
+    fn move_message(&mut self, s: &Settlement, now: Timestamp) -> bool {
+        let loose = self.broken == Broken::EpochIgnored;
+        let m = self.committed.message_mut(s.message.0);
+        if m.dispatch != Dispatch::Submitting || (m.epoch != s.epoch && !loose) {
+            return false;
+        }
+        (m.dispatch, m.not_before, m.settled_at) = (s.to, s.not_before.0, Some(now.0));
+        m.attempts += i64::from(s.counts);
+        let class = s.outcome.class;
+        let told = (class.proof() != Proof::Accepted).then_some(class.as_str());
+        m.reason = told.map(|word| (word, s.outcome.code.as_deref().map(number_of)));
+        (m.owner, m.lease_until) = (None, None);
+        true
+    }
+
+    /// `PAY` for one attempt.
+    pub(super) fn pay(&mut self, message: i64, sign: i64) {
+        let m = *self.committed.message(message);
+        self.committed.runs[at(m.run)].spent += sign * m.price;
+    }
+
+    /// `MOVE_COUPONS`: a code whose message may be a second copy is never released, and one that somebody else was
+    /// proven to carry goes there. Answers whether there was one to move.
+    pub(super) fn move_coupon(&mut self, message: i64, effect: CouponEffect, now: Timestamp) -> bool {
+        let m = *self.committed.message(message);
+        let Some(coupon) = m.coupon else { return false };
+        let row = &mut self.committed.coupons[at(coupon)];
+        if row.message != Some(message) || !matches!(row.state, "reserved" | "quarantined") {
+            return false;
+        }
+        row.state = match effect {
+            CouponEffect::Keep => return false,
+            CouponEffect::Send => "sent",
+            CouponEffect::Release if m.possible_duplicate => "quarantined",
+            CouponEffect::Release => {
+                row.message = row.contested_by.take();
+                if row.message.is_some() { "sent" } else { "available" }
+            }
+            CouponEffect::Quarantine => "quarantined",
+        };
+        row.changed_at = now.0;
+        true
+    }
+
+    /// `suppress_messages` of `store::settle`.
+    pub(super) fn suppress_messages(&mut self, messages: &[i64], now: Timestamp) {
+        let phones = messages.iter().map(|message| self.committed.message(*message).phone);
+        let list: Vec<_> = phones.map(|phone| (phone, EVERY, Reason::Provider, "provider")).collect();
+        self.suppress(&list, now);
+    }
+}
