@@ -25,6 +25,8 @@ pub(crate) struct Character {
     pub(crate) budget: Option<i64>,
     pub(crate) doubt: WhenInDoubt,
     pub(crate) ladder: DoubtPolicy,
+    /// Whether campaigns are launched at the same moment.
+    pub(crate) at_once: bool,
     /// At most one text for each contact, whatever the campaign.
     pub(crate) capped: bool,
     /// Length of a run, in milliseconds.
@@ -60,6 +62,7 @@ impl Character {
                 resend_after: Duration::from_secs(dice.between(1, 120)),
                 attempts: 3,
             },
+            at_once: dice.chance(300),
             capped: dice.chance(300),
             run_ms: dice.pick(&[40_000, 7_200_000, 7_200_000, 36_000_000]),
             moods: [Mood::some(dice), Mood::some(dice)],

@@ -5,19 +5,14 @@ use std::collections::HashMap;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
-use winback::dispatch::core::SEND_DEADLINE;
 use winback::dispatch::resolve::{Decider, Resolved, resolve};
 use winback::model::clock::Timestamp;
 use winback::model::contact::{Consent, ContactRecord};
-use winback::model::delivery::Delivery;
 use winback::model::encoding::Encoding;
 use winback::model::ids::{ContactId, CouponId, MessageId, RunId};
-use winback::model::message::{Full, Intent, WhenInDoubt};
 use winback::model::money::Micros;
 use winback::model::phone::Phone;
-use winback::model::receipt::Receipt;
 use winback::model::run::{RunState, RunTerms};
-use winback::model::state::Dispatch;
 use winback::store::Store;
 use winback::store::batch::Batch;
 use winback::store::claims::ClaimRequest;
@@ -48,7 +43,7 @@ const CLEAR: &str = "DELETE FROM decisions; DELETE FROM attempts; DELETE FROM re
     DELETE FROM runs; DELETE FROM contacts";
 
 /// A real store and a side door into it.
-struct Rig {
+pub(crate) struct Rig {
     store: Store,
     door: SqliteConnection,
     _folder: tempfile::TempDir,
@@ -78,84 +73,9 @@ fn the_model_of_the_store_and_the_store_agree_after_every_transaction() {
     });
 }
 
-/// Histories that showed something wrong once, cut down to what it takes.
-#[tokio::test]
-async fn what_the_worlds_have_taught_holds_in_the_store() {
-    let mut rig = Rig::new().await;
-    let resend = Call::Doubt { resend: vec![MessageId(1)], park: Vec::new() };
-    let stop = |from, to| Call::SetRunState { run: 1, from, to };
-    let cancelled = [
-        in_doubt(),
-        vec![
-            stop(RunState::Running, RunState::Cancelling),
-            stop(RunState::Cancelling, RunState::Cancelled),
-            resend,
-        ],
-    ];
-    let last = rig.play(&cancelled.concat()).await;
-    assert_eq!(
-        last.0,
-        Answer::Count(0),
-        "what was cancelled is not sent again by a decision that came before"
-    );
-    assert_eq!(last.1.message(1).dispatch, Dispatch::Ambiguous);
-
-    let receipt = |reference: Option<&str>, status: &str, state| {
-        let (reference, provider_id) = (reference.map(str::to_owned), Some("p7".to_owned()));
-        Receipt { reference, provider_id, state, status: status.to_owned(), code: None, opted_out: false }
-    };
-    let callback = |id, receipt| {
-        let (received_at, inbound) = (Timestamp(BEGINNING), Vec::new());
-        Call::Receive(vec![Callback { id, route: 0, received_at, receipts: vec![receipt], inbound }])
-    };
-    let early = callback(1, receipt(None, "delivered", Delivery::Delivered));
-    let named = callback(2, receipt(Some("test-1-1"), "buffered", Delivery::EnRoute));
-    let (_, tables) = rig.play(&[in_doubt(), vec![early, named]].concat()).await;
-    assert!(
-        tables.receipts.iter().all(|row| row.message == Some(1)),
-        "one that named the id joins the others"
-    );
-    assert_eq!(tables.message(1).delivery, Delivery::Delivered);
-}
-
-/// A run of one message whose process died after the intent.
-fn in_doubt() -> Vec<Call> {
-    let now = Timestamp(BEGINNING);
-    let (budget, doubt, audience) = (None, WhenInDoubt::Resend, 1);
-    let (starts_at, expires_at) = (now.0, i64::MAX);
-    let messages = vec![NewMessage {
-        contact: 1,
-        phone: address(1).0,
-        route: 0,
-        sender: 0,
-        window: 0,
-        coupon: Some(1),
-        parts: 1,
-        price: 10,
-        expires_at,
-    }];
-    let reference = winback::model::reference::compose(TAG, MessageId(1), 1);
-    let intents = vec![Intent { message: MessageId(1), epoch: 1, number: 1, reference }];
-    vec![
-        Call::CreateRun(NewRun { campaign: 0, budget, doubt, audience, capped: 0, starts_at, expires_at }),
-        Call::AddWindow { run: 1, key: 0, opens: 0, closes: i64::MAX },
-        Call::WritePlanned { run: 1, from: 0, to: 1, messages, withheld: 0 },
-        Call::SetRunState { run: 1, from: RunState::Preparing, to: RunState::Running },
-        Call::Claim {
-            route: 0,
-            owner: 1,
-            lease_until: now.plus(SEND_DEADLINE),
-            limit: 1,
-            full: Full::default(),
-        },
-        Call::Intend { route: 0, owner: 1, intents },
-        Call::SweepDead { owner: 2, sole: true },
-    ]
-}
-
 impl Rig {
     /// Plays operations on an empty model and an empty store; answers the last answer and the rows of both.
-    async fn play(&mut self, calls: &[Call]) -> (Answer, Tables) {
+    pub(crate) async fn play(&mut self, calls: &[Call]) -> (Answer, Tables) {
         let now = Timestamp(BEGINNING);
         let mut model = Model::new(Broken::Nothing);
         model.committed.coupons = vec![Coupon::fresh(now.0)];
@@ -172,7 +92,7 @@ impl Rig {
         (last, model.committed)
     }
 
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("store.db");
         let store = Store::create(&format!("sqlite:{}", path.display()), TAG).await.expect("a store");

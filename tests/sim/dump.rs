@@ -80,7 +80,7 @@ pub(crate) fn lines(tables: &Tables) -> Vec<String> {
     let mut decisions: Vec<_> = tables.decisions.iter().collect();
     decisions.sort_by_key(|d| (d.message, d.number));
     let decision = |d: &&super::tables::Decided| {
-        json!(["decision", d.message, d.number, d.run, d.decided_at, d.verdict.as_str()])
+        json!(["decision", d.message, d.number, d.run, d.when, d.verdict.as_str()])
     };
     rows.extend(decisions.iter().map(decision));
     rows.iter().map(Value::to_string).collect()

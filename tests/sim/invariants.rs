@@ -1,8 +1,6 @@
 //! What must hold whatever happens, looked at after every change. Each rule is a function; the numbers are those of the
 //! reliability rules that the simulation is held against. The provider's ledger, not the store, says what was sent.
 
-use std::collections::HashMap;
-
 use winback::dispatch::core::SEND_DEADLINE;
 use winback::model::delivery::Delivery;
 use winback::model::message::Verdict as DecidedAs;
@@ -56,6 +54,9 @@ type Verdict = Result<(), Breach>;
 pub(crate) struct Judge {
     attempts: usize,
     ledger: usize,
+    acked: usize,
+    /// Callbacks and reports that are kept; fewer of them mean that something was forgotten.
+    kept: (usize, usize),
 }
 
 impl Judge {
@@ -75,7 +76,10 @@ impl Judge {
             no_code_for_two(view, taken)?;
         }
         receipts_are_joined(view)?;
-        acknowledged_is_kept(view)?;
+        let kept = (view.tables.inbox.len(), view.tables.receipts.len());
+        let forgot = kept.0 < self.kept.0 || kept.1 < self.kept.1;
+        acknowledged_is_kept(view, if forgot { 0 } else { self.acked })?;
+        (self.acked, self.kept) = (view.acked.len(), kept);
         for attempt in new..view.tables.attempts.len() {
             nothing_outside_its_window(view, attempt)?;
         }
@@ -235,15 +239,14 @@ fn nothing_above_the_cap(view: &View<'_>, taken: &Taken) -> Verdict {
 
 /// I5: the delivery state of a message has the rank of the highest report that is kept for it, and never more.
 fn receipts_are_joined(view: &View<'_>) -> Verdict {
-    let mut ranks: HashMap<i64, i64> = HashMap::new();
+    let mut ranks = vec![Delivery::None.rank(); view.tables.messages.len()];
     for row in &view.tables.receipts {
-        if let Some(message) = row.message {
-            let rank = ranks.entry(message).or_default();
+        if let Some(rank) = row.message.and_then(|message| ranks.get_mut(at(message))) {
             *rank = (*rank).max(row.state.rank());
         }
     }
     for (place, m) in view.tables.messages.iter().enumerate() {
-        let reported = ranks.get(&id(place)).copied().unwrap_or(Delivery::None.rank());
+        let reported = ranks[place];
         if m.delivery.rank() != reported {
             let told = format!("it is {:?}, its receipts have rank {reported}", m.delivery);
             return breach("I5 receipts", id(place), told);
@@ -253,8 +256,8 @@ fn receipts_are_joined(view: &View<'_>) -> Verdict {
 }
 
 /// I5: every callback that was acknowledged is in the inbox, and every report in it is kept once at least.
-fn acknowledged_is_kept(view: &View<'_>) -> Verdict {
-    for acked in view.acked {
+fn acknowledged_is_kept(view: &View<'_>, since: usize) -> Verdict {
+    for acked in &view.acked[since..] {
         if !view.tables.inbox.iter().any(|raw| raw.id == acked.id) {
             let told = format!("callback {} was acknowledged and is not there", acked.id);
             return Err(Breach { rule: "I5 receipts", message: None, told });

@@ -33,6 +33,8 @@ mod provider;
 #[cfg(test)]
 mod tables;
 #[cfg(test)]
+mod taught;
+#[cfg(test)]
 mod telling;
 #[cfg(test)]
 mod trouble;
@@ -40,3 +42,5 @@ mod trouble;
 mod world;
 #[cfg(test)]
 mod worlds;
+#[cfg(test)]
+mod writing;

@@ -159,7 +159,7 @@ pub(crate) struct Decided {
     pub(crate) message: i64,
     pub(crate) number: i64,
     pub(crate) run: i64,
-    pub(crate) decided_at: i64,
+    pub(crate) when: i64,
     pub(crate) verdict: Verdict,
 }
 

@@ -1,7 +1,7 @@
 //! What a transaction did, as lines of the history.
 
 use winback::model::ids::MessageId;
-use winback::model::message::{Refusal, Verdict};
+use winback::model::message::{Refusal, Settlement, Verdict};
 
 use super::calls::{Answer, Call, Callback};
 use super::faults::Fault;
@@ -36,18 +36,7 @@ impl World {
                     self.note(who, "did not send", s.message.0, ("", s.number));
                 }
             }
-            (Call::Settle { settlements, .. }, _) => {
-                for s in settlements {
-                    let m = self.model.committed.message(s.message.0);
-                    if m.epoch != s.epoch {
-                        self.fired.note(Fault::LateSettlement);
-                    }
-                    if s.outcome.detail.as_deref().is_some_and(|why| why.ends_with("suppressed")) {
-                        self.fired.note(Fault::WithheldStop);
-                    }
-                    self.note(who, "settles", s.message.0, (s.outcome.class.as_str(), s.number));
-                }
-            }
+            (Call::Settle { settlements, .. }, _) => self.settled(who, settlements),
             (Call::Receive(callbacks), _) => self.received(who, callbacks),
             (Call::Doubt { resend, park }, _) => {
                 for message in resend {
@@ -102,6 +91,19 @@ impl World {
             self.fired.note(fault);
         }
         self.note(who, "may not intend", message, (word, 0));
+    }
+
+    fn settled(&mut self, who: u64, settlements: &[Settlement]) {
+        for s in settlements {
+            let m = self.model.committed.message(s.message.0);
+            if m.epoch != s.epoch {
+                self.fired.note(Fault::LateSettlement);
+            }
+            if s.outcome.detail.as_deref().is_some_and(|why| why.ends_with("suppressed")) {
+                self.fired.note(Fault::WithheldStop);
+            }
+            self.note(who, "settles", s.message.0, (s.outcome.class.as_str(), s.number));
+        }
     }
 
     fn resolved(&mut self, who: u64, verdict: Verdict, changed: &[MessageId], kept: usize) {

@@ -63,6 +63,7 @@ impl World {
                 34 | 35 => Trouble::Decide(Verdict::NotSent),
                 _ => Trouble::Decide(Verdict::Resend),
             };
+            self.cuts += u32::from(trouble == Trouble::PowerCut);
             let at = self.dice.below(self.character.horizon);
             self.after(at, Happening::Trouble(trouble));
         }
@@ -174,6 +175,7 @@ impl World {
         self.fired.note(Fault::PowerCut);
         self.note(0, "the power fails", 0, ("", 0));
         self.model.power_cut();
+        self.cuts -= 1;
         self.dirty = true;
         for node in 0..self.nodes.len() {
             self.crash(node);

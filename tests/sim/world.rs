@@ -144,6 +144,8 @@ pub(crate) struct World {
     pub(crate) breach: Option<Breach>,
     /// Something changed since the last look.
     pub(crate) dirty: bool,
+    /// Power cuts that are still to come.
+    pub(crate) cuts: u32,
     judge: Judge,
     agenda: BinaryHeap<Reverse<Planned>>,
     order: u64,
@@ -205,6 +207,7 @@ impl World {
             history: History::default(),
             breach: None,
             dirty: false,
+            cuts: 0,
             judge: Judge::default(),
             agenda: BinaryHeap::with_capacity(64),
             order: 0,
@@ -229,7 +232,8 @@ impl World {
             self.after(1, Happening::Boot(node));
         }
         for campaign in 0..self.character.campaigns {
-            let at = u64::try_from(campaign).expect("few") * self.character.horizon / 3 + 10;
+            let apart = if self.character.at_once { 15 } else { self.character.horizon / 3 };
+            let at = u64::try_from(campaign).expect("few") * apart + 10;
             self.after(at, Happening::Launch(Launching::of(campaign)));
         }
         self.plan_trouble();
@@ -359,10 +363,14 @@ impl World {
         if self.model.committed.suppressions.len() > before {
             self.plan_looks();
         }
-        if self.model.broken != Broken::NotDurable || self.dice.chance(100) {
-            self.model.sync();
+        let changed = calls.iter().zip(&answers).any(|(call, answer)| changes(call, answer));
+        if changed {
+            // Where the power does not fail any more nobody asks what it would have left.
+            if self.cuts > 0 && (self.model.broken != Broken::NotDurable || self.dice.chance(100)) {
+                self.model.sync();
+            }
+            self.dirty = true;
         }
-        self.dirty = true;
         for (call, answer) in calls.iter().zip(&answers) {
             self.tell(who, call, answer);
         }
@@ -406,6 +414,22 @@ impl World {
 
     pub(crate) fn fail(&mut self, rule: &'static str, message: Option<i64>, told: &str) {
         self.breach.get_or_insert(Breach { rule, message, told: told.to_owned() });
+    }
+}
+
+/// Whether an operation may have changed a row.
+fn changes(call: &Call, answer: &Answer) -> bool {
+    match (call, answer) {
+        (Call::InDoubt | Call::OpenMessages(_) | Call::Texts(_), _)
+        | (
+            Call::Rejoin { .. } | Call::AcceptByReceipt | Call::Withdraw { .. } | Call::Lift(_),
+            Answer::Count(0),
+        )
+        | (_, Answer::Swept(0, 0) | Answer::Done(false)) => false,
+        // What was fed is claimed at once.
+        (Call::Claim { limit, .. }, Answer::Claimed(messages)) => *limit == 0 || !messages.is_empty(),
+        (_, Answer::Resolved(changed, _)) => !changed.is_empty(),
+        _ => true,
     }
 }
 

@@ -75,7 +75,7 @@ impl Model {
             message,
             number: decision.about.number,
             run,
-            decided_at: now.0,
+            when: now.0,
             verdict: decision.verdict,
         });
         self.move_coupon(message, decision.coupon, now);
