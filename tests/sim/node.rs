@@ -243,7 +243,9 @@ impl World {
     /// `look_for_stops` of a lane: asks the store about the numbers of messages that can still be kept from leaving.
     pub(crate) fn look_for_stops(&mut self, who: Who) {
         for lane in 0..ROUTES.len() {
-            let mut phones = self.nodes[who.0].lanes[lane].before_the_wire();
+            // The first lane may have taken the process along.
+            let Some(core) = self.nodes[who.0].lanes.get(lane) else { return };
+            let mut phones = core.before_the_wire();
             let tables = &self.model.committed;
             let bars = |phone: &Phone| {
                 tables.suppressions.iter().any(|s| s.phone == phone.digits() && s.lifted_at.is_none())

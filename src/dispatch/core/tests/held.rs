@@ -208,3 +208,13 @@ fn a_slow_sender_is_sent_at_its_limit_and_its_campaign_stays_where_it_is() {
     check(10.0, 32);
     check(50.0, 8);
 }
+
+#[test]
+fn a_message_that_comes_back_while_its_half_waits_does_not_go_beside_it() {
+    let mut hand = batching(Some(Limit { parts_per_second: 1.0, burst: 2 }));
+    let request = requests(&hand.send(&[1, 2])).remove(0);
+    assert_eq!(submitted(&refuse(&mut hand, &request, &|id| id == 1)), 0, "its half waits for a permit");
+    let effects = hand.step(Event::Claimed(vec![claimed(1, 2, "US")]));
+    let back = |effect: &Effect| matches!(effect, Effect::Postpone(back) if back[0].0 == MessageId(1));
+    assert!(effects.iter().any(back), "{effects:?}");
+}
