@@ -3,11 +3,13 @@
 //! State changes arrive as batches and leave as one multi-row statement per kind. What may change is decided in
 //! `model`; this module stores it and names the state it expects. It never touches the network of a provider.
 
+pub mod audit;
 pub mod batch;
 pub mod check;
 pub mod claims;
 mod connection;
 pub mod contacts;
+pub mod copy;
 pub mod coupons;
 pub mod dialect;
 pub mod events;
@@ -207,12 +209,14 @@ use dialect::statements;
 pub fn statements() -> Vec<dialect::Named> {
     [
         STATEMENTS,
+        audit::STATEMENTS,
         dialect::STATEMENTS,
         check::PAIRS,
         check::STATEMENTS,
         claims::STATEMENTS,
         contacts::STATEMENTS,
         contacts::PAIRS,
+        copy::PAIRS,
         coupons::STATEMENTS,
         events::STATEMENTS,
         inbound::STATEMENTS,
