@@ -242,14 +242,18 @@ async fn finale(context: &Context, scene: &Scene, store: &Store, run: Run) -> an
     };
     let rules = routes::rules(&scene.config)?;
     let limit = scene.config.routes.values().find_map(|route| route.limits.account);
-    let audit = ledger::hold(store, &scene.folder.join("ledger.jsonl"), &ledger::about(id, &rules, limit)).await?;
+    let audit =
+        ledger::hold(store, &scene.folder.join("ledger.jsonl"), &ledger::about(id, &rules, limit)).await?;
     if context.json() {
         print::json(&serde_json::json!({ "status": status, "audit": audit }))?;
         return Ok(audit.agrees());
     }
     status::show(&status);
     print::line("");
-    print::line(format!("provider's ledger against the store: {} accepted on both sides", print::count(audit.accepted)));
+    print::line(format!(
+        "provider's ledger against the store: {} accepted on both sides",
+        print::count(audit.accepted)
+    ));
     let faults = audit.faults().map(|(term, count)| format!("{count} {}", term.replace('_', " ")));
     print::line(faults.join(", "));
     print::line(if audit.agrees() { "they agree" } else { "they DISAGREE" });

@@ -96,7 +96,8 @@ struct Scene {
 
 impl Scene {
     async fn set(config: &Config, copy: Option<&str>) -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("winback-rehearsal-{:08x}", rand::rng().random::<u32>()));
+        let folder =
+            std::env::temp_dir().join(format!("winback-rehearsal-{:08x}", rand::rng().random::<u32>()));
         std::fs::create_dir_all(&folder)?;
         let mut scene = Self { folder, config: config.clone() };
         scene.config.store.url = scene.copied(config, copy).await?;
@@ -223,7 +224,7 @@ async fn play(context: &Context, args: &RehearseArgs, scene: &Scene) -> anyhow::
     let complete = followed(args, &store, &launched.run).await?;
     daemon.stop().await;
     let said = provider.finish()?;
-    let limit = one_account(&config);
+    let limit = one_account(&config, &terms);
     let audit = ledger::hold(&store, &ledger_file, &ledger::about(launched.run.id, &rules, limit)).await?;
     let run = store.run(launched.run.id).await?.context("the run is gone")?;
     let status = status(&store, &run).await?;
@@ -254,6 +255,7 @@ async fn prepared(
 ) -> anyhow::Result<(Arc<dyn Clock>, Terms, Plan)> {
     let rules = routes::rules(&scene.config)?;
     let mut clock = context.clock();
+    let mut moved = false;
     loop {
         let now = clock.now();
         let terms = terms::terms(&scene.config, store, &args.campaign, None, now).await?;
@@ -265,7 +267,8 @@ async fn prepared(
         }
         let plan = plan(store, &terms, &rules, now, |_, _| {}).await?;
         match plan.starts_at {
-            Some(first) if first > now.plus(Duration::from_mins(1)) => {
+            Some(first) if !moved && first > now.plus(Duration::from_mins(1)) => {
+                moved = true;
                 clock = Arc::new(ShiftedClock::starting_at(first.plus(Duration::from_secs(1))));
             }
             _ => return Ok((clock, terms, plan)),
@@ -297,9 +300,11 @@ async fn followed(args: &RehearseArgs, store: &Store, run: &Run) -> anyhow::Resu
 }
 
 /// The rate that the ledger must keep, where one route alone writes it.
-fn one_account(config: &Config) -> Option<Limit> {
-    let mut routes = config.routes.values();
-    routes.next().filter(|_| routes.next().is_none())?.limits.account
+fn one_account(config: &Config, terms: &Terms) -> Option<Limit> {
+    match &terms.routes[..] {
+        [route] => config.routes.get(&route.name)?.limits.account,
+        _ => None,
+    }
 }
 
 fn tell(

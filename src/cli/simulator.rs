@@ -13,8 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::clock::{Clock, ShiftedClock};
-use crate::simulator::{Fired, Script, Simulator};
 use crate::simulator::config::{Curve, Failures, Receipts, Replies, ReplyText, SimulatorConfig};
+use crate::simulator::{Fired, Script, Simulator};
 use crate::telemetry::Secret;
 
 use super::{Context, WrongUse, print};
@@ -157,21 +157,31 @@ pub(super) fn unseen(fired: &[Fired]) {
 /// The script of this name or in this file.
 pub(super) fn script(name: &str) -> anyhow::Result<Script> {
     if !name.contains(['/', '.']) {
-        let known = || WrongUse(format!("there is no script `{name}`; there are {}", Script::names().collect::<Vec<_>>().join(", ")));
+        let known = || {
+            WrongUse(format!(
+                "there is no script `{name}`; there are {}",
+                Script::names().collect::<Vec<_>>().join(", ")
+            ))
+        };
         return Ok(Script::builtin(name).ok_or_else(known)??);
     }
     let path = Path::new(name);
     let read = || format!("the script {} cannot be read", path.display());
     let long = std::fs::metadata(path).with_context(read)?.len() > LONGEST_SCRIPT;
     if long {
-        return Err(WrongUse(format!("{} has more than a million octets; a script has a few hundred", path.display())).into());
+        return Err(WrongUse(format!(
+            "{} has more than a million octets; a script has a few hundred",
+            path.display()
+        ))
+        .into());
     }
     Ok(Script::parse(name, &std::fs::read_to_string(path).with_context(read)?)?)
 }
 
 fn scripts(context: &Context, name: Option<&str>) -> anyhow::Result<ExitCode> {
     if let Some(name) = name {
-        let unknown = || WrongUse(format!("there is no script `{name}`; `winback simulator scripts` lists them"));
+        let unknown =
+            || WrongUse(format!("there is no script `{name}`; `winback simulator scripts` lists them"));
         print::line(Script::text(name).ok_or_else(unknown)?.trim_end());
         return Ok(ExitCode::SUCCESS);
     }
@@ -184,7 +194,11 @@ fn scripts(context: &Context, name: Option<&str>) -> anyhow::Result<ExitCode> {
         print::json(&all)?;
     } else {
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        print::table(&["script", "plays"], &[], all.iter().map(|one| vec![text(&one["name"]), text(&one["about"])]));
+        print::table(
+            &["script", "plays"],
+            &[],
+            all.iter().map(|one| vec![text(&one["name"]), text(&one["about"])]),
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -236,12 +236,7 @@ impl<'a> Auditor<'a> {
         }
     }
 
-    async fn judge_known(
-        &mut self,
-        entry: &Taken,
-        number: i64,
-        fact: &TakenFacts,
-    ) -> Result<(), AuditError> {
+    async fn judge_known(&mut self, entry: &Taken, number: i64, fact: &TakenFacts) -> Result<(), AuditError> {
         let repeated = self.taken.mark_attempt(fact.message.0, number);
         let wrong_number = entry.to.trim_start_matches('+') != fact.phone.digits().to_string();
         let wrong_body = entry.body_sha256 != hex(&Sha256::digest(fact.body.as_bytes()));

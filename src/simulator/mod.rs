@@ -43,8 +43,8 @@ mod throttle;
 mod wire;
 
 pub use config::SimulatorConfig;
-pub use script::{Fired, Script};
 pub use ledger::LedgerError;
+pub use script::{Fired, Script};
 pub use stats::StatsSnapshot;
 
 /// How long requests in work may take to be answered after the stop signal, if `drain` is not longer.

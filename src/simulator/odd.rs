@@ -113,7 +113,9 @@ fn bomb(good: &str, bytes: usize) -> Shown {
 }
 
 fn raw(body: &str, length: usize, every: Option<Duration>, linger: Duration) -> Shown {
-    let head = format!("HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
     Shown::Raw(Raw { bytes: Bytes::from([head.as_bytes(), body.as_bytes()].concat()), every, linger })
 }
 

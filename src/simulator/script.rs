@@ -16,6 +16,7 @@ use crate::document::FileErrors;
 
 /// The scripts that come with the simulator: name and text.
 const BUILTIN: &[(&str, &str)] = &[
+    ("absurd-waits", include_str!("scripts/absurd-waits.toml")),
     ("calm", include_str!("scripts/calm.toml")),
     ("brown-out", include_str!("scripts/brown-out.toml")),
     ("everything", include_str!("scripts/everything.toml")),

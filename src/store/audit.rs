@@ -90,7 +90,8 @@ impl Store {
         texts: &[(MessageId, i64, Timestamp)],
     ) -> Result<Vec<TakenFacts>, StoreError> {
         let asked = texts.iter().enumerate();
-        let rows: Vec<_> = asked.map(|(at, (message, number, when))| (at, message.0, number, when.0)).collect();
+        let rows: Vec<_> =
+            asked.map(|(at, (message, number, when))| (at, message.0, number, when.0)).collect();
         let rows = self.pools.read(TAKEN, vec![json_rows(&rows)?, ON_ITS_WAY_MS.into()]).await?;
         rows.iter().map(facts).collect()
     }

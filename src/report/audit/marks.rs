@@ -61,6 +61,9 @@ mod tests {
     #[test]
     fn the_first_who_brings_a_code_keeps_it() {
         let mut marks = Marks::default();
-        assert_eq!([marks.first(5, 31), marks.first(5, 31), marks.first(5, 32), marks.first(6, 32)], [31, 31, 31, 32]);
+        assert_eq!(
+            [marks.first(5, 31), marks.first(5, 31), marks.first(5, 32), marks.first(6, 32)],
+            [31, 31, 31, 32]
+        );
     }
 }

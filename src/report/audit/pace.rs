@@ -72,7 +72,11 @@ mod tests {
         assert_eq!(above(&[(0, 13)]), 1);
         assert_eq!(above(&[(0, 12), (999, 3)]), 3);
         assert_eq!(above(&[(0, 12), (1_000, 12)]), 0);
-        assert_eq!(above(&[(5_000, 6), (3_500, 12), (4_200, 2)]), 2, "the second line is older than the first");
+        assert_eq!(
+            above(&[(5_000, 6), (3_500, 12), (4_200, 2)]),
+            2,
+            "the second line is older than the first"
+        );
         assert_eq!(above(&[]), 0);
     }
 }

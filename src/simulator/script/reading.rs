@@ -45,7 +45,8 @@ impl Script {
         let root = document.root();
         let about = root.require("about", "say in a line what the script plays").and_then(|v| v.some_text());
         let list = root.require("phase", "write at least one [[phase]]").and_then(|value| value.list());
-        let mut script = Script { about: about.unwrap_or_default().to_owned(), phases: vec![], faults: vec![] };
+        let mut script =
+            Script { about: about.unwrap_or_default().to_owned(), phases: vec![], faults: vec![] };
         let tables: Vec<_> = list.iter().flatten().collect();
         for (at, value) in tables.iter().enumerate() {
             let Some(table) = value.table() else { continue };
@@ -122,9 +123,8 @@ fn answer(table: &Table<'_>) -> Option<(String, Fault)> {
     let accepts = match accepts {
         Some(default) => {
             let said = table.get("accepts").and_then(|value| value.truth());
-            said.filter(|said| said != default).map_or((*default, ""), |said| {
-                (said, if said { ", accepted" } else { ", not accepted" })
-            })
+            said.filter(|said| said != default)
+                .map_or((*default, ""), |said| (said, if said { ", accepted" } else { ", not accepted" }))
         }
         None => (false, ""),
     };
