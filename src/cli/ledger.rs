@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::campaign::law::Rules;
+use crate::dispatch::pace::Limit;
 use crate::model::ids::RunId;
 use crate::report::audit::{Audit, Question, Taken, audit};
 use crate::simulator::LedgerError;
@@ -73,10 +75,6 @@ fn meaning(term: &str) -> &'static str {
 }
 
 /// What is asked about one run.
-pub(super) fn about<'a>(
-    run: RunId,
-    rules: &'a crate::campaign::law::Rules,
-    limit: Option<crate::dispatch::pace::Limit>,
-) -> Question<'a> {
+pub(super) fn about(run: RunId, rules: &Rules, limit: Option<Limit>) -> Question<'_> {
     Question { run: Some(run), limit, rules }
 }

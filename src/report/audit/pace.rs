@@ -65,7 +65,9 @@ mod tests {
     fn only_parts_above_rate_and_burst_count_whatever_the_order() {
         let above = |times: &[(i64, u32)]| {
             let mut pace = Pace::new(Limit { parts_per_second: 8.0, burst: 2 });
-            times.iter().for_each(|(at, parts)| pace.add(Timestamp(*at), *parts));
+            for (at, parts) in times {
+                pace.add(Timestamp(*at), *parts);
+            }
             pace.finish()
         };
         assert_eq!(above(&[(0, 12)]), 0);

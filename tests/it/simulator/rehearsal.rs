@@ -36,8 +36,8 @@ impl Shop {
             "segment = \"true\"\nroutes = [\"us\"]\nschedule = { at = \"now\" }\n[coupon]\npool = \"winter\"\n\
              [text]\nen = \"Hi, {{ coupon.value }} off with {{ coupon.code }}. STOP to opt out\"\n",
         );
-        let people =
-            (0..60).map(|n| format!("c{n},+1212200{:04},2020-01-01\n", 2000 + n)).collect::<String>();
+        let rows: Vec<String> = (2000..2060).map(|n| format!("c{n},+1212200{n},2020-01-01\n")).collect();
+        let people = rows.concat();
         shop.write("people.csv", &format!("customer_id,phone,consent_at\n{people}"));
         shop.good(&["contact", "import", "people.csv"]);
         shop.good(&["coupon", "create", "winter", "--value", "5"]);
