@@ -35,17 +35,21 @@ fn a_script_with_mistakes_is_refused_with_the_place_of_each() {
         "did you mean `reset`",
     );
     check("about = 'x'\n[[phase]]\nrequets = 3\n", &[(3, 1)], "did you mean `requests`");
-    check("about = 'x'\n[[phase]]\n[[phase]]\n", &[(2, 3)], "only the last phase may have no end");
-    check("about = 'x'\n[[phase]]\nrequests = 1\nseconds = 2\n", &[(2, 3)], "by `requests` or by `seconds`");
+    check("about = 'x'\n[[phase]]\n[[phase]]\n", &[(2, 1)], "only the last phase may have no end");
+    check("about = 'x'\n[[phase]]\nrequests = 1\nseconds = 2\n", &[(2, 1)], "by `requests` or by `seconds`");
     let two = "about = 'x'\n[[phase]]\nanswers = [{ fault = 'empty', share = 0.6 }, { fault = 'html', share = 0.6 }]\n";
     check(two, &[(3, 11)], "add up to more than 1");
     check("about = 'x'\n[[phase]]\nlatency_ms = [9, 3]\n", &[(3, 14)], "95th percentile");
     check(
         "about = 'x'\n[[phase]]\nanswers = [{ fault = 'throttle', share = 0.1, accepts = true }]\n",
-        &[(3, 48)],
+        &[(3, 47)],
         "accepts",
     );
-    check("[[phase]]\nanswers = [{ fault = 'late' }]\n", &[(2, 22)], "about");
+    check(
+        "about = 'x'\n[[phase]]\nanswers = [{ fault = 'late', share = 0.1 }]\n",
+        &[(3, 22)],
+        "there is no fault `late`",
+    );
 }
 
 #[test]
