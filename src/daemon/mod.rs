@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::dispatch::core::LaneConfig;
 use crate::dispatch::lane::{Lane, LaneContext};
 use crate::dispatch::sweep::{DoubtPolicy, Sweep};
-use crate::http::{CallbackRoute, HttpContext, HttpLimits, Server};
+use crate::http::{CallbackRoute, HttpContext, Server};
 use crate::model::clock::Clock;
 use crate::model::ids::IdSource;
 use crate::provider::{Transport, TransportLimits};
@@ -113,7 +113,7 @@ impl Daemon {
             suppressed,
             ids: Arc::new(IdSource::new(rand::rng().random())),
         };
-        let server = Server::start(config.daemon.listen, http, http_limits(config)).with_context(|| {
+        let server = Server::start(config.daemon.listen, http, config.http_limits()).with_context(|| {
             format!("cannot listen on {}; is another daemon running?", config.daemon.listen)
         })?;
         let abandon = CancellationToken::new();
@@ -169,14 +169,6 @@ impl Daemon {
 /// The address under which providers call us.
 pub fn public_url(config: &Config) -> String {
     config.daemon.public_url.clone().unwrap_or_else(|| format!("http://{}", config.daemon.listen))
-}
-
-fn http_limits(config: &Config) -> HttpLimits {
-    HttpLimits {
-        body_bytes: config.daemon.callback_body_bytes,
-        header_seconds: config.daemon.callback_header_time.as_secs(),
-        body_seconds: config.daemon.callback_body_time.as_secs(),
-    }
 }
 
 fn callback_routes(parts: &[RouteParts]) -> HashMap<String, CallbackRoute> {

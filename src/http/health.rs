@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
-use super::HttpContext;
+use super::Entry;
 
 /// The process runs.
 pub(super) async fn healthz() -> &'static str {
@@ -13,7 +13,7 @@ pub(super) async fn healthz() -> &'static str {
 }
 
 /// The store can be written: receipts would be acknowledged and messages sent.
-pub(super) async fn readyz(State(context): State<HttpContext>) -> Response {
+pub(super) async fn readyz(State(Entry { context, .. }): State<Entry>) -> Response {
     if *context.writer.health().borrow() {
         "ready\n".into_response()
     } else {
@@ -23,7 +23,7 @@ pub(super) async fn readyz(State(context): State<HttpContext>) -> Response {
 }
 
 /// Every metric as OpenMetrics text.
-pub(super) async fn metrics(State(context): State<HttpContext>) -> Response {
+pub(super) async fn metrics(State(Entry { context, .. }): State<Entry>) -> Response {
     match context.metrics.page() {
         Ok(page) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], page)
             .into_response(),

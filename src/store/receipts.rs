@@ -1,6 +1,7 @@
 //! Receipts: kept as they came, matched to their message, joined by rank. Early, late, repeated and unknown ones are
 //! all kept; an acknowledged one is never lost.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::model::clock::Timestamp;
@@ -93,9 +94,9 @@ pub struct RawCallback {
     pub kind: &'static str,
     /// HTTP method.
     pub method: String,
-    /// The URL as the provider called it.
+    /// Path and query as the provider called them; a secret token in the path is masked.
     pub url: String,
-    /// The reference in the path.
+    /// The last segment of the path, which holds our reference; a secret token in it is masked.
     pub path_ref: Option<String>,
     /// The content type header.
     pub content_type: Option<String>,
@@ -130,7 +131,11 @@ impl Batch {
     ///
     /// # Errors
     /// When the store cannot be written; then nothing may be acknowledged.
-    pub async fn receive(&mut self, callbacks: &[Delivered], now: Timestamp) -> Result<Received, StoreError> {
+    pub async fn receive(
+        &mut self,
+        callbacks: &[impl Borrow<Delivered>],
+        now: Timestamp,
+    ) -> Result<Received, StoreError> {
         self.keep_raw(callbacks).await?;
         self.apply_receipts(callbacks, now).await
     }
@@ -141,7 +146,7 @@ impl Batch {
     /// When the store cannot be written.
     pub async fn apply_receipts(
         &mut self,
-        callbacks: &[Delivered],
+        callbacks: &[impl Borrow<Delivered>],
         now: Timestamp,
     ) -> Result<Received, StoreError> {
         let mut reports = reports(callbacks);
@@ -186,10 +191,11 @@ impl Batch {
         Ok(())
     }
 
-    pub(super) async fn keep_raw(&mut self, callbacks: &[Delivered]) -> Result<(), StoreError> {
+    pub(super) async fn keep_raw(&mut self, callbacks: &[impl Borrow<Delivered>]) -> Result<(), StoreError> {
         let rows: Vec<_> = callbacks
             .iter()
-            .map(|c| {
+            .map(Borrow::borrow)
+            .map(|c: &Delivered| {
                 let r = &c.raw;
                 (
                     c.id,
@@ -313,10 +319,11 @@ impl Evidence {
 }
 
 /// The reports of a batch without exact repeats.
-fn reports(callbacks: &[Delivered]) -> Vec<Report<'_>> {
+fn reports(callbacks: &[impl Borrow<Delivered>]) -> Vec<Report<'_>> {
     let mut seen = HashSet::new();
     let mut reports = Vec::new();
-    for callback in callbacks {
+    for callback in callbacks.iter().map(Borrow::borrow) {
+        let callback: &Delivered = callback;
         for receipt in &callback.receipts {
             let key =
                 (&callback.route, &receipt.reference, &receipt.provider_id, &receipt.status, &receipt.code);
