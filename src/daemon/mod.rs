@@ -80,6 +80,7 @@ impl Daemon {
                 resend_after: config.dispatch.resend_after,
                 attempts: config.dispatch.resend_attempts,
             },
+            keep_unmatched: config.daemon.keep_unmatched_receipts,
             bell: Arc::clone(&bell),
         };
         let (freed, lost) =

@@ -15,7 +15,7 @@ use crate::model::receipt::{Inbound, Receipt};
 use crate::provider::{Adapter, Callback, CallbackKind, VerifyError};
 use crate::store::inbound::Reaction;
 use crate::store::receipts::{Delivered, RawCallback};
-use crate::store::writer::{WriteError, Work};
+use crate::store::writer::{Work, WriteError};
 use crate::telemetry::metrics::{Route, RouteWord};
 use crate::text::keywords::{self, Keyword};
 
@@ -173,7 +173,9 @@ fn translate(
 /// Path and query that were called, put together anew: however the token in it was escaped, it is not shown.
 fn shown_url(adapter: &Adapter, route: &str, callback: &Callback<'_>) -> String {
     let mut url = format!("/callback/{route}/{}", word(callback.kind));
-    for (mark, rest) in [('/', callback.path_ref), ('?', callback.url.split_once('?').map(|(_, query)| query))] {
+    for (mark, rest) in
+        [('/', callback.path_ref), ('?', callback.url.split_once('?').map(|(_, query)| query))]
+    {
         if let Some(rest) = rest {
             url.push(mark);
             url.push_str(&adapter.without_token(rest));

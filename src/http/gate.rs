@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum_server::accept::Accept;
-use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::HttpLimits;
+use crate::telemetry::Metrics;
 
 /// The bounds that every callback passes.
 #[derive(Debug)]
@@ -52,12 +52,12 @@ impl Gate {
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
     places: Arc<Semaphore>,
-    refused: Counter,
+    metrics: Arc<Metrics>,
 }
 
 impl Connections {
-    pub(super) fn new(most: usize, refused: Counter) -> Self {
-        Self { places: Arc::new(Semaphore::new(most)), refused }
+    pub(super) fn new(most: usize, metrics: Arc<Metrics>) -> Self {
+        Self { places: Arc::new(Semaphore::new(most)), metrics }
     }
 }
 
@@ -68,7 +68,7 @@ impl<S> Accept<TcpStream, S> for Connections {
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            self.refused.inc();
+            self.metrics.refused_connections.inc();
             return std::future::ready(Err(io::Error::other("too many connections")));
         };
         let taken = stream.set_nodelay(true);
@@ -84,7 +84,11 @@ pub(super) struct Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        to: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, to)
     }
 }

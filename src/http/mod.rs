@@ -136,7 +136,7 @@ impl Server {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let handle = Handle::new();
-        let connections = Connections::new(limits.connections, context.metrics.refused_connections.clone());
+        let connections = Connections::new(limits.connections, Arc::clone(&context.metrics));
         // One version: telling two apart waits for the first bytes without any deadline.
         let mut server =
             axum_server::from_tcp(listener)?.handle(handle.clone()).acceptor(connections).http1_only();

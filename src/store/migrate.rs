@@ -7,12 +7,20 @@ use super::StoreError;
 use super::connection::Pools;
 
 /// Number, name, SQLite text, PostgreSQL text.
-const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "initial",
-    include_str!("../../migrations/sqlite/0001_initial.sql"),
-    include_str!("../../migrations/postgres/0001_initial.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "initial",
+        include_str!("../../migrations/sqlite/0001_initial.sql"),
+        include_str!("../../migrations/postgres/0001_initial.sql"),
+    ),
+    (
+        2,
+        "unmatched_receipts",
+        include_str!("../../migrations/sqlite/0002_unmatched_receipts.sql"),
+        include_str!("../../migrations/postgres/0002_unmatched_receipts.sql"),
+    ),
+];
 
 /// The schema version this program was written for.
 pub(crate) fn newest() -> i64 {

@@ -45,7 +45,7 @@ statements! {
             AND r.route = g.route AND r.provider_id = g.pid AND r.status = g.status \
             AND COALESCE(r.code, '') = COALESCE(g.code, '')) \
           AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE g.message IS NULL AND g.pid IS NULL AND r.message_id IS NULL \
-            AND r.provider_id IS NULL AND r.route = g.route AND r.inbox_id = g.inbox AND r.status = g.status \
+            AND r.inbox_id = g.inbox AND COALESCE(r.provider_id, '') = '' AND r.status = g.status \
             AND COALESCE(r.reference, '') = COALESCE(g.ref, '') AND COALESCE(r.code, '') = COALESCE(g.code, ''))";
     /// `$1` rows of (message, delivery, conflict), `$2` now.
     RAISE = "UPDATE messages SET delivery_at = CASE WHEN messages.delivery = g.state THEN messages.delivery_at ELSE $2 END, \

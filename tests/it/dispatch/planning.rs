@@ -143,6 +143,7 @@ fn sweep(bench: &Bench, at: &str) -> Sweep {
             resend_after: Duration::from_mins(10),
             attempts: 3,
         },
+        keep_unmatched: Duration::from_hours(96),
         bell: Arc::new(Notify::new()),
     }
 }
