@@ -18,11 +18,11 @@ use super::connection::args;
 use super::dialect::{STATE_OF, statements};
 
 statements! {
-    /// `$1` rows of (id, route, kind, received, method, url, path ref, content type, body, body encoding).
+    /// `$1` rows of (id, received, url, path ref, content type, body), `$2` route, `$3` kind, `$4` method, `$5` encoding:
+    /// what calls have in common is given once, because reading JSON costs more than writing the row.
     KEEP_RAW = "INSERT INTO inbox (id, route, kind, received_at, method, url, path_ref, content_type, body, body_encoding) \
-        SELECT CAST(j.value ->> 0 AS BIGINT), j.value ->> 1, j.value ->> 2, CAST(j.value ->> 3 AS BIGINT), j.value ->> 4, \
-          j.value ->> 5, j.value ->> 6, j.value ->> 7, j.value ->> 8, j.value ->> 9 \
-        FROM json_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (id) DO NOTHING";
+        SELECT CAST(j.value ->> 0 AS BIGINT), $2, $3, CAST(j.value ->> 1 AS BIGINT), $4, j.value ->> 2, j.value ->> 3, \
+          j.value ->> 4, j.value ->> 5, $5 FROM json_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (id) DO NOTHING";
     /// `$1` rows of (place, route, message, number): attempts named by our reference.
     BY_REFERENCE = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.message_id = CAST(j.value ->> 2 AS BIGINT) AND a.number = CAST(j.value ->> 3 AS BIGINT) \
@@ -31,14 +31,16 @@ statements! {
     BY_PROVIDER_ID = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.route = j.value ->> 1 AND a.provider_id = j.value ->> 2";
     /// `$1` rows of (inbox, route, received, message, number, reference, provider id, state, status, code, opted out).
-    /// A report that this message already has is a repeat and is not kept twice.
-    KEEP = "INSERT INTO receipts (inbox_id, route, received_at, message_id, number, reference, provider_id, state, \
-          status, code, opted_out) \
-        SELECT g.inbox, g.route, g.received, g.message, g.num, g.ref, g.pid, g.state, g.status, g.code, g.opted_out FROM (\
+    /// A report that this message already has is a repeat and is not kept twice. Materialized: otherwise each comparison
+    /// reads the JSON again.
+    KEEP = "WITH g AS MATERIALIZED (\
           SELECT CAST(j.value ->> 0 AS BIGINT) AS inbox, j.value ->> 1 AS route, CAST(j.value ->> 2 AS BIGINT) AS received, \
             CAST(j.value ->> 3 AS BIGINT) AS message, CAST(j.value ->> 4 AS BIGINT) AS num, j.value ->> 5 AS ref, \
             j.value ->> 6 AS pid, j.value ->> 7 AS state, j.value ->> 8 AS status, j.value ->> 9 AS code, \
-            CAST(j.value ->> 10 AS BIGINT) AS opted_out FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+            CAST(j.value ->> 10 AS BIGINT) AS opted_out FROM json_each(CAST($1 AS TEXT)) AS j) \
+        INSERT INTO receipts (inbox_id, route, received_at, message_id, number, reference, provider_id, state, \
+          status, code, opted_out) \
+        SELECT g.inbox, g.route, g.received, g.message, g.num, g.ref, g.pid, g.state, g.status, g.code, g.opted_out FROM g \
         WHERE NOT EXISTS (SELECT 1 FROM receipts AS r WHERE g.message IS NOT NULL AND r.message_id = g.message \
             AND r.status = g.status AND COALESCE(r.code, '') = COALESCE(g.code, '') AND r.number = g.num) \
           AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE g.message IS NULL AND r.message_id IS NULL \
@@ -192,26 +194,16 @@ impl Batch {
     }
 
     pub(super) async fn keep_raw(&mut self, callbacks: &[impl Borrow<Delivered>]) -> Result<(), StoreError> {
-        let rows: Vec<_> = callbacks
-            .iter()
-            .map(Borrow::borrow)
-            .map(|c: &Delivered| {
-                let r = &c.raw;
-                (
-                    c.id,
-                    &c.route,
-                    r.kind,
-                    c.received_at,
-                    &r.method,
-                    &r.url,
-                    &r.path_ref,
-                    &r.content_type,
-                    &r.body,
-                    r.body_encoding,
-                )
-            })
-            .collect();
-        self.tx.run(KEEP_RAW, vec![json_rows(&rows)?]).await?;
+        let mut alike: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for callback in callbacks {
+            let Delivered { id, route, received_at, raw, .. } = callback.borrow();
+            let shared = (route.as_str(), raw.kind, raw.method.as_str(), raw.body_encoding);
+            let own = (id, received_at, &raw.url, &raw.path_ref, &raw.content_type, &raw.body);
+            alike.entry(shared).or_default().push(own);
+        }
+        for ((route, kind, method, encoding), rows) in alike {
+            self.tx.run(KEEP_RAW, args![json_rows(&rows)?, route, kind, method, encoding]).await?;
+        }
         Ok(())
     }
 
@@ -268,7 +260,7 @@ impl Batch {
         }
         let raised: Vec<_> = raised.into_iter().map(|(id, (state, flag))| (id, state, flag)).collect();
         if !raised.is_empty() {
-            self.tx.run(RAISE, super::connection::args![json_rows(&raised)?, now.0]).await?;
+            self.tx.run(RAISE, args![json_rows(&raised)?, now.0]).await?;
         }
         if !proven.is_empty() {
             self.tx.run(PROVE, args![json_rows(&proven)?, now.0]).await?;

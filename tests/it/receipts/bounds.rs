@@ -128,7 +128,7 @@ async fn a_token_in_an_address_is_kept_nowhere() {
         let daemon = world.daemon().await;
         let caller = Caller::new(&daemon, &world.clock);
         let body = "{\"receipts\":[{\"id\":\"x\",\"status\":\"delivered\"}]}";
-        let escaped: String = TOKEN.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let escaped = TOKEN.replacen('Z', "%5A", 1);
         for (last, status) in [
             (format!("{TOKEN}.test-1-1?at={TOKEN}"), 200),
             (format!("{escaped}.test-1-1"), 200),
