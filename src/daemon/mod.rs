@@ -86,6 +86,7 @@ impl Daemon {
             rules,
             owner: owner.clone(),
             doubt: config.doubt_policy(),
+            keep_unmatched: config.daemon.keep_unmatched_receipts,
             bell: Arc::clone(&bell),
         };
         let (freed, lost) =

@@ -26,6 +26,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0003_decisions.sql"),
         include_str!("../../migrations/postgres/0003_decisions.sql"),
     ),
+    (
+        4,
+        "unmatched_receipts",
+        include_str!("../../migrations/sqlite/0004_unmatched_receipts.sql"),
+        include_str!("../../migrations/postgres/0004_unmatched_receipts.sql"),
+    ),
 ];
 
 /// The schema version this program was written for.

@@ -50,6 +50,8 @@ pub struct Metrics {
     pub inbound: Family<RouteWord, Counter>,
     /// Callbacks refused, by reason. They leave no other trace.
     pub refused_callbacks: Family<RouteWord, Counter>,
+    /// Connections closed because too many were open.
+    pub refused_connections: Counter,
     /// From the end of a callback's body to its commit.
     pub acknowledge_seconds: Seconds,
     /// Receipts whose message is not known. Counted when the page is read.
@@ -79,6 +81,7 @@ impl Metrics {
             receipts: Family::default(),
             inbound: Family::default(),
             refused_callbacks: Family::default(),
+            refused_connections: Counter::default(),
             acknowledge_seconds: Family::new_with_constructor(histogram),
             waiting_receipts: Gauge::default(),
             store_writable: Gauge::default(),
@@ -98,6 +101,11 @@ impl Metrics {
         r.register("receipts", "Receipts acknowledged, by reported state", metrics.receipts.clone());
         r.register("inbound", "Customer texts acknowledged, by keyword", metrics.inbound.clone());
         r.register("refused_callbacks", "Callbacks refused, by reason", metrics.refused_callbacks.clone());
+        r.register(
+            "refused_connections",
+            "Connections closed because too many were open",
+            metrics.refused_connections.clone(),
+        );
         r.register(
             "acknowledge_seconds",
             "From a callback's body to its commit",

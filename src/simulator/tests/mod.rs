@@ -13,6 +13,7 @@ use super::config::{Curve, Failures, ReplyText};
 use super::{Simulator, SimulatorConfig, SimulatorError, ledger, run};
 use crate::model::clock::{SystemClock, Timestamp};
 
+mod odd;
 mod peer;
 
 /// HMAC-SHA256 spelled out from RFC 2104, so that the signature is not checked by the code that made it.
