@@ -73,6 +73,7 @@ const OPEN: &[&str] = &[
     "messages_withdrawable",
     "receipts_waiting",
     "receipts_parked",
+    "receipts_unmatched",
     "runs_open",
     "coupons_available",
     "suppressions_in_force",
