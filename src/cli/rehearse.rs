@@ -102,7 +102,10 @@ impl Scene {
         let folder =
             std::env::temp_dir().join(format!("winback-rehearsal-{:08x}", rand::rng().random::<u32>()));
         // Phone numbers lie in it, and a folder that somebody else has made is not ours.
-        std::fs::DirBuilder::new().mode(0o700).create(&folder).with_context(|| folder.display().to_string())?;
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .with_context(|| folder.display().to_string())?;
         let mut scene = Self { folder, config: config.clone() };
         scene.config.store.url = scene.copied(config, copy).await?;
         std::fs::write(scene.folder.join("key"), "simulator")?;

@@ -164,8 +164,7 @@ impl Log {
         let io = |source| LedgerError::Io { path: path.to_owned(), source };
         // Phone numbers are in it.
         let mut options = OpenOptions::new();
-        let mut file =
-            options.read(true).append(true).create(true).mode(0o600).open(path).map_err(io)?;
+        let mut file = options.read(true).append(true).create(true).mode(0o600).open(path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(LedgerError::Busy { path: path.to_owned() }),
