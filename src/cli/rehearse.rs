@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -79,12 +80,14 @@ pub(super) async fn run(context: &Context, args: RehearseArgs) -> anyhow::Result
     let script = simulator::script(&args.script)?;
     let config = context.config()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     let scene = Scene::set(&config, args.store_copy.as_deref()).await?;
     print::note(format!("script {}: {}", args.script, script.about));
     tokio::select! {
         agrees = play(context, &args, &scene) => Ok(if agrees? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         _ = terminate.recv() => bail!("stopped; nothing is left of the rehearsal"),
         _ = interrupt.recv() => bail!("stopped; nothing is left of the rehearsal"),
+        _ = hangup.recv() => bail!("stopped; nothing is left of the rehearsal"),
     }
 }
 
@@ -98,7 +101,11 @@ impl Scene {
     async fn set(config: &Config, copy: Option<&str>) -> anyhow::Result<Self> {
         let folder =
             std::env::temp_dir().join(format!("winback-rehearsal-{:08x}", rand::rng().random::<u32>()));
-        std::fs::create_dir_all(&folder)?;
+        // Phone numbers lie in it, and a folder that somebody else has made is not ours.
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .with_context(|| folder.display().to_string())?;
         let mut scene = Self { folder, config: config.clone() };
         scene.config.store.url = scene.copied(config, copy).await?;
         std::fs::write(scene.folder.join("key"), "simulator")?;

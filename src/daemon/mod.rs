@@ -9,6 +9,7 @@ mod supervisor;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -87,6 +88,7 @@ impl Daemon {
             owner: owner.clone(),
             doubt: config.doubt_policy(),
             keep_unmatched: config.daemon.keep_unmatched_receipts,
+            looked_through: AtomicI64::new(0),
             bell: Arc::clone(&bell),
         };
         let (freed, lost) =

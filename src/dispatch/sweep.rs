@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -22,6 +23,9 @@ use super::terms::Terms;
 
 /// Rows changed in one transaction, so that nobody else waits longer than 100 ms for a turn to write.
 const CHUNK: i64 = 2_000;
+
+/// Chunks of what is forgotten in one sweep, so that the next one is not late.
+const CHUNKS: usize = 10;
 
 /// Receipts that wait are looked at again while they are younger than this; the youngest `CHUNK` of them.
 const REJOIN_WITHIN: Duration = Duration::from_mins(10);
@@ -92,6 +96,8 @@ pub struct Sweep {
     pub doubt: DoubtPolicy,
     /// How long receipts that match no text are kept.
     pub keep_unmatched: Duration,
+    /// Calls up to this number were looked through for those that hold nothing; 0 at the start.
+    pub looked_through: AtomicI64,
     /// Rung when lanes may have new work.
     pub bell: Arc<Notify>,
 }
@@ -232,13 +238,34 @@ impl Sweep {
         Ok(())
     }
 
-    /// Ends receipts that waited too long for their text, a chunk a sweep: nothing depends on them any more.
+    /// Ends receipts that waited too long for their text, and calls as old that hold none: nothing depends on them any
+    /// more. A flood of them takes several sweeps.
     async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
-        let mut batch = self.store.batch().await?;
-        let forgotten = batch.forget_unmatched(now.minus(self.keep_unmatched), CHUNK).await?;
-        if forgotten > 0 {
-            batch.commit().await?;
-            tracing::info!(receipts = forgotten, "matched no text in all the time they were kept");
+        let before = now.minus(self.keep_unmatched);
+        for _ in 0..CHUNKS {
+            let mut batch = self.store.batch().await?;
+            let forgotten = batch.forget_unmatched(before, CHUNK).await?;
+            if forgotten > 0 {
+                batch.commit().await?;
+                tracing::info!(receipts = forgotten, "matched no text in all the time they were kept");
+            }
+            if i64::try_from(forgotten).is_ok_and(|forgotten| forgotten < CHUNK) {
+                break;
+            }
+        }
+        for _ in 0..CHUNKS {
+            let after = self.looked_through.load(Ordering::Relaxed);
+            let Some((last, calls)) = self.store.calls_before(before, after, CHUNK).await? else { break };
+            let mut batch = self.store.batch().await?;
+            let forgotten = batch.forget_empty(after, last).await?;
+            if forgotten > 0 {
+                batch.commit().await?;
+                tracing::info!(calls = forgotten, "held no receipt in all the time they were kept");
+            }
+            self.looked_through.store(last, Ordering::Relaxed);
+            if calls < CHUNK {
+                break;
+            }
         }
         Ok(())
     }

@@ -66,13 +66,14 @@ async fn serve(kind: CallbackKind, entry: &Entry, path: &CallbackPath, mut reque
     let Some(place) = gate.enter() else { return refuse(StatusCode::SERVICE_UNAVAILABLE, "busy") };
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let headers = std::mem::take(request.headers_mut());
+    let Some(mut room) = gate.hold(&headers) else {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "busy");
+    };
     let body = match Bytes::from_request(request, &()).await {
         Ok(body) => body,
         Err(rejection) => return rejection.into_response(),
     };
-    let Some(room) = gate.hold(body.len()) else {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "busy");
-    };
+    gate.shrink(&mut room, body.len());
     let started = context.clock.elapsed();
     let now = context.clock.now();
     let called = uri.path_and_query().map_or("/", |pq| pq.as_str());

@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum_server::accept::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -21,6 +23,7 @@ pub(super) struct Gate {
     callbacks: Arc<Semaphore>,
     octets: Arc<Semaphore>,
     all_octets: u32,
+    body_octets: usize,
 }
 
 /// A place or room that was taken; dropped, it is free again.
@@ -33,7 +36,12 @@ impl Gate {
     pub(super) fn new(limits: HttpLimits) -> Self {
         let all_octets = u32::try_from(limits.waiting_bytes).unwrap_or(u32::MAX);
         let octets = Arc::new(Semaphore::new(all_octets as usize));
-        Self { callbacks: Arc::new(Semaphore::new(limits.callbacks)), octets, all_octets }
+        Self {
+            callbacks: Arc::new(Semaphore::new(limits.callbacks)),
+            octets,
+            all_octets,
+            body_octets: limits.body_bytes,
+        }
     }
 
     /// A place among the callbacks under way, taken before the body is read; none if all are taken.
@@ -41,10 +49,30 @@ impl Gate {
         Arc::clone(&self.callbacks).try_acquire_owned().ok()
     }
 
-    /// Room for a body until it is on disk; none if others fill it. A body larger than all the room waits to be alone.
-    pub(super) fn hold(&self, octets: usize) -> Option<Taken> {
-        let octets = u32::try_from(octets).unwrap_or(u32::MAX).max(LEAST_OCTETS).min(self.all_octets);
-        Arc::clone(&self.octets).try_acquire_many_owned(octets).ok()
+    /// Room for a body before it is read; none if others fill it. It takes up what its headers announce, or the most that
+    /// any body may if they do not say. A body larger than all the room waits to be alone.
+    pub(super) fn hold(&self, headers: &HeaderMap) -> Option<Taken> {
+        Arc::clone(&self.octets).try_acquire_many_owned(self.room(self.announced(headers))).ok()
+    }
+
+    /// Gives back what a body that was read does not take up.
+    pub(super) fn shrink(&self, room: &mut Taken, octets: usize) {
+        let spare = room.num_permits().saturating_sub(self.room(octets) as usize);
+        drop(room.split(spare));
+    }
+
+    fn announced(&self, headers: &HeaderMap) -> usize {
+        // Where both are there, the length means nothing.
+        if headers.contains_key(TRANSFER_ENCODING) {
+            return self.body_octets;
+        }
+        let Some(length) = headers.get(CONTENT_LENGTH) else { return 0 };
+        let length = length.to_str().ok().and_then(|length| length.parse().ok());
+        length.unwrap_or(self.body_octets).min(self.body_octets)
+    }
+
+    fn room(&self, octets: usize) -> u32 {
+        u32::try_from(octets).unwrap_or(u32::MAX).max(LEAST_OCTETS).min(self.all_octets)
     }
 }
 
@@ -116,5 +144,32 @@ impl AsyncWrite for Connection {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_takes_up_what_it_may_become_until_it_is_read_and_what_it_is_from_then_on() {
+        let limits = HttpLimits { body_bytes: 20_000, waiting_bytes: 30_000, ..HttpLimits::default() };
+        let check = |headers: &[(&'static str, &'static str)], held: usize, kept: usize| {
+            let gate = Gate::new(limits);
+            let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            let mut room = gate.hold(&headers.collect()).expect("nobody else is there");
+            assert_eq!(gate.octets.available_permits(), 30_000 - held);
+            gate.shrink(&mut room, 5_000);
+            assert_eq!(gate.octets.available_permits(), 30_000 - kept);
+            drop(room);
+            assert_eq!(gate.octets.available_permits(), 30_000);
+        };
+        check(&[("content-length", "6000")], 6_000, 5_000);
+        check(&[("content-length", "5000")], 5_000, 5_000);
+        check(&[("content-length", "99999999999999999999")], 20_000, 5_000);
+        check(&[("content-length", "40000")], 20_000, 5_000);
+        check(&[("transfer-encoding", "chunked")], 20_000, 5_000);
+        check(&[("content-length", "1"), ("transfer-encoding", "chunked")], 20_000, 5_000);
+        check(&[], 4_096, 4_096);
     }
 }

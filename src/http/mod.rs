@@ -45,7 +45,7 @@ pub struct HttpLimits {
     pub connections: usize,
     /// Callbacks under way at a time, from their headers to the answer; more are answered 503.
     pub callbacks: usize,
-    /// Octets of bodies that may wait for the writer together; more are answered 503.
+    /// Octets of bodies that may be under way together, announced or read; more are answered 503.
     pub waiting_bytes: usize,
 }
 

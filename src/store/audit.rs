@@ -20,13 +20,19 @@ const ON_ITS_WAY_MS: i64 = 10_000;
 
 statements! {
     /// `$1` rows of (place, message, attempt, when it was taken), `$2` how long a text may be on its way. A STOP counts
-    /// that is in force and was recorded before the intent, or long before the provider took the text.
-    TAKEN = "SELECT CAST(j.value ->> 0 AS BIGINT), m.id, m.run_id, m.phone, m.body, m.price, m.window_id, w.key, \
+    /// that was recorded before the intent, or long before the provider took the text, and was not lifted until then.
+    /// What was lifted is read once for a page: an index finds only what is in force.
+    TAKEN = "WITH lifted AS MATERIALIZED (\
+          SELECT phone, scope, created_at, lifted_at FROM suppressions WHERE lifted_at IS NOT NULL) \
+        SELECT CAST(j.value ->> 0 AS BIGINT), m.id, m.run_id, m.phone, m.body, m.price, m.window_id, w.key, \
           m.coupon_id, c.code, \
           CASE WHEN a.message_id IS NULL THEN CAST(0 AS BIGINT) ELSE CAST(1 AS BIGINT) END, \
           CASE WHEN EXISTS (SELECT 1 FROM suppressions AS s WHERE s.phone = m.phone AND s.lifted_at IS NULL \
             AND s.scope IN ('all', m.sender) AND (s.created_at < a.intent_at \
               OR s.created_at + $2 < CAST(j.value ->> 3 AS BIGINT))) \
+            OR m.phone IN (SELECT phone FROM lifted) AND EXISTS (SELECT 1 FROM lifted AS s WHERE s.phone = m.phone \
+            AND s.scope IN ('all', m.sender) AND ((s.created_at < a.intent_at AND s.lifted_at > a.intent_at) \
+              OR (s.created_at + $2 < CAST(j.value ->> 3 AS BIGINT) AND s.lifted_at > CAST(j.value ->> 3 AS BIGINT)))) \
           THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END \
         FROM json_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 1 AS BIGINT) \
         JOIN run_windows AS w ON w.id = m.window_id \

@@ -31,11 +31,11 @@ statements! {
         SELECT id FROM messages WHERE window_id = $1 AND route = $2 AND dispatch = 'planned' ORDER BY id LIMIT $4)";
     /// T2 past senders and countries that have no room. `$4` most, `$5` how many are looked at, `$6` senders, `$7` countries.
     FEED_OTHERS = "UPDATE messages SET dispatch = 'queued', not_before = $3 WHERE dispatch = 'planned' AND id IN (\
-        SELECT n.id FROM (SELECT id, sender, country FROM messages WHERE window_id = $1 AND route = $2 \
-          AND dispatch = 'planned' ORDER BY id LIMIT $5) AS n \
-        WHERE NOT EXISTS (SELECT 1 FROM json_each(CAST($6 AS TEXT)) AS j WHERE j.value ->> 0 = n.sender) \
-          AND NOT EXISTS (SELECT 1 FROM json_each(CAST($7 AS TEXT)) AS j WHERE j.value ->> 0 = n.country) \
-        ORDER BY n.id LIMIT $4)";
+        SELECT g.id FROM (SELECT id, sender, country FROM messages WHERE window_id = $1 AND route = $2 \
+          AND dispatch = 'planned' ORDER BY id LIMIT $5) AS g \
+        WHERE NOT EXISTS (SELECT 1 FROM json_each(CAST($6 AS TEXT)) AS j WHERE j.value ->> 0 = g.sender) \
+          AND NOT EXISTS (SELECT 1 FROM json_each(CAST($7 AS TEXT)) AS j WHERE j.value ->> 0 = g.country) \
+        ORDER BY g.id LIMIT $4)";
     /// T4. `$1` rows of (message, epoch).
     RELEASE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence \

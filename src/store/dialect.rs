@@ -9,7 +9,7 @@ pub struct Pair {
     pub postgres: &'static str,
 }
 
-/// Statements as tests want them: name, text for SQLite, text for PostgreSQL.
+/// Statements as tests want them: name (with the module that it is written in, where others could have the same), text for SQLite, text for PostgreSQL.
 pub type Named = (&'static str, &'static str, &'static str);
 
 /// Declares the statements of one table family as constants and lists them, so that a test can prepare each of them
@@ -19,7 +19,7 @@ macro_rules! statements {
         $($(#[$doc])* const $name: &str = $text;)+
         /// Every statement of this family, by name.
         pub(super) const STATEMENTS: &[$crate::store::dialect::Named] =
-            &[$((stringify!($name), $name, $name)),+];
+            &[$((concat!(module_path!(), "::", stringify!($name)), $name, $name)),+];
     };
 }
 pub(super) use statements;

@@ -137,9 +137,9 @@ statements! {
     /// `$1` rows. The limit is never reached: it makes both databases look up each contact once, by index.
     INSERT_JOINED = concat!(
         "INSERT INTO events (contact_id, customer_id, kind, event_id, occurred_at, value, props) ",
-        "SELECT e.* FROM (SELECT ", contact_of_event!(), " AS contact_id, ", event_columns!(),
-        " FROM json_each(CAST($1 AS TEXT)) AS j LIMIT 1000000) AS e ",
-        "WHERE e.contact_id IS NOT NULL ON CONFLICT (kind, event_id) DO NOTHING"
+        "SELECT g.* FROM (SELECT ", contact_of_event!(), " AS contact_id, ", event_columns!(),
+        " FROM json_each(CAST($1 AS TEXT)) AS j LIMIT 1000000) AS g ",
+        "WHERE g.contact_id IS NOT NULL ON CONFLICT (kind, event_id) DO NOTHING"
     );
     /// `$1` rows.
     INSERT_WAITING = concat!(
@@ -153,8 +153,8 @@ statements! {
         "SELECT CAST(j.value ->> 7 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j ",
         "WHERE (j.value ->> 2) IS NULL AND ", contact_of_event!(), " IS NULL ORDER BY 1"
     );
-    KINDS = "WITH RECURSIVE k(kind) AS (SELECT min(e.kind) FROM events AS e UNION ALL \
-          SELECT (SELECT min(e.kind) FROM events AS e WHERE e.kind > k.kind) FROM k WHERE k.kind IS NOT NULL) \
-        SELECT kind FROM k WHERE kind IS NOT NULL LIMIT 1000";
+    KINDS = "WITH RECURSIVE g(kind) AS (SELECT min(e.kind) FROM events AS e UNION ALL \
+          SELECT (SELECT min(e.kind) FROM events AS e WHERE e.kind > g.kind) FROM g WHERE g.kind IS NOT NULL) \
+        SELECT kind FROM g WHERE kind IS NOT NULL LIMIT 1000";
     COUNT_WAITING = "SELECT count(*) FROM events WHERE contact_id IS NULL";
 }

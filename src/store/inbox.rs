@@ -38,9 +38,34 @@ impl Batch {
         }
         Ok(gone.len())
     }
+
+    /// Ends receipt calls that hold no receipt (repeats, and reports of nothing), after one number and up to another;
+    /// answers how many.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn forget_empty(&mut self, after: i64, last: i64) -> Result<u64, StoreError> {
+        self.tx.run(FORGET_EMPTY, args![after, last]).await
+    }
 }
 
 impl Store {
+    /// The last of the next `most` calls after a number that came before an instant, and how many these are; `None` if
+    /// there is none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn calls_before(
+        &self,
+        before: Timestamp,
+        after: i64,
+        most: i64,
+    ) -> Result<Option<(i64, i64)>, StoreError> {
+        let rows = self.pools.read(CALLS_BEFORE, args![after, ids::first_at(before), most]).await?;
+        let row = rows.first().ok_or(StoreError::NoRow)?;
+        row.opt_int(0)?.map(|last| Ok((last, row.int(1)?))).transpose()
+    }
+
     /// Receipt callbacks of a route since an instant, in the order of their numbers, from the one after `after`.
     ///
     /// # Errors
@@ -84,4 +109,10 @@ statements! {
     FORGET_CALLS = "DELETE FROM inbox WHERE id IN (\
           SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j) \
         AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE r.inbox_id = inbox.id AND r.message_id IS NULL)";
+    /// `$1` the last number seen, `$2` the first number that is young enough, `$3` most.
+    CALLS_BEFORE = "SELECT max(g.id), count(*) FROM (\
+        SELECT id FROM inbox WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3) AS g";
+    /// `$1`, `$2` the numbers after which and up to which.
+    FORGET_EMPTY = "DELETE FROM inbox WHERE id > $1 AND id <= $2 AND kind = 'receipt' \
+        AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE r.inbox_id = inbox.id)";
 }

@@ -13,6 +13,9 @@ use super::connection::{Row, args};
 use super::dialect::statements;
 use super::{Store, StoreError};
 
+/// More receipts that wait are counted as this many, so that a look at the number stays cheap.
+pub const MOST_WAITING: i64 = 100_001;
+
 statements! {
     TALLY = "SELECT dispatch, delivery, route, count(*), CAST(COALESCE(sum(parts), 0) AS BIGINT), \
           CAST(COALESCE(sum(price), 0) AS BIGINT), CAST(COALESCE(sum(conflict), 0) AS BIGINT), \
@@ -40,7 +43,8 @@ statements! {
     ATTEMPTS_OF = "SELECT number, reference, intent_at, answered_at, outcome, code, detail, provider_id FROM attempts \
         WHERE message_id = $1 ORDER BY number";
     RECEIPTS_OF = "SELECT received_at, state, status, code FROM receipts WHERE message_id = $1 ORDER BY id";
-    WAITING_RECEIPTS = "SELECT count(*) FROM receipts WHERE message_id IS NULL";
+    /// `$1` the most that are counted.
+    WAITING_RECEIPTS = "SELECT count(*) FROM (SELECT 1 FROM receipts WHERE message_id IS NULL LIMIT $1) AS g";
 }
 
 /// Messages of a run that share states and route.
@@ -226,12 +230,12 @@ impl Store {
         rows.first().map(|row| Ok(MessageId(row.int(0)?))).transpose()
     }
 
-    /// Receipts whose message is not known yet.
+    /// Receipts whose message is not known yet, counted up to [`MOST_WAITING`].
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn waiting_receipts(&self) -> Result<i64, StoreError> {
-        self.pools.read(WAITING_RECEIPTS, vec![]).await?.first().ok_or(StoreError::NoRow)?.int(0)
+        self.pools.read(WAITING_RECEIPTS, args![MOST_WAITING]).await?.first().ok_or(StoreError::NoRow)?.int(0)
     }
 }
 

@@ -113,7 +113,7 @@ impl Metrics {
         );
         r.register(
             "waiting_receipts",
-            "Receipts whose message is not known",
+            "Receipts whose message is not known; more than 100000 are shown as 100001",
             metrics.waiting_receipts.clone(),
         );
         r.register("store_writable", "1 while the store can be written", metrics.store_writable.clone());

@@ -1,6 +1,7 @@
 //! Launches that die, meet or come late, and windows that are not open yet.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -204,6 +205,33 @@ async fn a_launch_whose_process_died_is_seen_goes_on_by_itself_and_is_withdrawn_
     .await;
 }
 
+#[tokio::test]
+async fn a_sweep_ends_floods_of_old_callbacks_and_those_that_hold_nothing() {
+    on_both(async |bench| {
+        let call = "INSERT INTO inbox (id, route, kind, received_at, method, url, body, body_encoding)";
+        let rest = "0, 'POST', '/', '', 'utf8'";
+        let numbers = |last: i64| {
+            format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {last})")
+        };
+        let receipt = "INSERT INTO receipts (inbox_id, route, received_at, message_id, state, status)";
+        let mut sql = bench.sql().await;
+        sql.run(&format!(
+            "{call} {} SELECT i, 'r', 'receipt', {rest} FROM n; {receipt} {} SELECT i, 'r', 0, NULL, 'none', 'x' FROM n; \
+             {call} SELECT 9001, 'r', 'inbound', {rest}; {call} SELECT 9002, 'r', 'receipt', {rest}; \
+             {receipt} SELECT 9002, 'r', 0, 7, 'none', 'x'; \
+             {call} SELECT 9000000000000000000, 'r', 'receipt', {rest}",
+            numbers(9_000),
+            numbers(4_500)
+        ))
+        .await;
+        sweep(bench, "2018-01-02T19:00:00Z").once().await.unwrap();
+        let left = bench.lines("SELECT id FROM inbox ORDER BY id").await;
+        assert_eq!(left, ["9001", "9002", "9000000000000000000"], "texts, matched receipts, what is young");
+        assert_eq!(bench.lines("SELECT inbox_id FROM receipts").await, ["9002"]);
+    })
+    .await;
+}
+
 pub(super) fn sweep(bench: &Bench, at: &str) -> Sweep {
     Sweep {
         store: (**bench).clone(),
@@ -216,6 +244,7 @@ pub(super) fn sweep(bench: &Bench, at: &str) -> Sweep {
             attempts: 3,
         },
         keep_unmatched: Duration::from_hours(96),
+        looked_through: AtomicI64::new(0),
         bell: Arc::new(Notify::new()),
     }
 }

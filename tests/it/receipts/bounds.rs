@@ -79,6 +79,39 @@ async fn what_is_too_much_at_once_is_told_to_come_back_and_is_taken_then() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_announced_takes_up_its_room_before_it_comes() {
+    let bench = Bench::sqlite().await;
+    let mut world = World::new(&bench, 1, |_| {}).await;
+    world.config.daemon.callback_waiting_bytes = 65_536;
+    let daemon = world.daemon().await;
+    let caller = Caller::new(&daemon, &world.clock);
+    let large = "x".repeat(60_000);
+    let until = async |status: u16| {
+        let asked = async {
+            loop {
+                let reply = caller.receipts(&[(Some(&large), None, "delivered")]).await;
+                if reply.status == status {
+                    return reply;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("never {status}"))
+    };
+    let mut slow = TcpStream::connect(daemon.address()).await.unwrap();
+    slow.write_all(b"POST /callback/sim/receipt HTTP/1.1\r\nhost: x\r\ncontent-length: 60000\r\n\r\n")
+        .await
+        .unwrap();
+    let refused = until(503).await;
+    assert_eq!(refused.body, "busy\n");
+    assert!(refused.head.contains("retry-after: 5"), "{}", refused.head);
+    let small = caller.receipts(&[(Some("small"), None, "delivered")]).await;
+    assert_eq!(small.status, 200, "what still fits is taken");
+    drop(slow);
+    until(200).await;
+    end(world, daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_too_many_is_closed_and_a_place_that_is_left_can_be_taken() {
     let bench = Bench::sqlite().await;
     let mut world = World::new(&bench, 1, |_| {}).await;

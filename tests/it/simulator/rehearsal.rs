@@ -103,6 +103,37 @@ async fn a_rehearsal_plays_the_campaign_and_touches_neither_store_nor_provider()
 }
 
 #[test]
+fn a_rehearsal_is_private_and_a_terminal_that_closes_ends_it_and_leaves_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let shop = Shop::new();
+    let temporary = shop.path("temporary");
+    std::fs::create_dir(&temporary).expect("made");
+    let mut rehearsal = std::process::Command::new(env!("CARGO_BIN_EXE_winback"))
+        .args(["rehearse", "winter", "--speed", "0.01"])
+        .current_dir(shop.folder.path())
+        .env("TMPDIR", &temporary)
+        .env_remove("WINBACK_STORE_URL")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("starts");
+    let ledger = loop {
+        assert_eq!(rehearsal.try_wait().expect("asked"), None, "it ended before it began");
+        let ledgers = left_in(&temporary).into_iter().map(|folder| folder.join("ledger.jsonl"));
+        if let Some(ledger) = ledgers.into_iter().find(|ledger| ledger.exists()) {
+            break ledger;
+        }
+        std::thread::yield_now();
+    };
+    let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!((mode(ledger.parent().expect("a folder")), mode(&ledger)), (0o700, 0o600));
+    let sent = std::process::Command::new("kill").args(["-HUP", &rehearsal.id().to_string()]).status();
+    assert!(sent.expect("sent").success());
+    assert_eq!(rehearsal.wait().expect("ends").code(), Some(1), "it ends in order");
+    assert_eq!(left_in(&temporary), Vec::<PathBuf>::new(), "nothing is left over");
+}
+
+#[test]
 fn a_rehearsal_that_cannot_be_is_refused_with_the_way_out() {
     let shop = Shop::new();
     let check = |args: &[&str], told: &str| {

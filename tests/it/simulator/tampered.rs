@@ -75,6 +75,23 @@ fn of_terms() -> Vec<Tampering> {
                     JOIN attempts AS a ON a.message_id = m.id LIMIT 1",
             ..CLEAN
         },
+        // Lifted after the text had gone, the STOP still was in force when it went; lifted before, it was not.
+        Tampering {
+            term: "after_stop",
+            count: 1,
+            store: "INSERT INTO suppressions (phone, scope, reason, source, created_at, lifted_at, lifted_by) \
+                    SELECT m.phone, 'all', 'stop', 'test', a.intent_at - 1, a.intent_at + 1, 'start' \
+                    FROM messages AS m JOIN attempts AS a ON a.message_id = m.id LIMIT 1",
+            ..CLEAN
+        },
+        Tampering {
+            term: "after_stop",
+            count: 0,
+            store: "INSERT INTO suppressions (phone, scope, reason, source, created_at, lifted_at, lifted_by) \
+                    SELECT m.phone, 'all', 'stop', 'test', a.intent_at - 2, a.intent_at - 1, 'start' \
+                    FROM messages AS m JOIN attempts AS a ON a.message_id = m.id LIMIT 1",
+            ..CLEAN
+        },
         Tampering {
             term: "outside_window",
             count: 1,

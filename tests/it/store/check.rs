@@ -101,6 +101,18 @@ async fn kept_callbacks_come_back_page_by_page_and_applying_them_again_keeps_not
 }
 
 #[tokio::test]
+async fn receipts_that_wait_are_counted_so_far_and_no_further() {
+    on_both(async |bench| {
+        let fill = "INSERT INTO receipts (inbox_id, route, received_at, state, status) \
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100500) \
+            SELECT i, 'r', 0, 'none', 'x' FROM n";
+        bench.sql().await.run(fill).await;
+        assert_eq!(bench.waiting_receipts().await.expect("read"), 100_001);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn receipts_of_nobody_end_oldest_first_with_their_calls_and_no_others_do() {
     on_both(async |bench| {
         let day = |n: i64| Timestamp(NOW.0 + n * 86_400_000);

@@ -1,68 +1,26 @@
 //! What sending costs does not grow with history: no statement that runs while texts go out reads a whole table.
 
+use std::collections::HashSet;
+
 use winback::store::statements;
 
 use crate::support::stores::Bench;
 
-/// Statements that run while texts go out, by name.
-const HOT: &[&str] = &[
-    "CLAIM",
-    "FEEDABLE",
-    "FEED",
-    "RELEASE",
-    "POSTPONE",
-    "NEXT_TEXT",
-    "RUNS_OF",
-    "LOCK_RUNS",
-    "GRANT",
-    "RECORD",
-    "SPEND",
-    "WHY",
-    "WITHDRAW",
-    "CLOSE_ATTEMPTS",
-    "MOVE",
-    "MOVE_COUPONS",
-    "PAY",
-    "MARK_UNREACHABLE",
-    "PHONES",
-    "OUTCOMES",
-    "LOOK_BACK",
-    "PROVE",
-    "ACCEPT_LATE",
-    "RETAKE",
-    "CONTEST",
-    "KEEP_RAW",
-    "BY_REFERENCE",
-    "BY_PROVIDER_ID",
-    "KEEP",
-    "RAISE",
-    "STATE_OF",
-    "PARKED",
-    "YOUNG",
-    "FORGET",
-    "UNPARK",
-    "FREE_CLAIMED",
-    "LOSE_SUBMITTING",
-    "CLOSE_LOST",
-    "EVIDENCE",
-    "IN_DOUBT",
-    "RESEND",
-    "PARK",
-    "WITHDRAW_PLANNED",
-    "WITHDRAW_QUEUED",
-    "HAS_PLANNED",
-    "OPEN_MESSAGES",
-    "EXPIRED_RUNS",
-    "CLOSED_WINDOWS",
-    "ROLL_WINDOWS",
-    "OPEN_RUNS",
-    "ADVANCE",
-    "RECENT",
-    "INSERT_MESSAGES",
-    "RESERVE",
-    "AVAILABLE_CODES",
-    "RELEASE_COUPONS",
-    "QUARANTINE_COUPONS",
+/// Statements that may read a whole table, each with the reason why that slows nothing down that sends.
+const COLD: &[(&str, &str)] = &[
+    ("TABLES_OF_OTHERS", "the names of tables, when a store is opened"),
+    ("audit::TAKEN", "an audit; what was lifted is read once for a page"),
+    ("check::GIVEN_TO_NOBODY", "a check of the whole store"),
+    ("check::SENT_WITHOUT", "a check of the whole store"),
+    ("check::SPENT_ELSEWISE", "a check of the whole store"),
+    ("check::TWICE_IN_RUN", "a check of the whole store"),
+    ("check::NEWEST", "the last row of each table, from the end of its index"),
+    ("contacts::COUNT", "a count that a person asks for"),
+    ("coupons::POOLS", "a list that a person asks for; pools are few"),
+    ("coupons::COUNT_BY_STATE", "a count that a person asks for"),
+    ("runs::RUNS_OF_CAMPAIGN", "a list that a person asks for, newest first"),
+    ("runs::RECENT_RUNS", "a list that a person asks for, from the end of its index"),
+    ("suppressions::OF_PHONE", "the history of one number, which a person asks for"),
 ];
 
 /// Indexes that hold what is open now and nothing else: reading all of one is no look at history.
@@ -74,14 +32,28 @@ const OPEN: &[&str] = &[
     "receipts_waiting",
     "receipts_parked",
     "receipts_unmatched",
+    "events_waiting",
     "runs_open",
     "coupons_available",
     "suppressions_in_force",
 ];
 
 /// Tables that hold one row for each text or callback ever.
-const HISTORY: &[&str] =
-    &["messages", "attempts", "receipts", "inbox", "coupons", "suppressions", "contacts", "runs"];
+const HISTORY: &[&str] = &[
+    "messages",
+    "attempts",
+    "receipts",
+    "inbox",
+    "inbound",
+    "coupons",
+    "suppressions",
+    "contacts",
+    "contact_tags",
+    "events",
+    "runs",
+    "run_windows",
+    "decisions",
+];
 
 /// PostgreSQL knows how large its tables are without statistics, and reads a small one whole.
 const FILL: &str = "\
@@ -102,30 +74,44 @@ const FILL: &str = "\
       SELECT n, 'r', 0, n, 1, 'delivered', 'ok' FROM generate_series(1, 20000) AS n";
 
 #[tokio::test]
-async fn no_statement_that_sends_reads_a_whole_table() {
+async fn no_statement_reads_a_whole_table_unless_it_is_known_to_and_says_why() {
     let benches = (Bench::sqlite().await, Bench::postgres().await);
     let (mut sqlite, mut postgres) = (benches.0.sql().await, benches.1.sql().await);
     postgres.run(FILL).await;
-    let (mut wrong, mut seen) = (Vec::new(), Vec::new());
+    let (mut wrong, mut names) = (Vec::new(), HashSet::new());
     for (name, for_sqlite, for_postgres) in statements() {
-        if !HOT.contains(&name) {
-            continue;
+        let name = name.trim_start_matches("winback::store::");
+        if !names.insert(name) {
+            wrong.push(format!("{name}: two statements have this name"));
         }
-        seen.push(name);
+        let mut reads = Vec::new();
         for step in sqlite.explain(for_sqlite).await {
             if reads_all_of_sqlite(&step) {
-                wrong.push(format!("{name} on SQLite: {step}"));
+                reads.push(format!("{name} on SQLite: {step}"));
             }
         }
-        for step in postgres.explain(for_postgres).await {
-            if reads_all_of_postgres(&step) {
-                wrong.push(format!("{name} on PostgreSQL: {step}"));
+        if is_planned_by_postgres(for_postgres) {
+            for step in postgres.explain(for_postgres).await {
+                if reads_all_of_postgres(&step) {
+                    reads.push(format!("{name} on PostgreSQL: {step}"));
+                }
             }
+        }
+        match (COLD.iter().any(|(cold, _)| *cold == name), reads.is_empty()) {
+            (true, true) => wrong.push(format!("{name}: it reads no whole table, strike it from the list")),
+            (true, false) => {}
+            (false, _) => wrong.append(&mut reads),
         }
     }
+    let gone = COLD.iter().filter(|(cold, _)| !names.contains(cold));
+    wrong.extend(gone.map(|(cold, _)| format!("{cold}: there is no such statement")));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let missing: Vec<_> = HOT.iter().filter(|name| !seen.contains(name)).collect();
-    assert!(missing.is_empty(), "no such statements: {missing:?}");
+}
+
+/// PostgreSQL has plans for these alone.
+fn is_planned_by_postgres(sql: &str) -> bool {
+    let begins = |word: &&str| sql.trim_start().starts_with(*word);
+    ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].iter().any(begins)
 }
 
 fn reads_all_of_sqlite(step: &str) -> bool {
