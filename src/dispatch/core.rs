@@ -19,6 +19,7 @@ use crate::model::message::{Claimed, Intent, Refusal, Settlement};
 use crate::model::outcome::{Outcome, OutcomeClass};
 use crate::model::phone::Phone;
 use crate::model::reference;
+use crate::store::suppressions::EVERY_SENDER;
 
 use super::breaker::{Admission, Breaker};
 use super::pace::{Hold, Pacer};
@@ -142,22 +143,27 @@ impl LaneCore {
         self.intending.len() + self.granted.len() + halves + self.wire.len()
     }
 
-    /// The numbers of messages that have asked for their intent and can still be kept from leaving.
-    pub fn before_the_wire(&self) -> Vec<Phone> {
+    /// Number and sender of messages that have asked for their intent and can still be kept from leaving.
+    pub fn before_the_wire(&self) -> Vec<(Phone, String)> {
         // What is on the wire with others may have to go again.
         let wire = self.wire.values().filter(|_| self.config.per_request > 1);
         let flights = self.granted.iter().chain(self.halves.iter().flatten()).chain(wire);
-        let intending = self.intending.values().map(|(message, ..)| message.phone);
-        flights.map(|flight| flight.message.phone).chain(intending).collect()
+        let intending = self.intending.values().map(|(message, ..)| message);
+        let messages = flights.map(|flight| &flight.message).chain(intending);
+        messages.map(|message| (message.phone, message.sender.clone())).collect()
     }
 
-    /// Marks messages, not numbers: one that asks for its intent again is judged by the store.
-    fn stop(&mut self, phones: &[Phone]) {
-        let phones: HashSet<&Phone> = phones.iter().collect();
+    /// Marks messages, not numbers: one that asks for its intent again is judged by the store. What another sender must
+    /// not text concerns nobody else: withheld for it, a message would be granted and withheld again and again.
+    fn stop(&mut self, told: &[(Phone, String)]) {
+        let told: HashSet<(Phone, &str)> = told.iter().map(|(phone, scope)| (*phone, scope.as_str())).collect();
+        let holds = |message: &Claimed| {
+            [EVERY_SENDER, message.sender.as_str()].iter().any(|scope| told.contains(&(message.phone, *scope)))
+        };
         let flights = self.granted.iter().chain(self.halves.iter().flatten()).chain(self.wire.values());
         let messages = flights.map(|flight| &flight.message);
         let intending = self.intending.values().map(|(message, ..)| message);
-        let concerned = messages.chain(intending).filter(|message| phones.contains(&message.phone));
+        let concerned = messages.chain(intending).filter(|message| holds(message));
         self.stopped.extend(concerned.map(|message| message.id));
     }
 

@@ -111,7 +111,7 @@ impl Lane {
                     Event::Drain
                 }
                 told = suppressed.recv() => match told {
-                    Ok(phone) => Event::Suppressed(vec![phone]),
+                    Ok((phone, scope)) => Event::Suppressed(vec![(phone, scope.to_owned())]),
                     // Too many to follow: whatever has not left is taken back and asks for its intent again.
                     Err(_) => Event::Suppressed(self.core.before_the_wire()),
                 },
@@ -166,14 +166,14 @@ impl Lane {
     /// Asks the store about the numbers of messages between intent and wire: a command or another process suppresses
     /// without this one's writer.
     fn look_for_stops(&self) -> Option<BoxFuture<'static, Option<Event>>> {
-        let phones = self.core.before_the_wire();
-        if phones.is_empty() {
+        let waiting = self.core.before_the_wire();
+        if waiting.is_empty() {
             return None;
         }
         let store = self.context.store.clone();
         Some(Box::pin(async move {
             let mut stopped = Vec::new();
-            for some in phones.chunks(MOST_ROWS) {
+            for some in waiting.chunks(MOST_ROWS) {
                 // A store that does not answer grants no intents either; what has one goes by its deadline.
                 let asked = tokio::time::timeout(LOOK_FOR_STOPS * 2, store.suppressed_among(some)).await;
                 stopped.extend(asked.ok().and_then(Result::ok).unwrap_or_default());

@@ -13,7 +13,7 @@ use crate::model::phone::Phone;
 pub struct Batch {
     pub(super) tx: Tx,
     pub(super) tag: String,
-    pub(super) suppressed: Vec<Phone>,
+    pub(super) suppressed: Vec<(Phone, &'static str)>,
 }
 
 impl Store {
@@ -35,8 +35,8 @@ impl Batch {
         self.tx.commit().await
     }
 
-    /// The numbers that this batch suppresses, for whoever must know as soon as it is committed.
-    pub(super) fn suppressed(&mut self) -> Vec<Phone> {
+    /// The numbers that this batch suppresses, each with its scope, for whoever must know as soon as it is committed.
+    pub(super) fn suppressed(&mut self) -> Vec<(Phone, &'static str)> {
         std::mem::take(&mut self.suppressed)
     }
 }

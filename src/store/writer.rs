@@ -129,7 +129,7 @@ struct Job {
 pub struct Writer {
     jobs: mpsc::Sender<Job>,
     health: watch::Receiver<bool>,
-    suppressed: broadcast::Sender<Phone>,
+    suppressed: broadcast::Sender<(Phone, &'static str)>,
 }
 
 impl Writer {
@@ -154,9 +154,9 @@ impl Writer {
         answer.await.map_err(|_| WriteError::Stopped)?
     }
 
-    /// Numbers that this writer suppressed, each told once its commit is done and before whoever asked has the answer:
+    /// Numbers that this writer suppressed and the scope of that, each told once its commit is done and before whoever asked has the answer:
     /// from customers' words, from refusals of providers, from receipts.
-    pub fn suppressed(&self) -> broadcast::Receiver<Phone> {
+    pub fn suppressed(&self) -> broadcast::Receiver<(Phone, &'static str)> {
         self.suppressed.subscribe()
     }
 
@@ -171,7 +171,7 @@ struct Task {
     clock: Arc<dyn Clock>,
     waiting: mpsc::Receiver<Job>,
     well: watch::Sender<bool>,
-    tell: broadcast::Sender<Phone>,
+    tell: broadcast::Sender<(Phone, &'static str)>,
     /// On the clock that never jumps.
     last_commit: Duration,
 }
@@ -254,9 +254,9 @@ impl Task {
         }
         let suppressed = batch.suppressed();
         batch.commit().await?;
-        for phone in suppressed {
+        for told in suppressed {
             // No lane is listening while nothing is sent.
-            let _ = self.tell.send(phone);
+            let _ = self.tell.send(told);
         }
         Ok(done)
     }

@@ -48,8 +48,8 @@ pub enum Event {
     IntendFailed(Vec<MessageId>),
     /// The wire answered.
     Answered(Vec<(MessageId, Answer)>),
-    /// These numbers were suppressed a moment ago.
-    Suppressed(Vec<Phone>),
+    /// These numbers were suppressed a moment ago, each for every sender or for the one that is named.
+    Suppressed(Vec<(Phone, String)>),
     /// The store can be written again, or cannot.
     StoreHealth(bool),
     /// Finish what is under way and take nothing new.

@@ -68,7 +68,7 @@ fn halves_of_a_refused_request_keep_to_the_limit() {
 fn halves_of_a_refused_request_leave_out_who_opted_out_and_end_with_their_deadline() {
     let mut hand = batching(None);
     let request = requests(&hand.send(&[1, 2, 3, 4])).remove(0);
-    hand.step(Event::Suppressed(vec![number(2)]));
+    hand.step(Event::Suppressed(vec![(number(2), "s".to_owned())]));
     let effects = refuse(&mut hand, &request, &|id| id == 4);
     assert_eq!(requests(&effects), [vec![1], vec![3, 4]]);
     assert_eq!(settled(&effects), [(2, Dispatch::Queued)], "its next intent is refused by the store");
@@ -110,6 +110,16 @@ fn a_number_is_withheld_once_and_then_judged_by_the_store() {
     hand.send(&[6]);
     assert_eq!(submitted(&hand.send(&[5])), 0, "the wire is full");
     assert_eq!(submitted(&hand.answer(2, OutcomeClass::Accepted)), 1);
+}
+
+#[test]
+fn what_is_suppressed_for_another_sender_goes_out() {
+    let mut hand = Hand::new(config(None));
+    hand.send(&[1, 2, 3, 4]);
+    hand.send(&[5]);
+    hand.step(Event::Suppressed(vec![(number(5), "another".to_owned())]));
+    let effects = hand.answer(1, OutcomeClass::Accepted);
+    assert_eq!((settled(&effects), submitted(&effects)), (vec![(1, Dispatch::Accepted)], 1));
 }
 
 /// A campaign whose messages all share one sender that may send two a second, played against a store that gives out what
