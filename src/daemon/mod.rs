@@ -1,6 +1,6 @@
 //! Builds everything a daemon is made of, starts it in order and stops it in the opposite one.
 //!
-//! Start: lock, store, what the last process left behind, writer, HTTP, lanes, sweep. Stop: lanes finish what is under
+//! Start: store, lock and the watch over it, what the last process left behind, writer, HTTP, lanes, sweep. Stop: lanes finish what is under
 //! way, HTTP closes, the writer writes what it was given, the store closes, the lock is freed. It decides nothing.
 
 pub mod routes;
@@ -79,6 +79,9 @@ impl Daemon {
         let metrics = Arc::new(Metrics::new());
         let owner = owner();
         let (bell, stop, lanes) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
+        let (failure, mut tasks) = (Failure::default(), Tasks::default());
+        let (sole, lost) = (!lock.can_be_lost(), CancellationToken::new());
+        let (lock, free) = hold_on(lock, &mut tasks, stop.clone(), lost.clone());
 
         let sweep = Sweep {
             store: store.clone(),
@@ -89,16 +92,7 @@ impl Daemon {
             keep_unmatched: config.daemon.keep_unmatched_receipts,
             bell: Arc::clone(&bell),
         };
-        let (freed, lost) =
-            sweep.boot().await.context("what the last process left behind could not be swept")?;
-        if freed + lost > 0 {
-            tracing::warn!(
-                given_back = freed,
-                in_doubt = lost,
-                "the last process ended in the middle of its work"
-            );
-        }
-        let (failure, mut tasks) = (Failure::default(), Tasks::default());
+        take_back(&sweep, sole, &lost).await?;
         let (writer, writing) = Writer::start(store.clone(), Arc::clone(&clock));
         tasks.adopt("the writer of the store", writing);
         let context = LaneContext {
@@ -109,6 +103,7 @@ impl Daemon {
             owner,
             public_url: config.daemon.public_url.clone(),
             bell,
+            lost,
         };
         let http = HttpContext {
             store: store.clone(),
@@ -133,7 +128,6 @@ impl Daemon {
         let sweeping = sweep.run(stop.child_token());
         tasks.spawn("the sweep", lanes.track_future(until(abandon.clone(), sweeping)));
         lanes.close();
-        let (lock, free) = hold_on(lock, &mut tasks, stop.clone());
         let watch = tokio::spawn(tasks.watch(failure.clone(), stop.clone()));
         let drain = answers + DRAIN_SLACK;
         Ok(Self { store, server, lanes, stop, abandon, writer, failure, watch, metrics, drain, lock, free })
@@ -217,9 +211,25 @@ fn lane(context: &LaneContext, part: RouteParts) -> anyhow::Result<Lane> {
     Ok(Lane::new(context.clone(), &part.name, part.adapter, transport, config, rand::rng().random()))
 }
 
-/// Keeps the lock of the store until the guard is dropped; losing it ends the daemon.
-fn hold_on(lock: DaemonLock, tasks: &mut Tasks, stop: CancellationToken) -> (JoinHandle<()>, DropGuard) {
-    let (lost, free) = (CancellationToken::new(), CancellationToken::new());
+/// Takes back what the last process left behind.
+async fn take_back(sweep: &Sweep, sole: bool, lost: &CancellationToken) -> anyhow::Result<()> {
+    let (given_back, in_doubt) =
+        sweep.boot(sole).await.context("what the last process left behind could not be swept")?;
+    if given_back + in_doubt > 0 {
+        tracing::warn!(given_back, in_doubt, "the last process ended in the middle of its work");
+    }
+    anyhow::ensure!(!lost.is_cancelled(), "the hold on the store was lost at once; start the daemon again");
+    Ok(())
+}
+
+/// Keeps the lock of the store until the guard is dropped; losing it is told to `lost` and ends the daemon.
+fn hold_on(
+    lock: DaemonLock,
+    tasks: &mut Tasks,
+    stop: CancellationToken,
+    lost: CancellationToken,
+) -> (JoinHandle<()>, DropGuard) {
+    let free = CancellationToken::new();
     let held = tokio::spawn(hold(lock, lost.clone(), free.clone()));
     tasks.spawn("the hold on the store", async move {
         stop.run_until_cancelled(lost.cancelled()).await;

@@ -45,6 +45,9 @@ const READY_LIMIT: Duration = Duration::from_secs(10);
 /// Why a message did not go whose intent is too old.
 const TOO_LATE: &str = "withheld before the first byte: too late after the intent";
 
+/// Why a message did not go whose store may be another process's.
+const HOLD_LOST: &str = "withheld before the first byte: the hold on the store was lost";
+
 /// Content refusals in a row after which a run is paused: the text is at fault, not the people.
 const BAD_CONTENT_LIMIT: u32 = 5;
 
@@ -86,6 +89,8 @@ pub struct LaneCore {
     hold_until: Duration,
     healthy: bool,
     draining: bool,
+    /// Nothing may go to the wire any more.
+    hold_lost: bool,
     drained: bool,
 }
 
@@ -111,6 +116,7 @@ impl LaneCore {
             hold_until: Duration::ZERO,
             healthy: true,
             draining: false,
+            hold_lost: false,
             drained: false,
         }
     }
@@ -132,6 +138,7 @@ impl LaneCore {
             Event::Suppressed(phones) => self.stop(&phones),
             Event::StoreHealth(healthy) => self.healthy = healthy,
             Event::Drain => self.draining = true,
+            Event::HoldLost => (self.draining, self.hold_lost) = (true, true),
         }
         self.advance(now, rng, &mut effects);
         effects
@@ -351,6 +358,9 @@ impl LaneCore {
         let mut unsent = Withheld::new();
         if self.draining {
             self.drop_halves(&mut unsent);
+        }
+        if self.hold_lost {
+            unsent.extend(self.granted.drain(..).map(|flight| (flight, withheld(HOLD_LOST))));
         }
         let waits = self.submit_halves(now, &mut unsent, effects);
         while self.wire.len() < self.config.in_flight && !self.granted.is_empty() {

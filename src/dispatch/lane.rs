@@ -62,6 +62,8 @@ pub struct LaneContext {
     pub public_url: Option<String>,
     /// Rung when there may be new work.
     pub bell: Arc<Notify>,
+    /// Cancelled when the store may be another process's: nothing goes to the wire from then on.
+    pub lost: CancellationToken,
 }
 
 /// One lane, ready to run.
@@ -100,12 +102,18 @@ impl Lane {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let bell = Arc::clone(&self.context.bell);
         let mut arrived = Vec::with_capacity(ANSWERS_AT_ONCE);
-        let mut draining = false;
+        let lost = self.context.lost.clone();
+        let (mut draining, mut gone) = (false, false);
         let mut wake = self.handle(Event::Wake, &answers, &mut pending);
         while !(wake.drained && pending.is_empty()) {
             let timer = wake.at.saturating_sub(self.context.clock.elapsed());
             let event = tokio::select! {
                 biased;
+                // Before the stop that follows from it.
+                () = lost.cancelled(), if !gone => {
+                    (draining, gone) = (true, true);
+                    Event::HoldLost
+                }
                 () = stop.cancelled(), if !draining => {
                     draining = true;
                     Event::Drain
@@ -257,14 +265,14 @@ impl Lane {
     ) {
         let (adapter, transport) = (Arc::clone(&self.adapter), self.transport.clone());
         let (clock, metrics) = (Arc::clone(&self.context.clock), Arc::clone(&self.context.metrics));
-        let route = Route { route: self.route.clone() };
+        let (route, lost) = (Route { route: self.route.clone() }, self.context.lost.clone());
         let (ids, submissions): (Vec<_>, Vec<_>) = messages
             .iter()
             .map(|(message, number)| (message.id, self.submission(message, *number, now)))
             .unzip();
         let exchange = async move {
             let started = clock.elapsed();
-            if started >= deadline {
+            if started >= deadline || lost.is_cancelled() {
                 return vec![Answer::TooLate; submissions.len()];
             }
             let sent = adapter.submit(&transport, &submissions, clock.now()).await;

@@ -91,13 +91,14 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// At the start of a daemon: takes back what dead processes held. Answers (given back, in doubt).
+    /// At the start of a daemon: takes back what dead processes held. `sole` when its lock proves that whoever else had
+    /// messages is gone; a lock that can be lost by a process that lives proves nothing, and leases must run out (T10).
+    /// Answers (given back, in doubt).
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn boot(&self) -> Result<(u64, u64), StoreError> {
-        // The daemon holds the lock of the store: whoever else had messages is gone.
-        let (freed, lost) = self.dead(true).await?;
+    pub async fn boot(&self, sole: bool) -> Result<(u64, u64), StoreError> {
+        let (freed, lost) = self.dead(sole).await?;
         self.evidence().await?;
         Ok((freed, lost))
     }

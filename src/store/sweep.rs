@@ -91,7 +91,8 @@ pub struct InDoubt {
 pub struct Sweeper<'a> {
     /// The process that sweeps; its own messages are left alone until their leases run out.
     pub owner: &'a str,
-    /// True when no other process can be alive (the lock of the store was just taken): leases need not run out first.
+    /// True when no other process can be alive (the lock of the store was just taken, and is one that only death frees):
+    /// leases need not run out first.
     pub sole: bool,
 }
 

@@ -54,6 +54,8 @@ pub enum Event {
     StoreHealth(bool),
     /// Finish what is under way and take nothing new.
     Drain,
+    /// The store may be another process's by now: as [`Event::Drain`], and nothing more goes to the wire.
+    HoldLost,
 }
 
 /// What came of handing a message to the wire.

@@ -49,6 +49,25 @@ async fn a_daemon_that_loses_its_hold_on_the_store_stops_sending_and_ends() {
     world.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_free_lock_ends_no_lease_where_it_can_be_lost_by_a_process_that_lives() {
+    on_both(async |bench| {
+        let world = World::new(bench, 4, |_| {}).await;
+        world.launch(bench, "comeback", "").await;
+        let held = claim(bench, &world, "another", 3).await;
+        assert_eq!(intend(bench, &world, "another", &held[..1]).await.0, 1);
+        // Nothing new goes out meanwhile, so that only the sweep acts.
+        bench.sql().await.run("UPDATE runs SET state = 'paused'").await;
+        let daemon = world.daemon().await;
+        let left = "SELECT count(*) FROM messages WHERE owner = 'another' AND dispatch IN ('claimed', 'submitting')";
+        let wanted = if bench.url().starts_with("sqlite") { "0" } else { "3" };
+        assert_eq!(bench.lines(left).await, [wanted]);
+        assert!(daemon.stop().await);
+        world.end().await;
+    })
+    .await;
+}
+
 /// A server that holds one commit back, as one does that waits for a standby; the session is then cut off, so that the
 /// commit happens and nobody hears of it.
 #[tokio::test(flavor = "multi_thread")]

@@ -89,6 +89,24 @@ fn halves_of_a_refused_request_leave_out_who_opted_out_and_end_with_their_deadli
 }
 
 #[test]
+fn a_lane_that_may_have_lost_its_store_puts_nothing_more_on_the_wire() {
+    let mut hand = Hand::new(config(None));
+    hand.send(&[1, 2, 3, 4]);
+    let asked = intents(&hand.step(Event::Claimed((5..=6).map(|id| claimed(id, 1, "US")).collect())));
+    hand.send(&[7]);
+    let effects = hand.step(Event::HoldLost);
+    assert_eq!(settled(&effects), [(7, Dispatch::Queued)], "it waited for its place");
+    let effects = hand.step(Event::Intended { granted: asked, refused: vec![] });
+    assert_eq!((settled(&effects).len(), submitted(&effects)), (2, 0), "granted too late");
+    hand.step(Event::Claimed(vec![]));
+    for id in 1..=4 {
+        let effects = hand.answer(id, OutcomeClass::Accepted);
+        assert_eq!(settled(&effects), [(id, Dispatch::Accepted)], "what the wire said is kept");
+        assert_eq!(effects.iter().any(|effect| matches!(effect, Effect::Drained)), id == 4);
+    }
+}
+
+#[test]
 fn what_the_lane_withholds_itself_slows_nothing_down() {
     let mut hand = Hand::new(config(Some(Limit { parts_per_second: 100.0, burst: 10 })));
     hand.send(&[1]);
