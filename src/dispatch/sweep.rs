@@ -197,12 +197,17 @@ impl Sweep {
     async fn dead(&self, sole: bool) -> Result<(u64, u64), StoreError> {
         let (mut freed, mut lost) = (0, 0);
         loop {
-            let now = self.clock.now();
+            let (sweeper, now) = (Sweeper { owner: &self.owner, sole }, self.clock.now());
+            // A turn to write is asked for only where there is something to write, here and below.
+            if !self.store.has_dead(sweeper, now).await? {
+                return Ok((freed, lost));
+            }
             let mut batch = self.store.batch().await?;
-            let swept = batch.sweep_dead(Sweeper { owner: &self.owner, sole }, now, CHUNK).await?;
+            let swept = batch.sweep_dead(sweeper, now, CHUNK).await?;
             batch.commit().await?;
             freed += swept.0;
             lost += swept.1;
+            // What it cannot move, it must not ask for again and again.
             if swept == (0, 0) {
                 return Ok((freed, lost));
             }
@@ -210,14 +215,21 @@ impl Sweep {
     }
 
     async fn rejoin(&self, now: Timestamp) -> Result<(), StoreError> {
+        let since = now.minus(REJOIN_WITHIN);
+        if !self.store.can_rejoin(since, CHUNK).await? {
+            return Ok(());
+        }
         let mut batch = self.store.batch().await?;
-        if batch.rejoin(now.minus(REJOIN_WITHIN), now, CHUNK).await? > 0 {
+        if batch.rejoin(since, now, CHUNK).await? > 0 {
             batch.commit().await?;
         }
         Ok(())
     }
 
     async fn evidence(&self) -> Result<(), StoreError> {
+        if !self.store.has_evidence().await? {
+            return Ok(());
+        }
         let mut batch = self.store.batch().await?;
         let accepted = batch.accept_by_receipt(self.clock.now(), CHUNK).await?;
         if accepted > 0 {
@@ -229,8 +241,12 @@ impl Sweep {
 
     /// Ends receipts that waited too long for their text, a chunk a sweep: nothing depends on them any more.
     async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
+        let before = now.minus(self.keep_unmatched);
+        if !self.store.has_unmatched(before).await? {
+            return Ok(());
+        }
         let mut batch = self.store.batch().await?;
-        let forgotten = batch.forget_unmatched(now.minus(self.keep_unmatched), CHUNK).await?;
+        let forgotten = batch.forget_unmatched(before, CHUNK).await?;
         if forgotten > 0 {
             batch.commit().await?;
             tracing::info!(receipts = forgotten, "matched no text in all the time they were kept");
