@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rand::RngExt as _;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -47,6 +47,9 @@ const HOLD_ANSWER: Duration = Duration::from_secs(5);
 /// How long open HTTP requests may take when the daemon stops.
 const HTTP_DRAIN: Duration = Duration::from_secs(10);
 
+/// How long the writer may take for what it was given, and the store to close, once nobody asks for more.
+const WRITER_DRAIN: Duration = Duration::from_secs(45);
+
 /// A running daemon.
 #[derive(Debug)]
 pub struct Daemon {
@@ -55,13 +58,12 @@ pub struct Daemon {
     lanes: TaskTracker,
     stop: CancellationToken,
     abandon: CancellationToken,
-    writer: Writer,
+    writer: (Writer, AbortHandle),
     failure: Failure,
     watch: JoinHandle<()>,
     metrics: Arc<Metrics>,
     drain: Duration,
-    lock: JoinHandle<()>,
-    free: DropGuard,
+    hold: (JoinHandle<()>, DropGuard),
 }
 
 impl Daemon {
@@ -80,8 +82,8 @@ impl Daemon {
         let owner = owner();
         let (bell, stop, lanes) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
         let (failure, mut tasks) = (Failure::default(), Tasks::default());
-        let (sole, lost) = (!lock.can_be_lost(), CancellationToken::new());
-        let (lock, free) = hold_on(lock, &mut tasks, stop.clone(), lost.clone());
+        let (sole, lost, abandon) = (!lock.can_be_lost(), CancellationToken::new(), CancellationToken::new());
+        let hold = hold_on(lock, &mut tasks, stop.clone(), lost.clone());
 
         let sweep = Sweep {
             store: store.clone(),
@@ -94,7 +96,7 @@ impl Daemon {
         };
         take_back(&sweep, sole, &lost).await?;
         let (writer, writing) = Writer::start(store.clone(), Arc::clone(&clock));
-        tasks.adopt("the writer of the store", writing);
+        let writing = tasks.adopt("the writer of the store", writing);
         let context = LaneContext {
             store: store.clone(),
             writer: writer.clone(),
@@ -115,10 +117,7 @@ impl Daemon {
             failed: failure.token(),
             ids: Arc::new(IdSource::new(rand::rng().random())),
         };
-        let server = Server::start(config.daemon.listen, http, config.http_limits()).with_context(|| {
-            format!("cannot listen on {}; is another daemon running?", config.daemon.listen)
-        })?;
-        let abandon = CancellationToken::new();
+        let server = listen(config, http)?;
         let answers = parts.iter().map(|part| part.answer_timeout).max().unwrap_or_default();
         for part in parts {
             let name = format!("the lane of route `{}`", part.name);
@@ -130,7 +129,8 @@ impl Daemon {
         lanes.close();
         let watch = tokio::spawn(tasks.watch(failure.clone(), stop.clone()));
         let drain = answers + DRAIN_SLACK;
-        Ok(Self { store, server, lanes, stop, abandon, writer, failure, watch, metrics, drain, lock, free })
+        let writer = (writer, writing);
+        Ok(Self { store, server, lanes, stop, abandon, writer, failure, watch, metrics, drain, hold })
     }
 
     /// Where it listens.
@@ -157,7 +157,7 @@ impl Daemon {
 
     /// Stops it in order. What is under way is finished; what cannot be finished in time is in doubt after the next
     /// start, and said so. Answers whether everything was finished and no task had failed.
-    pub async fn stop(self) -> bool {
+    pub async fn stop(mut self) -> bool {
         self.stop.cancel();
         let drained = tokio::time::timeout(self.drain, self.lanes.wait()).await.is_ok();
         if !drained {
@@ -170,14 +170,25 @@ impl Daemon {
             self.lanes.wait().await;
         }
         self.server.stop(HTTP_DRAIN).await;
-        drop(self.writer);
+        let (writer, writing) = self.writer;
+        drop(writer);
         // Ends with the last task, the writer.
-        let watched = self.watch.await.is_ok();
-        self.store.close().await;
+        let written = tokio::time::timeout(WRITER_DRAIN, &mut self.watch).await;
+        if written.is_err() {
+            tracing::error!(
+                "the store did not take what was left to write within {WRITER_DRAIN:?}; it is given up, and what was on \
+                 the wire is in doubt at the next start"
+            );
+            writing.abort();
+            let _ = self.watch.await;
+        }
+        let watched = matches!(written, Ok(Ok(())));
+        let closed = tokio::time::timeout(WRITER_DRAIN, self.store.close()).await.is_ok();
         // Last of all: whoever takes it finds nothing of us at work.
-        drop(self.free);
-        let freed = self.lock.await.is_ok();
-        drained && watched && freed && self.failure.told().is_none()
+        let (lock, free) = self.hold;
+        drop(free);
+        let freed = lock.await.is_ok();
+        drained && watched && closed && freed && self.failure.told().is_none()
     }
 }
 
@@ -220,6 +231,12 @@ async fn take_back(sweep: &Sweep, sole: bool, lost: &CancellationToken) -> anyho
     }
     anyhow::ensure!(!lost.is_cancelled(), "the hold on the store was lost at once; start the daemon again");
     Ok(())
+}
+
+fn listen(config: &Config, http: HttpContext) -> anyhow::Result<Server> {
+    let address = config.daemon.listen;
+    Server::start(address, http, config.http_limits())
+        .with_context(|| format!("cannot listen on {address}; is another daemon running?"))
 }
 
 /// Keeps the lock of the store until the guard is dropped; losing it is told to `lost` and ends the daemon.

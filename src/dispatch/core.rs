@@ -163,9 +163,12 @@ impl LaneCore {
     /// Marks messages, not numbers: one that asks for its intent again is judged by the store. What another sender must
     /// not text concerns nobody else: withheld for it, a message would be granted and withheld again and again.
     fn stop(&mut self, told: &[(Phone, String)]) {
-        let told: HashSet<(Phone, &str)> = told.iter().map(|(phone, scope)| (*phone, scope.as_str())).collect();
+        let told: HashSet<(Phone, &str)> =
+            told.iter().map(|(phone, scope)| (*phone, scope.as_str())).collect();
         let holds = |message: &Claimed| {
-            [EVERY_SENDER, message.sender.as_str()].iter().any(|scope| told.contains(&(message.phone, *scope)))
+            [EVERY_SENDER, message.sender.as_str()]
+                .iter()
+                .any(|scope| told.contains(&(message.phone, *scope)))
         };
         let flights = self.granted.iter().chain(self.halves.iter().flatten()).chain(self.wire.values());
         let messages = flights.map(|flight| &flight.message);

@@ -2,6 +2,12 @@
 //!
 //! The writer opens a [`Batch`], runs the requests that wait, and commits once; what a method answers is true only
 //! after [`Batch::commit`] returned.
+//!
+//! Locks on PostgreSQL, in this order: messages, then coupons, then runs; rows of one table by rising id where a statement
+//! locks them for their own sake. So do outcomes, receipts, evidence, decisions, STOPs and withdrawals. Two begin with
+//! the run: a launch, whose messages nobody else sees yet, and an intent, whose money is counted run by run and whose
+//! messages are its own claims. A meeting of these with the others can end as a deadlock, which the server resolves and
+//! the writer answers by doing its group again.
 
 use serde::Serialize;
 

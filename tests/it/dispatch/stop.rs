@@ -177,7 +177,11 @@ async fn an_opt_out_from_one_sender_holds_up_no_text_of_another() {
         let (_, run) = world.launch(bench, "comeback", "").await;
         let status = world.finished(bench, &run).await;
         assert_eq!((status.accepted, status.withdrawn), (6, 0), "{status:?}");
-        assert_eq!(bench.lines("SELECT count(*) FROM attempts").await, ["6"], "each goes out at once, and once");
+        assert_eq!(
+            bench.lines("SELECT count(*) FROM attempts").await,
+            ["6"],
+            "each goes out at once, and once"
+        );
         assert!(daemon.stop().await);
         world.end().await;
     })
