@@ -1,6 +1,6 @@
 //! Builds everything a daemon is made of, starts it in order and stops it in the opposite one.
 //!
-//! Start: lock, store, what the last process left behind, writer, HTTP, lanes, sweep. Stop: lanes finish what is under
+//! Start: store, lock and the watch over it, what the last process left behind, writer, HTTP, lanes, sweep. Stop: lanes finish what is under
 //! way, HTTP closes, the writer writes what it was given, the store closes, the lock is freed. It decides nothing.
 
 pub mod routes;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rand::RngExt as _;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -48,6 +48,9 @@ const HOLD_ANSWER: Duration = Duration::from_secs(5);
 /// How long open HTTP requests may take when the daemon stops.
 const HTTP_DRAIN: Duration = Duration::from_secs(10);
 
+/// How long the writer may take for what it was given, and the store to close, once nobody asks for more.
+const WRITER_DRAIN: Duration = Duration::from_secs(45);
+
 /// A running daemon.
 #[derive(Debug)]
 pub struct Daemon {
@@ -56,13 +59,12 @@ pub struct Daemon {
     lanes: TaskTracker,
     stop: CancellationToken,
     abandon: CancellationToken,
-    writer: Writer,
+    writer: (Writer, AbortHandle),
     failure: Failure,
     watch: JoinHandle<()>,
     metrics: Arc<Metrics>,
     drain: Duration,
-    lock: JoinHandle<()>,
-    free: DropGuard,
+    hold: (JoinHandle<()>, DropGuard),
 }
 
 impl Daemon {
@@ -80,6 +82,9 @@ impl Daemon {
         let metrics = Arc::new(Metrics::new());
         let owner = owner();
         let (bell, stop, lanes) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
+        let (failure, mut tasks) = (Failure::default(), Tasks::default());
+        let (sole, lost, abandon) = (!lock.can_be_lost(), CancellationToken::new(), CancellationToken::new());
+        let hold = hold_on(lock, &mut tasks, stop.clone(), lost.clone());
 
         let sweep = Sweep {
             store: store.clone(),
@@ -91,18 +96,9 @@ impl Daemon {
             looked_through: AtomicI64::new(0),
             bell: Arc::clone(&bell),
         };
-        let (freed, lost) =
-            sweep.boot().await.context("what the last process left behind could not be swept")?;
-        if freed + lost > 0 {
-            tracing::warn!(
-                given_back = freed,
-                in_doubt = lost,
-                "the last process ended in the middle of its work"
-            );
-        }
-        let (failure, mut tasks) = (Failure::default(), Tasks::default());
+        take_back(&sweep, sole, &lost).await?;
         let (writer, writing) = Writer::start(store.clone(), Arc::clone(&clock));
-        tasks.adopt("the writer of the store", writing);
+        let writing = tasks.adopt("the writer of the store", writing);
         let context = LaneContext {
             store: store.clone(),
             writer: writer.clone(),
@@ -111,6 +107,7 @@ impl Daemon {
             owner,
             public_url: config.daemon.public_url.clone(),
             bell,
+            lost,
         };
         let http = HttpContext {
             store: store.clone(),
@@ -122,10 +119,7 @@ impl Daemon {
             failed: failure.token(),
             ids: Arc::new(IdSource::new(rand::rng().random())),
         };
-        let server = Server::start(config.daemon.listen, http, config.http_limits()).with_context(|| {
-            format!("cannot listen on {}; is another daemon running?", config.daemon.listen)
-        })?;
-        let abandon = CancellationToken::new();
+        let server = listen(config, http)?;
         let answers = parts.iter().map(|part| part.answer_timeout).max().unwrap_or_default();
         for part in parts {
             let name = format!("the lane of route `{}`", part.name);
@@ -135,10 +129,10 @@ impl Daemon {
         let sweeping = sweep.run(stop.child_token());
         tasks.spawn("the sweep", lanes.track_future(until(abandon.clone(), sweeping)));
         lanes.close();
-        let (lock, free) = hold_on(lock, &mut tasks, stop.clone());
         let watch = tokio::spawn(tasks.watch(failure.clone(), stop.clone()));
         let drain = answers + DRAIN_SLACK;
-        Ok(Self { store, server, lanes, stop, abandon, writer, failure, watch, metrics, drain, lock, free })
+        let writer = (writer, writing);
+        Ok(Self { store, server, lanes, stop, abandon, writer, failure, watch, metrics, drain, hold })
     }
 
     /// Where it listens.
@@ -165,7 +159,7 @@ impl Daemon {
 
     /// Stops it in order. What is under way is finished; what cannot be finished in time is in doubt after the next
     /// start, and said so. Answers whether everything was finished and no task had failed.
-    pub async fn stop(self) -> bool {
+    pub async fn stop(mut self) -> bool {
         self.stop.cancel();
         let drained = tokio::time::timeout(self.drain, self.lanes.wait()).await.is_ok();
         if !drained {
@@ -178,14 +172,25 @@ impl Daemon {
             self.lanes.wait().await;
         }
         self.server.stop(HTTP_DRAIN).await;
-        drop(self.writer);
+        let (writer, writing) = self.writer;
+        drop(writer);
         // Ends with the last task, the writer.
-        let watched = self.watch.await.is_ok();
-        self.store.close().await;
+        let written = tokio::time::timeout(WRITER_DRAIN, &mut self.watch).await;
+        if written.is_err() {
+            tracing::error!(
+                "the store did not take what was left to write within {WRITER_DRAIN:?}; it is given up, and what was on \
+                 the wire is in doubt at the next start"
+            );
+            writing.abort();
+            let _ = self.watch.await;
+        }
+        let watched = matches!(written, Ok(Ok(())));
+        let closed = tokio::time::timeout(WRITER_DRAIN, self.store.close()).await.is_ok();
         // Last of all: whoever takes it finds nothing of us at work.
-        drop(self.free);
-        let freed = self.lock.await.is_ok();
-        drained && watched && freed && self.failure.told().is_none()
+        let (lock, free) = self.hold;
+        drop(free);
+        let freed = lock.await.is_ok();
+        drained && watched && closed && freed && self.failure.told().is_none()
     }
 }
 
@@ -219,9 +224,31 @@ fn lane(context: &LaneContext, part: RouteParts) -> anyhow::Result<Lane> {
     Ok(Lane::new(context.clone(), &part.name, part.adapter, transport, config, rand::rng().random()))
 }
 
-/// Keeps the lock of the store until the guard is dropped; losing it ends the daemon.
-fn hold_on(lock: DaemonLock, tasks: &mut Tasks, stop: CancellationToken) -> (JoinHandle<()>, DropGuard) {
-    let (lost, free) = (CancellationToken::new(), CancellationToken::new());
+/// Takes back what the last process left behind.
+async fn take_back(sweep: &Sweep, sole: bool, lost: &CancellationToken) -> anyhow::Result<()> {
+    let (given_back, in_doubt) =
+        sweep.boot(sole).await.context("what the last process left behind could not be swept")?;
+    if given_back + in_doubt > 0 {
+        tracing::warn!(given_back, in_doubt, "the last process ended in the middle of its work");
+    }
+    anyhow::ensure!(!lost.is_cancelled(), "the hold on the store was lost at once; start the daemon again");
+    Ok(())
+}
+
+fn listen(config: &Config, http: HttpContext) -> anyhow::Result<Server> {
+    let address = config.daemon.listen;
+    Server::start(address, http, config.http_limits())
+        .with_context(|| format!("cannot listen on {address}; is another daemon running?"))
+}
+
+/// Keeps the lock of the store until the guard is dropped; losing it is told to `lost` and ends the daemon.
+fn hold_on(
+    lock: DaemonLock,
+    tasks: &mut Tasks,
+    stop: CancellationToken,
+    lost: CancellationToken,
+) -> (JoinHandle<()>, DropGuard) {
+    let free = CancellationToken::new();
     let held = tokio::spawn(hold(lock, lost.clone(), free.clone()));
     tasks.spawn("the hold on the store", async move {
         stop.run_until_cancelled(lost.cancelled()).await;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use tokio::task::{Id, JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// What ended a daemon, if something did; cheap to clone.
@@ -49,8 +49,9 @@ impl Tasks {
         self.names.insert(id, name.into());
     }
 
-    /// The same for a task that runs already.
-    pub(super) fn adopt(&mut self, name: impl Into<String>, task: JoinHandle<()>) {
+    /// The same for a task that runs already; answers the handle that ends it.
+    pub(super) fn adopt(&mut self, name: impl Into<String>, task: JoinHandle<()>) -> AbortHandle {
+        let handle = task.abort_handle();
         self.spawn(name, async move {
             if let Err(error) = task.await
                 && error.is_panic()
@@ -58,6 +59,7 @@ impl Tasks {
                 std::panic::resume_unwind(error.into_panic());
             }
         });
+        handle
     }
 
     /// Waits for all of them. One that panics, or ends before `stop`, is told to `failure` and stops the others.

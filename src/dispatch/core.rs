@@ -19,6 +19,7 @@ use crate::model::message::{Claimed, Intent, Refusal, Settlement};
 use crate::model::outcome::{Outcome, OutcomeClass};
 use crate::model::phone::Phone;
 use crate::model::reference;
+use crate::store::suppressions::EVERY_SENDER;
 
 use super::breaker::{Admission, Breaker};
 use super::pace::{Hold, Pacer};
@@ -43,6 +44,9 @@ const READY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a message did not go whose intent is too old.
 const TOO_LATE: &str = "withheld before the first byte: too late after the intent";
+
+/// Why a message did not go whose store may be another process's.
+const HOLD_LOST: &str = "withheld before the first byte: the hold on the store was lost";
 
 /// Content refusals in a row after which a run is paused: the text is at fault, not the people.
 const BAD_CONTENT_LIMIT: u32 = 5;
@@ -85,6 +89,8 @@ pub struct LaneCore {
     hold_until: Duration,
     healthy: bool,
     draining: bool,
+    /// Nothing may go to the wire any more.
+    hold_lost: bool,
     drained: bool,
 }
 
@@ -110,6 +116,7 @@ impl LaneCore {
             hold_until: Duration::ZERO,
             healthy: true,
             draining: false,
+            hold_lost: false,
             drained: false,
         }
     }
@@ -131,6 +138,7 @@ impl LaneCore {
             Event::Suppressed(phones) => self.stop(&phones),
             Event::StoreHealth(healthy) => self.healthy = healthy,
             Event::Drain => self.draining = true,
+            Event::HoldLost => (self.draining, self.hold_lost) = (true, true),
         }
         self.advance(now, rng, &mut effects);
         effects
@@ -142,22 +150,30 @@ impl LaneCore {
         self.intending.len() + self.granted.len() + halves + self.wire.len()
     }
 
-    /// The numbers of messages that have asked for their intent and can still be kept from leaving.
-    pub fn before_the_wire(&self) -> Vec<Phone> {
+    /// Number and sender of messages that have asked for their intent and can still be kept from leaving.
+    pub fn before_the_wire(&self) -> Vec<(Phone, String)> {
         // What is on the wire with others may have to go again.
         let wire = self.wire.values().filter(|_| self.config.per_request > 1);
         let flights = self.granted.iter().chain(self.halves.iter().flatten()).chain(wire);
-        let intending = self.intending.values().map(|(message, ..)| message.phone);
-        flights.map(|flight| flight.message.phone).chain(intending).collect()
+        let intending = self.intending.values().map(|(message, ..)| message);
+        let messages = flights.map(|flight| &flight.message).chain(intending);
+        messages.map(|message| (message.phone, message.sender.clone())).collect()
     }
 
-    /// Marks messages, not numbers: one that asks for its intent again is judged by the store.
-    fn stop(&mut self, phones: &[Phone]) {
-        let phones: HashSet<&Phone> = phones.iter().collect();
+    /// Marks messages, not numbers: one that asks for its intent again is judged by the store. What another sender must
+    /// not text concerns nobody else: withheld for it, a message would be granted and withheld again and again.
+    fn stop(&mut self, told: &[(Phone, String)]) {
+        let told: HashSet<(Phone, &str)> =
+            told.iter().map(|(phone, scope)| (*phone, scope.as_str())).collect();
+        let holds = |message: &Claimed| {
+            [EVERY_SENDER, message.sender.as_str()]
+                .iter()
+                .any(|scope| told.contains(&(message.phone, *scope)))
+        };
         let flights = self.granted.iter().chain(self.halves.iter().flatten()).chain(self.wire.values());
         let messages = flights.map(|flight| &flight.message);
         let intending = self.intending.values().map(|(message, ..)| message);
-        let concerned = messages.chain(intending).filter(|message| phones.contains(&message.phone));
+        let concerned = messages.chain(intending).filter(|message| holds(message));
         self.stopped.extend(concerned.map(|message| message.id));
     }
 
@@ -357,6 +373,9 @@ impl LaneCore {
         let mut unsent = Withheld::new();
         if self.draining {
             self.drop_halves(&mut unsent);
+        }
+        if self.hold_lost {
+            unsent.extend(self.granted.drain(..).map(|flight| (flight, withheld(HOLD_LOST))));
         }
         let waits = self.submit_halves(now, &mut unsent, effects);
         while self.wire.len() < self.config.in_flight && !self.granted.is_empty() {

@@ -62,6 +62,8 @@ pub struct LaneContext {
     pub public_url: Option<String>,
     /// Rung when there may be new work.
     pub bell: Arc<Notify>,
+    /// Cancelled when the store may be another process's: nothing goes to the wire from then on.
+    pub lost: CancellationToken,
 }
 
 /// One lane, ready to run.
@@ -100,18 +102,24 @@ impl Lane {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let bell = Arc::clone(&self.context.bell);
         let mut arrived = Vec::with_capacity(ANSWERS_AT_ONCE);
-        let mut draining = false;
+        let lost = self.context.lost.clone();
+        let (mut draining, mut gone) = (false, false);
         let mut wake = self.handle(Event::Wake, &answers, &mut pending);
         while !(wake.drained && pending.is_empty()) {
             let timer = wake.at.saturating_sub(self.context.clock.elapsed());
             let event = tokio::select! {
                 biased;
+                // Before the stop that follows from it.
+                () = lost.cancelled(), if !gone => {
+                    (draining, gone) = (true, true);
+                    Event::HoldLost
+                }
                 () = stop.cancelled(), if !draining => {
                     draining = true;
                     Event::Drain
                 }
                 told = suppressed.recv() => match told {
-                    Ok(phone) => Event::Suppressed(vec![phone]),
+                    Ok((phone, scope)) => Event::Suppressed(vec![(phone, scope.to_owned())]),
                     // Too many to follow: whatever has not left is taken back and asks for its intent again.
                     Err(_) => Event::Suppressed(self.core.before_the_wire()),
                 },
@@ -166,14 +174,14 @@ impl Lane {
     /// Asks the store about the numbers of messages between intent and wire: a command or another process suppresses
     /// without this one's writer.
     fn look_for_stops(&self) -> Option<BoxFuture<'static, Option<Event>>> {
-        let phones = self.core.before_the_wire();
-        if phones.is_empty() {
+        let waiting = self.core.before_the_wire();
+        if waiting.is_empty() {
             return None;
         }
         let store = self.context.store.clone();
         Some(Box::pin(async move {
             let mut stopped = Vec::new();
-            for some in phones.chunks(MOST_ROWS) {
+            for some in waiting.chunks(MOST_ROWS) {
                 // A store that does not answer grants no intents either; what has one goes by its deadline.
                 let asked = tokio::time::timeout(LOOK_FOR_STOPS * 2, store.suppressed_among(some)).await;
                 stopped.extend(asked.ok().and_then(Result::ok).unwrap_or_default());
@@ -257,14 +265,14 @@ impl Lane {
     ) {
         let (adapter, transport) = (Arc::clone(&self.adapter), self.transport.clone());
         let (clock, metrics) = (Arc::clone(&self.context.clock), Arc::clone(&self.context.metrics));
-        let route = Route { route: self.route.clone() };
+        let (route, lost) = (Route { route: self.route.clone() }, self.context.lost.clone());
         let (ids, submissions): (Vec<_>, Vec<_>) = messages
             .iter()
             .map(|(message, number)| (message.id, self.submission(message, *number, now)))
             .unzip();
         let exchange = async move {
             let started = clock.elapsed();
-            if started >= deadline {
+            if started >= deadline || lost.is_cancelled() {
                 return vec![Answer::TooLate; submissions.len()];
             }
             let sent = adapter.submit(&transport, &submissions, clock.now()).await;

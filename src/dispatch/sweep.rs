@@ -103,13 +103,14 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// At the start of a daemon: takes back what dead processes held. Answers (given back, in doubt).
+    /// At the start of a daemon: takes back what dead processes held. `sole` when its lock proves that whoever else had
+    /// messages is gone; a lock that can be lost by a process that lives proves nothing, and leases must run out (T10).
+    /// Answers (given back, in doubt).
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn boot(&self) -> Result<(u64, u64), StoreError> {
-        // The daemon holds the lock of the store: whoever else had messages is gone.
-        let (freed, lost) = self.dead(true).await?;
+    pub async fn boot(&self, sole: bool) -> Result<(u64, u64), StoreError> {
+        let (freed, lost) = self.dead(sole).await?;
         self.evidence().await?;
         Ok((freed, lost))
     }
@@ -208,12 +209,17 @@ impl Sweep {
     async fn dead(&self, sole: bool) -> Result<(u64, u64), StoreError> {
         let (mut freed, mut lost) = (0, 0);
         loop {
-            let now = self.clock.now();
+            let (sweeper, now) = (Sweeper { owner: &self.owner, sole }, self.clock.now());
+            // A turn to write is asked for only where there is something to write, here and below.
+            if !self.store.has_dead(sweeper, now).await? {
+                return Ok((freed, lost));
+            }
             let mut batch = self.store.batch().await?;
-            let swept = batch.sweep_dead(Sweeper { owner: &self.owner, sole }, now, CHUNK).await?;
+            let swept = batch.sweep_dead(sweeper, now, CHUNK).await?;
             batch.commit().await?;
             freed += swept.0;
             lost += swept.1;
+            // What it cannot move, it must not ask for again and again.
             if swept == (0, 0) {
                 return Ok((freed, lost));
             }
@@ -221,14 +227,21 @@ impl Sweep {
     }
 
     async fn rejoin(&self, now: Timestamp) -> Result<(), StoreError> {
+        let since = now.minus(REJOIN_WITHIN);
+        if !self.store.can_rejoin(since, CHUNK).await? {
+            return Ok(());
+        }
         let mut batch = self.store.batch().await?;
-        if batch.rejoin(now.minus(REJOIN_WITHIN), now, CHUNK).await? > 0 {
+        if batch.rejoin(since, now, CHUNK).await? > 0 {
             batch.commit().await?;
         }
         Ok(())
     }
 
     async fn evidence(&self) -> Result<(), StoreError> {
+        if !self.store.has_evidence().await? {
+            return Ok(());
+        }
         let mut batch = self.store.batch().await?;
         let accepted = batch.accept_by_receipt(self.clock.now(), CHUNK).await?;
         if accepted > 0 {
@@ -243,6 +256,9 @@ impl Sweep {
     async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
         let before = now.minus(self.keep_unmatched);
         for _ in 0..CHUNKS {
+            if !self.store.has_unmatched(before).await? {
+                break;
+            }
             let mut batch = self.store.batch().await?;
             let forgotten = batch.forget_unmatched(before, CHUNK).await?;
             if forgotten > 0 {

@@ -2,6 +2,12 @@
 //!
 //! The writer opens a [`Batch`], runs the requests that wait, and commits once; what a method answers is true only
 //! after [`Batch::commit`] returned.
+//!
+//! Locks on PostgreSQL, in this order: messages, then coupons, then runs; rows of one table by rising id where a statement
+//! locks them for their own sake. So do outcomes, receipts, evidence, decisions, STOPs and withdrawals. Two begin with
+//! the run: a launch, whose messages nobody else sees yet, and an intent, whose money is counted run by run and whose
+//! messages are its own claims. A meeting of these with the others can end as a deadlock, which the server resolves and
+//! the writer answers by doing its group again.
 
 use serde::Serialize;
 
@@ -13,7 +19,7 @@ use crate::model::phone::Phone;
 pub struct Batch {
     pub(super) tx: Tx,
     pub(super) tag: String,
-    pub(super) suppressed: Vec<Phone>,
+    pub(super) suppressed: Vec<(Phone, &'static str)>,
 }
 
 impl Store {
@@ -35,8 +41,8 @@ impl Batch {
         self.tx.commit().await
     }
 
-    /// The numbers that this batch suppresses, for whoever must know as soon as it is committed.
-    pub(super) fn suppressed(&mut self) -> Vec<Phone> {
+    /// The numbers that this batch suppresses, each with its scope, for whoever must know as soon as it is committed.
+    pub(super) fn suppressed(&mut self) -> Vec<(Phone, &'static str)> {
         std::mem::take(&mut self.suppressed)
     }
 }

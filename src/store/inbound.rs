@@ -123,7 +123,7 @@ impl Batch {
             source: source.to_owned(),
         });
         suppressions::suppress_in(&mut self.tx, &list.collect::<Vec<_>>(), now).await?;
-        self.suppressed.extend_from_slice(phones);
+        self.suppressed.extend(phones.iter().map(|phone| (*phone, EVERY_SENDER)));
         Ok(())
     }
 }

@@ -66,6 +66,14 @@ impl Store {
         row.opt_int(0)?.map(|last| Ok((last, row.int(1)?))).transpose()
     }
 
+    /// Whether [`Batch::forget_unmatched`] would find something; takes no turn to write.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn has_unmatched(&self, before: Timestamp) -> Result<bool, StoreError> {
+        Ok(!self.pools.read(UNMATCHED, args![ids::first_at(before)]).await?.is_empty())
+    }
+
     /// Receipt callbacks of a route since an instant, in the order of their numbers, from the one after `after`.
     ///
     /// # Errors
@@ -102,6 +110,8 @@ statements! {
     /// `$1` route, `$2` since, `$3` the last number seen, `$4` how many.
     KEPT = "SELECT id, received_at, method, url, path_ref, content_type, body, body_encoding FROM inbox \
         WHERE route = $1 AND kind = 'receipt' AND received_at >= $2 AND id > $3 ORDER BY id LIMIT $4";
+    /// `$1` the first number that is young enough.
+    UNMATCHED = "SELECT id FROM receipts WHERE message_id IS NULL AND inbox_id < $1 ORDER BY inbox_id LIMIT 1";
     /// `$1` the first number that is young enough, `$2` most. Numbers rise with time.
     FORGET = "DELETE FROM receipts WHERE message_id IS NULL AND id IN (\
         SELECT id FROM receipts WHERE message_id IS NULL AND inbox_id < $1 ORDER BY inbox_id LIMIT $2) RETURNING inbox_id";

@@ -153,6 +153,12 @@ pub enum StoreError {
         /// What it is.
         word: String,
     },
+    /// The server has been silent for too long; what was asked of it last may have happened.
+    #[error("the store did not answer within {} seconds; look whether its server works", waited.as_secs())]
+    Silent {
+        /// How long it was waited for.
+        waited: std::time::Duration,
+    },
     /// A value could not be turned into JSON.
     #[error("a value could not be stored: {0}")]
     Json(#[from] serde_json::Error),

@@ -12,11 +12,11 @@ use crate::model::receipt::{Inbound, Receipt};
 use crate::model::reference;
 use crate::model::state::Dispatch;
 
-use super::StoreError;
 use super::batch::{Batch, json_rows, word};
 use super::connection::{Row, args};
 use super::dialect::{STATE_OF, statements};
 use super::evidence::{Proven, proves_acceptance};
+use super::{Store, StoreError};
 
 statements! {
     /// `$1` rows of (id, received, url, path ref, content type, body), `$2` route, `$3` kind, `$4` method, `$5` encoding:
@@ -220,12 +220,8 @@ impl Batch {
         if young.is_empty() {
             return Ok(0);
         }
-        let mut asked = Vec::with_capacity(young.len());
-        for (place, row) in young.iter().enumerate() {
-            asked.push((place, row.text(1)?, row.text(2)?));
-        }
         let (mut links, mut found) = (Vec::new(), Vec::new());
-        for row in self.tx.rows(BY_PROVIDER_ID, vec![json_rows(&asked)?]).await? {
+        for row in self.tx.rows(BY_PROVIDER_ID, vec![json_rows(&asked(&young)?)?]).await? {
             let place = usize::try_from(row.int(0)?).map_err(|_| StoreError::NoRow)?;
             let attempt = (row.int(1)?, row.int(2)?);
             links.push((young[place].int(0)?, attempt.0, attempt.1));
@@ -341,6 +337,25 @@ impl Batch {
 fn named_id<'a>(report: &Report<'a>) -> Option<(&'a str, &'a str, i64, i64)> {
     let (message, number, _) = report.found?;
     Some((report.route, report.receipt.provider_id.as_deref()?, message, number))
+}
+
+impl Store {
+    /// Whether [`Batch::rejoin`] would find something; takes no turn to write.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn can_rejoin(&self, since: Timestamp, most: i64) -> Result<bool, StoreError> {
+        let young = self.pools.read(YOUNG, args![since.0, most]).await?;
+        if young.is_empty() {
+            return Ok(false);
+        }
+        Ok(!self.pools.read(BY_PROVIDER_ID, vec![json_rows(&asked(&young)?)?]).await?.is_empty())
+    }
+}
+
+/// Rows of (place, route, provider id) that ask for the attempts of receipts that wait.
+fn asked(young: &[Row]) -> Result<Vec<(usize, String, String)>, StoreError> {
+    young.iter().enumerate().map(|(place, row)| Ok((place, row.text(1)?, row.text(2)?))).collect()
 }
 
 /// A report whose attempt is known.

@@ -187,13 +187,15 @@ impl Store {
 }
 
 impl Batch {
-    /// What decisions about these messages depend on; their runs are locked until the batch ends, so that none of them
+    /// What decisions about these messages depend on; they and their runs are locked until the batch ends, so that none of them
     /// is cancelled or finished meanwhile. Messages that do not exist are not in the answer.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn candidates(&mut self, messages: &[MessageId]) -> Result<Vec<Candidate>, StoreError> {
         let ids: Vec<_> = messages.iter().map(|id| (id.0,)).collect();
+        // Before their runs, as whoever writes an outcome does.
+        self.hold(&ids).await?;
         let ids = json_rows(&ids)?;
         let runs = self.tx.rows(RUNS_OF, vec![ids.clone()]).await?;
         let runs = runs.iter().map(|row| Ok((row.int(0)?,))).collect::<Result<Vec<_>, StoreError>>()?;

@@ -152,15 +152,18 @@ impl Store {
         Ok(!self.pools.read(IN_FORCE, args![stored_phone(phone), sender]).await?.is_empty())
     }
 
-    /// Which of these numbers are suppressed, for every sender or for one.
+    /// What is in force against these numbers, each with the sender that wants to text it: number and scope.
     ///
     /// # Errors
     /// When the list is too long or the store cannot be read.
-    pub async fn suppressed_among(&self, phones: &[Phone]) -> Result<Vec<Phone>, StoreError> {
-        rows::refuse_more_than(rows::MOST_ROWS, phones.len())?;
-        let phones: Vec<(i64,)> = phones.iter().map(|phone| (stored_phone(*phone),)).collect();
-        let rows = self.pools.read(AMONG, args![rows::json(&phones)?]).await?;
-        rows.iter().map(|row| read_phone(row.int(0)?)).collect()
+    pub async fn suppressed_among(
+        &self,
+        pairs: &[(Phone, String)],
+    ) -> Result<Vec<(Phone, String)>, StoreError> {
+        rows::refuse_more_than(rows::MOST_ROWS, pairs.len())?;
+        let pairs: Vec<_> = pairs.iter().map(|(phone, sender)| (stored_phone(*phone), sender)).collect();
+        let rows = self.pools.read(AMONG, args![rows::json(&pairs)?]).await?;
+        rows.iter().map(|row| Ok((read_phone(row.int(0)?)?, row.text(1)?))).collect()
     }
 }
 
@@ -302,9 +305,10 @@ statements! {
             WHERE id > $1 ORDER BY id LIMIT $2";
     OF_PHONE = "SELECT id, phone, scope, reason, source, created_at, lifted_at, lifted_by FROM suppressions \
                 WHERE phone = $1 ORDER BY id";
-    /// `$1` numbers.
-    AMONG = "SELECT DISTINCT s.phone FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN suppressions AS s \
-             WHERE s.phone = CAST(j.value ->> 0 AS BIGINT) AND s.lifted_at IS NULL";
+    /// `$1` rows of number, sender.
+    AMONG = "SELECT DISTINCT s.phone, s.scope FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN suppressions AS s \
+             WHERE s.phone = CAST(j.value ->> 0 AS BIGINT) AND s.lifted_at IS NULL \
+               AND s.scope IN ('all', j.value ->> 1)";
     /// `$1` number, `$2` sender.
     IN_FORCE = "SELECT id FROM suppressions WHERE phone = $1 AND lifted_at IS NULL AND scope IN ('all', $2) LIMIT 1";
 }

@@ -31,6 +31,9 @@ statements! {
     LOSE_SUBMITTING = "UPDATE messages SET dispatch = 'ambiguous', attempts = attempts + 1, settled_at = $1, reason = 'sight lost: no answer was stored' \
         WHERE dispatch = 'submitting' AND id IN (SELECT id FROM messages WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
         AND dispatch = 'submitting' AND (lease_until <= $1 OR ($4 = 1 AND owner <> $3)) ORDER BY run_id, id LIMIT $2) RETURNING id";
+    /// Whether either of these finds something; as they, `$2` and `$3` without `most`.
+    DEAD = "SELECT 1 WHERE EXISTS (SELECT 1 FROM messages WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
+        AND dispatch IN ('claimed', 'submitting') AND (lease_until <= $1 OR ($3 = 1 AND owner <> $2)))";
     CLOSE_LOST = "UPDATE attempts SET outcome = 'unknown', detail = 'no answer was stored in time' \
         WHERE outcome IS NULL AND message_id IN (\
         SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
@@ -92,7 +95,8 @@ pub struct InDoubt {
 pub struct Sweeper<'a> {
     /// The process that sweeps; its own messages are left alone until their leases run out.
     pub owner: &'a str,
-    /// True when no other process can be alive (the lock of the store was just taken): leases need not run out first.
+    /// True when no other process can be alive (the lock of the store was just taken, and is one that only death frees):
+    /// leases need not run out first.
     pub sole: bool,
 }
 
@@ -180,6 +184,23 @@ impl Batch {
 }
 
 impl Store {
+    /// Whether [`Batch::sweep_dead`] would find something; takes no turn to write.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn has_dead(&self, sweeper: Sweeper<'_>, now: Timestamp) -> Result<bool, StoreError> {
+        let args = args![now.0, sweeper.owner, i64::from(sweeper.sole)];
+        Ok(!self.pools.read(DEAD, args).await?.is_empty())
+    }
+
+    /// Whether [`Batch::accept_by_receipt`] would find something; takes no turn to write.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn has_evidence(&self) -> Result<bool, StoreError> {
+        Ok(!self.pools.read(EVIDENCE, args![1]).await?.is_empty())
+    }
+
     /// Messages in doubt after the one in `after`, by run and id.
     ///
     /// # Errors

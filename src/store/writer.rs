@@ -19,7 +19,7 @@ use super::batch::Batch;
 use super::claims::ClaimRequest;
 use super::intents::Granted;
 use super::receipts::Delivered;
-use super::{Store, StoreError};
+use super::{Backend, Store, StoreError};
 
 /// Requests that may wait for the writer; more of them wait at their sender.
 const QUEUE: usize = 4096;
@@ -44,6 +44,9 @@ const SUPPRESSED_BACKLOG: usize = 4_096;
 
 /// How often an unwell store is tried again.
 const PROBE: Duration = Duration::from_secs(1);
+
+/// How long a server may take for one transaction before it counts as unwell. SQLite bounds its waits itself.
+const LONGEST_COMMIT: Duration = Duration::from_secs(30);
 
 /// A request to the writer.
 #[derive(Clone, Debug)]
@@ -129,7 +132,7 @@ struct Job {
 pub struct Writer {
     jobs: mpsc::Sender<Job>,
     health: watch::Receiver<bool>,
-    suppressed: broadcast::Sender<Phone>,
+    suppressed: broadcast::Sender<(Phone, &'static str)>,
 }
 
 impl Writer {
@@ -154,9 +157,9 @@ impl Writer {
         answer.await.map_err(|_| WriteError::Stopped)?
     }
 
-    /// Numbers that this writer suppressed, each told once its commit is done and before whoever asked has the answer:
+    /// Numbers that this writer suppressed and the scope of that, each told once its commit is done and before whoever asked has the answer:
     /// from customers' words, from refusals of providers, from receipts.
-    pub fn suppressed(&self) -> broadcast::Receiver<Phone> {
+    pub fn suppressed(&self) -> broadcast::Receiver<(Phone, &'static str)> {
         self.suppressed.subscribe()
     }
 
@@ -171,7 +174,7 @@ struct Task {
     clock: Arc<dyn Clock>,
     waiting: mpsc::Receiver<Job>,
     well: watch::Sender<bool>,
-    tell: broadcast::Sender<Phone>,
+    tell: broadcast::Sender<(Phone, &'static str)>,
     /// On the clock that never jumps.
     last_commit: Duration,
 }
@@ -214,7 +217,12 @@ impl Task {
     /// One transaction for all; if it fails, one for each, so that a request that cannot be done takes no other along.
     async fn serve(&mut self, jobs: Vec<Job>) {
         let (works, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.work, job.reply)).unzip();
-        match self.commit(&works).await {
+        let mut written = self.commit(&works).await;
+        // Whoever else was in the way has gone on by now: together again costs one fsync, one by one costs one for each.
+        if written.as_ref().is_err_and(is_conflict) {
+            written = self.commit(&works).await;
+        }
+        match written {
             Ok(done) => {
                 self.set_health(true);
                 for (reply, done) in replies.into_iter().zip(done) {
@@ -243,6 +251,23 @@ impl Task {
     }
 
     async fn commit(&self, works: &[Work]) -> Result<Vec<Done>, StoreError> {
+        self.bounded(self.commit_all(works)).await
+    }
+
+    /// The answer to a transaction; a server that does not give one in time may have done it all the same.
+    async fn bounded<T>(
+        &self,
+        transaction: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match self.store.backend() {
+            Backend::Sqlite => transaction.await,
+            Backend::Postgres => tokio::time::timeout(LONGEST_COMMIT, transaction)
+                .await
+                .unwrap_or(Err(StoreError::Silent { waited: LONGEST_COMMIT })),
+        }
+    }
+
+    async fn commit_all(&self, works: &[Work]) -> Result<Vec<Done>, StoreError> {
         let now = self.clock.now();
         let mut batch = self.store.batch().await?;
         let mut done = Vec::with_capacity(works.len());
@@ -254,9 +279,9 @@ impl Task {
         }
         let suppressed = batch.suppressed();
         batch.commit().await?;
-        for phone in suppressed {
+        for told in suppressed {
             // No lane is listening while nothing is sent.
-            let _ = self.tell.send(phone);
+            let _ = self.tell.send(told);
         }
         Ok(done)
     }
@@ -266,7 +291,7 @@ impl Task {
             let batch = self.store.batch().await?;
             batch.commit().await
         };
-        if tried.await.is_ok() {
+        if self.bounded(tried).await.is_ok() {
             self.set_health(true);
         }
     }
@@ -372,6 +397,12 @@ fn callback(work: &Work) -> Option<&Delivered> {
     }
 }
 
+/// Whether another transaction was in the way: PostgreSQL's serialization failure and deadlock.
+fn is_conflict(error: &StoreError) -> bool {
+    let StoreError::Database(sqlx::Error::Database(database)) = error else { return false };
+    matches!(database.code().as_deref(), Some("40001" | "40P01"))
+}
+
 /// Whether an error says that the store as a whole is unwell, not that one request is wrong.
 fn is_unwell(error: &StoreError) -> bool {
     match error {
@@ -381,6 +412,7 @@ fn is_unwell(error: &StoreError) -> bool {
         StoreError::Database(_)
         | StoreError::Damaged { .. }
         | StoreError::NoTable { .. }
+        | StoreError::Silent { .. }
         | StoreError::Busy { .. } => true,
         _ => false,
     }

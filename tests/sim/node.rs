@@ -10,6 +10,7 @@ use winback::model::message::Claimed;
 use winback::model::outcome::{Outcome, OutcomeClass};
 use winback::model::phone::Phone;
 use winback::model::run::RunState;
+use winback::store::suppressions::EVERY_SENDER;
 
 use super::calls::{Call, Callback};
 use super::faults::Fault;
@@ -80,7 +81,7 @@ impl World {
         let node = &mut self.nodes[who.0];
         if let Event::Suppressed(phones) = &event {
             let seq = self.model.committed.seq;
-            node.heard[lane].extend(phones.iter().map(|phone| (*phone, seq)));
+            node.heard[lane].extend(phones.iter().map(|(phone, _)| (*phone, seq)));
         }
         if let Event::Drain = event {
             node.draining = true;
@@ -245,12 +246,13 @@ impl World {
         for lane in 0..ROUTES.len() {
             // The first lane may have taken the process along.
             let Some(core) = self.nodes[who.0].lanes.get(lane) else { return };
-            let mut phones = core.before_the_wire();
+            let asked = core.before_the_wire();
             let tables = &self.model.committed;
             let bars = |phone: &Phone| {
                 tables.suppressions.iter().any(|s| s.phone == phone.digits() && s.lifted_at.is_none())
             };
-            phones.retain(bars);
+            let stopped = asked.into_iter().filter(|(phone, _)| bars(phone));
+            let phones: Vec<_> = stopped.map(|(phone, _)| (phone, EVERY_SENDER.to_owned())).collect();
             if !phones.is_empty() {
                 self.fired.note(Fault::StopFound);
                 self.lane(who, lane, Event::Suppressed(phones));

@@ -8,6 +8,7 @@ use winback::model::ids::MessageId;
 use winback::model::outcome::OutcomeClass;
 use winback::model::phone::Phone;
 use winback::store::inbound::Reaction;
+use winback::store::suppressions::EVERY_SENDER;
 
 use super::calls::{Answer, Call, Callback};
 use super::faults::Fault;
@@ -264,7 +265,7 @@ impl World {
         }
         for phone in phones {
             for lane in 0..ROUTES.len() {
-                self.tell_lane(who, lane, Event::Suppressed(vec![phone]));
+                self.tell_lane(who, lane, Event::Suppressed(vec![(phone, EVERY_SENDER.to_owned())]));
             }
         }
     }

@@ -201,7 +201,7 @@ fn what_is_too_late_or_was_suppressed_after_its_intent_never_reaches_the_wire() 
     hand.send(&[1, 2, 3, 4]);
     hand.send(&[5, 6]);
     assert_eq!((hand.core.picture().on_wire, hand.core.under_way()), (4, 6));
-    hand.step(Event::Suppressed(vec![number(5)]));
+    hand.step(Event::Suppressed(vec![(number(5), EVERY_SENDER.to_owned())]));
     let effects = hand.answer(1, OutcomeClass::Accepted);
     assert_eq!(
         settled(&effects),
@@ -366,7 +366,7 @@ impl Storm {
                 if self.store[&id].0 == Held::Submitting && !self.wire.contains(&id) {
                     self.forbidden.insert(id);
                 }
-                self.feed(Event::Suppressed(vec![number(id)]));
+                self.feed(Event::Suppressed(vec![(number(id), EVERY_SENDER.to_owned())]));
             }
             1 => {
                 let well = self.dice.random_bool(0.7);

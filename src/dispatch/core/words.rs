@@ -48,12 +48,14 @@ pub enum Event {
     IntendFailed(Vec<MessageId>),
     /// The wire answered.
     Answered(Vec<(MessageId, Answer)>),
-    /// These numbers were suppressed a moment ago.
-    Suppressed(Vec<Phone>),
+    /// These numbers were suppressed a moment ago, each for every sender or for the one that is named.
+    Suppressed(Vec<(Phone, String)>),
     /// The store can be written again, or cannot.
     StoreHealth(bool),
     /// Finish what is under way and take nothing new.
     Drain,
+    /// The store may be another process's by now: as [`Event::Drain`], and nothing more goes to the wire.
+    HoldLost,
 }
 
 /// What came of handing a message to the wire.

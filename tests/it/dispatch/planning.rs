@@ -232,6 +232,19 @@ async fn a_sweep_ends_floods_of_old_callbacks_and_those_that_hold_nothing() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_that_finds_nothing_asks_for_no_turn_to_write() {
+    let bench = Bench::sqlite().await;
+    let world = World::new(&bench, 3, |_| {}).await;
+    world.launch(&bench, "comeback", "").await;
+    let sweep = sweep(&bench, "2018-01-02T19:00:10Z");
+    let turn = bench.batch().await.unwrap();
+    let swept = tokio::time::timeout(Duration::from_secs(20), sweep.once()).await;
+    swept.expect("nobody waits for the turn of another").unwrap();
+    drop(turn);
+    world.end().await;
+}
+
 pub(super) fn sweep(bench: &Bench, at: &str) -> Sweep {
     Sweep {
         store: (**bench).clone(),

@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::books;
-use crate::support::hand::{claim, intend};
+use crate::support::hand::{claim, intend, report};
 use crate::support::stores::{Bench, on_both};
 use crate::support::world::World;
 use winback::daemon::Daemon;
 use winback::model::suppression::Reason;
 use winback::store::Store;
 use winback::store::suppressions::{EVERY_SENDER, NewSuppression};
+use winback::store::writer::{Work, Writer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_daemon_on_one_store_is_refused() {
@@ -46,6 +47,55 @@ async fn a_daemon_that_loses_its_hold_on_the_store_stops_sending_and_ends() {
         world.until(&bench, &run, |s| s.submitting == 0 && !s.dispatch.contains_key("claimed")).await;
     assert!(status.waiting > 0, "stopped in the middle, though nobody asked it to: {status:?}");
     assert!(!daemon.stop().await);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_free_lock_ends_no_lease_where_it_can_be_lost_by_a_process_that_lives() {
+    on_both(async |bench| {
+        let world = World::new(bench, 4, |_| {}).await;
+        world.launch(bench, "comeback", "").await;
+        let held = claim(bench, &world, "another", 3).await;
+        assert_eq!(intend(bench, &world, "another", &held[..1]).await.0, 1);
+        // Nothing new goes out meanwhile, so that only the sweep acts.
+        bench.sql().await.run("UPDATE runs SET state = 'paused'").await;
+        let daemon = world.daemon().await;
+        let left =
+            "SELECT count(*) FROM messages WHERE owner = 'another' AND dispatch IN ('claimed', 'submitting')";
+        let wanted = if bench.url().starts_with("sqlite") { "0" } else { "3" };
+        assert_eq!(bench.lines(left).await, [wanted]);
+        assert!(daemon.stop().await);
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deadlock_makes_the_writer_do_its_group_again_as_one() {
+    let bench = Bench::postgres().await;
+    let world = World::new(&bench, 1, |_| {}).await;
+    bench
+        .sql()
+        .await
+        .run(
+            "CREATE SEQUENCE tries; CREATE FUNCTION deadlock_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+               IF nextval('tries') = 1 THEN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END IF; RETURN NULL; \
+             END $$; \
+             CREATE TRIGGER deadlock_once AFTER INSERT ON inbox FOR EACH STATEMENT EXECUTE FUNCTION deadlock_once()",
+        )
+        .await;
+    let (writer, task) = Writer::start((*bench).clone(), world.clock.clone());
+    let receive = |id| {
+        let callback =
+            report(id, None, Some(&format!("p{id}")), winback::model::delivery::Delivery::Delivered);
+        writer.write(Work::Receive(std::sync::Arc::new(callback)))
+    };
+    let (one, two) = tokio::join!(receive(1), receive(2));
+    assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
+    let kept = bench.lines("SELECT count(*), count(DISTINCT CAST(xmin AS TEXT)) FROM inbox").await;
+    assert_eq!(kept, ["2|1"], "two callbacks, one transaction");
+    drop(writer);
+    task.await.unwrap();
     world.end().await;
 }
 

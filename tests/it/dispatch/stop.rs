@@ -161,6 +161,34 @@ async fn an_opt_out_by_command_reaches_what_waits_between_intent_and_wire() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_opt_out_from_one_sender_holds_up_no_text_of_another() {
+    on_both(async |bench| {
+        let mut world = World::new(bench, 6, |simulator| {
+            simulator.latency =
+                winback::simulator::config::Curve::constant(std::time::Duration::from_secs(2));
+        })
+        .await;
+        world.config.routes.get_mut("sim").unwrap().in_flight = 2;
+        let another: Vec<_> = (0..6)
+            .map(|n| NewSuppression { scope: "+15005550007".to_owned(), ..opt_out(n, Reason::Operator) })
+            .collect();
+        bench.suppress(&another, world.clock.now()).await.unwrap();
+        let daemon = world.daemon().await;
+        let (_, run) = world.launch(bench, "comeback", "").await;
+        let status = world.finished(bench, &run).await;
+        assert_eq!((status.accepted, status.withdrawn), (6, 0), "{status:?}");
+        assert_eq!(
+            bench.lines("SELECT count(*) FROM attempts").await,
+            ["6"],
+            "each goes out at once, and once"
+        );
+        assert!(daemon.stop().await);
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lanes_are_told_of_every_number_that_the_writer_suppresses_whoever_waits_for_it() {
     on_both(async |bench| {
         let world = World::new(bench, 1, |_| {}).await;
@@ -185,11 +213,11 @@ async fn lanes_are_told_of_every_number_that_the_writer_suppresses_whoever_waits
         };
         let work = Work::Settle { route: "sim".to_owned(), settlements: vec![refused] };
         writer.write(work.clone()).await.unwrap();
-        assert_eq!(told.try_recv().unwrap(), phone(0), "a refusal, before it is answered");
+        assert_eq!(told.try_recv().unwrap(), (phone(0), EVERY_SENDER), "a refusal, before it is answered");
         // Whoever asked has gone away as soon as it had asked.
         assert!(futures_util::FutureExt::now_or_never(Box::pin(writer.write(work))).is_none());
         let heard = tokio::time::timeout(std::time::Duration::from_secs(30), told.recv()).await;
-        assert_eq!(heard.expect("told").unwrap(), phone(0));
+        assert_eq!(heard.expect("told").unwrap(), (phone(0), EVERY_SENDER));
         drop(writer);
         task.await.unwrap();
         store.close().await;

@@ -68,7 +68,7 @@ fn halves_of_a_refused_request_keep_to_the_limit() {
 fn halves_of_a_refused_request_leave_out_who_opted_out_and_end_with_their_deadline() {
     let mut hand = batching(None);
     let request = requests(&hand.send(&[1, 2, 3, 4])).remove(0);
-    hand.step(Event::Suppressed(vec![number(2)]));
+    hand.step(Event::Suppressed(vec![(number(2), "s".to_owned())]));
     let effects = refuse(&mut hand, &request, &|id| id == 4);
     assert_eq!(requests(&effects), [vec![1], vec![3, 4]]);
     assert_eq!(settled(&effects), [(2, Dispatch::Queued)], "its next intent is refused by the store");
@@ -86,6 +86,24 @@ fn halves_of_a_refused_request_leave_out_who_opted_out_and_end_with_their_deadli
     let effects = refuse(&mut hand, &request, &|id| id == 4);
     assert_eq!((submitted(&effects), settled(&effects).len()), (0, 4), "a lane that ends takes nothing new");
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Drained)));
+}
+
+#[test]
+fn a_lane_that_may_have_lost_its_store_puts_nothing_more_on_the_wire() {
+    let mut hand = Hand::new(config(None));
+    hand.send(&[1, 2, 3, 4]);
+    let asked = intents(&hand.step(Event::Claimed((5..=6).map(|id| claimed(id, 1, "US")).collect())));
+    hand.send(&[7]);
+    let effects = hand.step(Event::HoldLost);
+    assert_eq!(settled(&effects), [(7, Dispatch::Queued)], "it waited for its place");
+    let effects = hand.step(Event::Intended { granted: asked, refused: vec![] });
+    assert_eq!((settled(&effects).len(), submitted(&effects)), (2, 0), "granted too late");
+    hand.step(Event::Claimed(vec![]));
+    for id in 1..=4 {
+        let effects = hand.answer(id, OutcomeClass::Accepted);
+        assert_eq!(settled(&effects), [(id, Dispatch::Accepted)], "what the wire said is kept");
+        assert_eq!(effects.iter().any(|effect| matches!(effect, Effect::Drained)), id == 4);
+    }
 }
 
 #[test]
@@ -110,6 +128,16 @@ fn a_number_is_withheld_once_and_then_judged_by_the_store() {
     hand.send(&[6]);
     assert_eq!(submitted(&hand.send(&[5])), 0, "the wire is full");
     assert_eq!(submitted(&hand.answer(2, OutcomeClass::Accepted)), 1);
+}
+
+#[test]
+fn what_is_suppressed_for_another_sender_goes_out() {
+    let mut hand = Hand::new(config(None));
+    hand.send(&[1, 2, 3, 4]);
+    hand.send(&[5]);
+    hand.step(Event::Suppressed(vec![(number(5), "another".to_owned())]));
+    let effects = hand.answer(1, OutcomeClass::Accepted);
+    assert_eq!((settled(&effects), submitted(&effects)), (vec![(1, Dispatch::Accepted)], 1));
 }
 
 /// A campaign whose messages all share one sender that may send two a second, played against a store that gives out what
