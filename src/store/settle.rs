@@ -144,7 +144,7 @@ impl Batch {
     ) -> Result<(), StoreError> {
         // A server may still be busy with the commit whose answer was lost; it holds the rows until it is done.
         let messages: Vec<_> = settlements.iter().map(|s| (s.message.0,)).collect();
-        self.tx.rows_of(STATE_OF, vec![json_rows(&messages)?]).await?;
+        self.hold(&messages).await?;
         self.settle(route, settlements, now).await
     }
 
