@@ -95,7 +95,8 @@ fn of_terms() -> Vec<Tampering> {
         Tampering {
             term: "outside_window",
             count: 1,
-            ledger: |lines| lines[4]["at"] = json!(lines[4]["at"].as_i64().expect("a time") + 9 * 3_600_000),
+            // Night from New York to Los Angeles: whose text stands in which line is not known.
+            ledger: |lines| lines[4]["at"] = json!(lines[4]["at"].as_i64().expect("a time") + 11 * 3_600_000),
             ..CLEAN
         },
         Tampering {
