@@ -20,8 +20,15 @@ use super::breaker::{Admission, Breaker};
 use super::pace::{Hold, LaneLimits, Pacer};
 use super::settle::settle;
 
-/// Intents recorded in one go.
-const INTENTS_AT_ONCE: usize = 256;
+/// Intents recorded in one go, and most that wait for a place on the wire.
+const INTENTS_AT_ONCE: usize = 1024;
+
+/// Intents are recorded ahead for as long as it takes to record them, so that the wire never waits for the disk. What
+/// is ahead when the process dies is in doubt, so it is no more than that.
+const AHEAD: Duration = Duration::from_millis(50);
+
+/// Intents ahead while it is not known yet how fast the wire takes them.
+const AHEAD_AT_FIRST: usize = 256;
 
 /// How often a lane looks for work when nothing told it to.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
@@ -131,6 +138,7 @@ pub struct LaneCore {
     /// Numbers suppressed while messages were between intent and wire.
     suppressed: HashSet<Phone>,
     bad_content: HashMap<RunId, u32>,
+    flow: Flow,
     claiming: bool,
     dry_until: Duration,
     hold_until: Duration,
@@ -153,6 +161,7 @@ impl LaneCore {
             wire: HashMap::new(),
             suppressed: HashSet::new(),
             bad_content: HashMap::new(),
+            flow: Flow::default(),
             claiming: false,
             dry_until: Duration::ZERO,
             hold_until: Duration::ZERO,
@@ -247,6 +256,7 @@ impl LaneCore {
         rng: &mut impl Rng,
         effects: &mut Vec<Effect>,
     ) {
+        self.flow.count(answers.len(), now.elapsed);
         let mut settlements = Vec::with_capacity(answers.len());
         for (id, outcome) in answers {
             let Some((message, number)) = self.wire.remove(&id) else { continue };
@@ -390,7 +400,8 @@ impl LaneCore {
     /// Records intents for ready messages that have their permits.
     fn intend(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Duration {
         let mut wake = now.elapsed + IDLE_LOOK;
-        let room = self.room();
+        // One request at a time: what becomes ready meanwhile shares the next.
+        let room = if self.intending.is_empty() { self.room() } else { 0 };
         let mut intents = Vec::new();
         let mut narrow: HashMap<(String, String), u32> = HashMap::new();
         let mut postponed = Vec::new();
@@ -436,32 +447,76 @@ impl LaneCore {
 
     /// Asks for work if there is room and permits for it.
     fn claim(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Duration {
-        let room = self.room().saturating_sub(self.ready.len());
-        if self.claiming || room == 0 || !self.ready.is_empty() {
+        // As many again as may be under way, so that recording intents never waits for a claim.
+        let room = (self.room() + self.ahead()).saturating_sub(self.ready.len());
+        if self.claiming || self.room() == 0 || self.ready.len() > self.ahead() / 2 {
             return now.elapsed + IDLE_LOOK;
         }
         if now.elapsed < self.dry_until {
             return self.dry_until;
         }
         // Permits are taken when there is a message to use them: those taken ahead would add up while there is none.
-        let limit = room.min(usize::try_from(self.pacer.within_a_second()).unwrap_or(usize::MAX));
+        let paced = usize::try_from(self.pacer.within_a_second()).unwrap_or(usize::MAX);
+        let limit = room.min(paced.saturating_sub(self.ready.len()));
+        if limit == 0 {
+            return now.elapsed + IDLE_LOOK;
+        }
         self.claiming = true;
         effects.push(Effect::Claim(limit));
         now.elapsed + IDLE_LOOK
     }
 
-    /// How many more may be under way. Twice the places on the wire, so that recording intents overlaps with sending.
+    /// How many more may be under way: the places on the wire, and those ahead of it.
     fn room(&self) -> usize {
         if self.breaker.is_open() {
             return usize::from(self.under_way() == 0);
         }
-        (self.config.in_flight * 2).saturating_sub(self.under_way())
+        (self.config.in_flight + self.ahead()).saturating_sub(self.under_way())
+    }
+
+    /// How many intents may wait for a place on the wire.
+    fn ahead(&self) -> usize {
+        self.flow.within(AHEAD).max(self.config.in_flight.min(AHEAD_AT_FIRST)).min(INTENTS_AT_ONCE)
     }
 
     fn give_back_ready(&mut self, effects: &mut Vec<Effect>) {
         if !self.ready.is_empty() {
             effects.push(Effect::Release(self.ready.drain(..).map(|m| (m.id, m.epoch)).collect()));
         }
+    }
+}
+
+/// How fast the wire answers, measured over short spans.
+#[derive(Debug, Default)]
+struct Flow {
+    since: Duration,
+    answers: usize,
+    per_second: f64,
+}
+
+impl Flow {
+    /// Long enough to even out single answers, short enough to follow a lane that starts.
+    const SPAN: Duration = Duration::from_millis(100);
+
+    fn count(&mut self, answers: usize, now: Duration) {
+        self.answers += answers;
+        let span = now.saturating_sub(self.since);
+        if span >= Self::SPAN {
+            #[expect(clippy::cast_precision_loss, reason = "a rate")]
+            let answers = self.answers as f64;
+            self.per_second = answers / span.as_secs_f64();
+            (self.since, self.answers) = (now, 0);
+        }
+    }
+
+    fn within(&self, span: Duration) -> usize {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a bound; the cast saturates"
+        )]
+        let answers = (self.per_second * span.as_secs_f64()) as usize;
+        answers
     }
 }
 

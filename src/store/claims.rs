@@ -17,6 +17,9 @@ use super::{Store, StoreError};
 /// Windows looked at in one feed; each is drained before the next, the one that closes first leading.
 const WINDOWS_PER_FEED: i64 = 16;
 
+/// Messages queued at a time: looking for open windows costs as much as many claims.
+const FEED: usize = 2_048;
+
 statements! {
     /// Windows of running runs that are open now and still hold planned messages of a route.
     FEEDABLE = "SELECT w.id FROM runs AS r CROSS JOIN run_windows AS w WHERE w.run_id = r.id \
@@ -24,7 +27,7 @@ statements! {
         AND EXISTS (SELECT 1 FROM messages AS m WHERE m.window_id = w.id AND m.route = $1 AND m.dispatch = 'planned') \
         ORDER BY w.closes_at, w.id LIMIT $3";
     /// T2.
-    FEED = "UPDATE messages SET dispatch = 'queued', not_before = $3 WHERE dispatch = 'planned' AND id IN (\
+    FEED_WINDOW = "UPDATE messages SET dispatch = 'queued', not_before = $3 WHERE dispatch = 'planned' AND id IN (\
         SELECT id FROM messages WHERE window_id = $1 AND route = $2 AND dispatch = 'planned' ORDER BY id LIMIT $4)";
     /// T4.
     RELEASE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL \
@@ -69,7 +72,7 @@ impl Batch {
     ) -> Result<Vec<Claimed>, StoreError> {
         let mut claimed = self.take(request, request.limit, now).await?;
         if claimed.len() < request.limit {
-            let fed = self.feed(&request.route, request.limit.max(1) * 2, now).await?;
+            let fed = self.feed(&request.route, FEED.max(request.limit), now).await?;
             if fed > 0 {
                 let missing = request.limit - claimed.len();
                 claimed.extend(self.take(request, missing, now).await?);
@@ -120,7 +123,7 @@ impl Batch {
                 break;
             }
             let missing = i64::try_from(want - fed).unwrap_or(i64::MAX);
-            fed += self.tx.run(FEED, args![window.int(0)?, route, now.0, missing]).await?;
+            fed += self.tx.run(FEED_WINDOW, args![window.int(0)?, route, now.0, missing]).await?;
         }
         Ok(fed)
     }

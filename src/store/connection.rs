@@ -258,6 +258,11 @@ impl Tx {
         })
     }
 
+    /// Whether no other transaction can write meanwhile, so that rows need no locks.
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+
     /// Runs one of a pair of constant statements, by database.
     pub(crate) async fn rows_of(
         &mut self,
