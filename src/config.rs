@@ -3,8 +3,10 @@
 //! Only this module reads the environment, and only when it is asked: secrets are named in the file and fetched when a
 //! route is started. Relative paths in the file start at the file's folder. It opens no store and no connection.
 
+mod accounts;
 pub mod check;
 mod duration;
+pub mod facts;
 mod reading;
 mod route;
 pub mod secrets;
@@ -179,18 +181,29 @@ impl Config {
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigErrors> {
         let path = path.unwrap_or(Path::new(FILE));
-        let mut config = Self::parse(&path.to_string_lossy(), &read_file(path)?)?;
+        Self::parse(&path.to_string_lossy(), &read_file(path)?)?.overridden(environment)
+    }
+
+    /// The same configuration with the two variables that override it.
+    ///
+    /// # Errors
+    /// When one of them is wrong.
+    pub fn with_environment(self) -> Result<Self, ConfigErrors> {
+        self.overridden(&secrets::environment)
+    }
+
+    fn overridden(mut self, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
         if let Some(url) = environment(STORE_URL_VARIABLE) {
             let problem = "write sqlite:PATH or postgres://…";
             let wrong = ConfigErrors::Variable { variable: STORE_URL_VARIABLE, problem };
-            config.store.url = reading::store_url(&url, Path::new("")).ok_or(wrong)?;
+            self.store.url = reading::store_url(&url, Path::new("")).ok_or(wrong)?;
         }
         if let Some(listen) = environment(LISTEN_VARIABLE) {
             let problem = "write an address and a port, like 127.0.0.1:8480";
             let wrong = ConfigErrors::Variable { variable: LISTEN_VARIABLE, problem };
-            config.daemon.listen = listen.trim().parse().map_err(|_| wrong)?;
+            self.daemon.listen = listen.trim().parse().map_err(|_| wrong)?;
         }
-        Ok(config)
+        Ok(self)
     }
 
     /// Reads the text of a configuration. `file` is its path: complaints show it, and relative paths start in its folder.
@@ -224,6 +237,12 @@ impl Config {
     pub fn doubt_policy(&self) -> DoubtPolicy {
         let DispatchConfig { park_after, resend_after, resend_attempts, .. } = self.dispatch;
         DoubtPolicy { park_after, resend_after, attempts: resend_attempts }
+    }
+
+    /// Who is at the keyboard, for the record of what a person decided.
+    pub fn person() -> String {
+        let named = secrets::environment("USER").or_else(|| secrets::environment("LOGNAME"));
+        named.unwrap_or_else(|| "operator".to_owned())
     }
 
     /// The shop's zone for calendar arithmetic.

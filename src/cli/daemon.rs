@@ -21,10 +21,11 @@ pub(super) async fn run(context: &Context, _args: DaemonArgs) -> anyhow::Result<
     let daemon = Daemon::start(&config, context.clock()).await?;
     let routes: Vec<&str> = config.routes.keys().map(String::as_str).collect();
     tracing::info!(listen = %daemon.address(), routes = routes.join(","), "running");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let failed = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        failed = daemon.failed() => Some(failed),
+    };
     tracing::info!("stopping: finishing what is under way; a second signal ends at once");
     let finished = tokio::select! {
         finished = daemon.stop() => finished,
@@ -32,5 +33,8 @@ pub(super) async fn run(context: &Context, _args: DaemonArgs) -> anyhow::Result<
         _ = interrupt.recv() => false,
     };
     tracing::info!(finished, "stopped");
+    if let Some(failed) = failed {
+        anyhow::bail!("{failed}, so the daemon has ended; start it again, and report this if it comes back");
+    }
     Ok(if finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

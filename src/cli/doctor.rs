@@ -9,10 +9,13 @@ use serde::Serialize;
 
 use crate::config::{Config, FILE, read_file};
 use crate::daemon::routes;
+use crate::document::FileErrors;
 use crate::model::clock::Timestamp;
-use crate::store::{DaemonLock, Store};
+use crate::provider::{Transport, TransportLimits};
+use crate::store::Store;
 
-use super::{Context, check, print, route};
+use super::check::{self, Checked};
+use super::{Context, print, route};
 
 /// A clock before this program was written is wrong.
 const EARLIEST: Timestamp = Timestamp(1_767_225_600_000);
@@ -20,7 +23,16 @@ const EARLIEST: Timestamp = Timestamp(1_767_225_600_000);
 /// A clock this far ahead is wrong.
 const LATEST: Timestamp = Timestamp(4_102_444_800_000);
 
-/// Config, store, routes, clock, callbacks: what is wrong and how to mend it.
+/// Less room than this on the store's disk is nearly none.
+const LEAST_ROOM: u64 = 200 << 20;
+
+/// Less room than this may not last for a large campaign.
+const LITTLE_ROOM: u64 = 1 << 30;
+
+/// Two clocks of one shop may differ by this much.
+const SET_BACK: Duration = Duration::from_mins(1);
+
+/// Config, store, routes, clock, disk, callbacks: what is wrong and how to mend it.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {}
 
@@ -64,13 +76,18 @@ pub(super) async fn run(context: &Context, _args: DoctorArgs) -> anyhow::Result<
             }
             settings(&config, &mut findings);
             let store = store(context, &config, &mut findings).await?;
+            callbacks(&config, &mut findings).await?;
             accounts(&config, store.as_ref(), &mut findings).await?;
-            campaigns(&config, &mut findings)?;
+            campaigns(context, path, &config, store.as_ref(), &mut findings).await?;
             if let Some(store) = store {
                 store.close().await;
             }
         }
     }
+    told(context, &findings)
+}
+
+fn told(context: &Context, findings: &Findings) -> anyhow::Result<ExitCode> {
     let wrong = findings.0.iter().any(|finding| finding.grade == Grade::Wrong);
     if context.json() {
         print::json(&findings.0)?;
@@ -92,14 +109,20 @@ async fn clock(context: &Context, findings: &mut Findings) {
     let clock = context.clock();
     let (now, before) = (clock.now(), clock.elapsed());
     if now < EARLIEST || now > LATEST {
-        let told =
-            format!("it says {}; set the machine's clock, or texts go out at unlawful hours", now.rfc3339());
+        let told = format!(
+            "it says {}; set the machine's clock (`timedatectl set-ntp true` keeps it right), or texts go out at unlawful hours",
+            now.rfc3339()
+        );
         findings.add(Grade::Wrong, "clock", told);
         return;
     }
     tokio::time::sleep(Duration::from_millis(20)).await;
     if clock.elapsed() <= before {
-        findings.add(Grade::Wrong, "clock", "it stands still; nothing would ever become due");
+        findings.add(
+            Grade::Wrong,
+            "clock",
+            "it stands still; nothing would ever become due, so restart the machine or its virtual host",
+        );
     } else {
         findings.add(Grade::Ok, "clock", now.rfc3339());
     }
@@ -144,22 +167,94 @@ async fn store(context: &Context, config: &Config, findings: &mut Findings) -> a
             findings.add(Grade::Wrong, "store", told);
         }
     }
-    if let Some(problem) = store.check_files().problem {
-        findings.add(Grade::Wrong, "file modes", problem);
+    let kind = if store.path().is_some() { "SQLite" } else { "PostgreSQL" };
+    findings.add(Grade::Ok, "database", format!("{kind} {}", store.database_version().await?));
+    match (store.check_files().problem, store.path()) {
+        (Some(problem), _) => findings.add(Grade::Wrong, "file modes", problem),
+        (None, Some(_)) => findings.add(Grade::Ok, "file modes", "nobody else can read the store"),
+        (None, None) => {}
     }
+    if let Some(path) = store.path() {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let (grade, told) = match rustix::fs::statvfs(folder) {
+            Ok(disk) => room(disk.f_bavail.saturating_mul(disk.f_frsize), folder),
+            Err(error) => (Grade::Warning, format!("{} cannot be asked: {error}", folder.display())),
+        };
+        findings.add(grade, "disk", told);
+    }
+    let (grade, told) = against_store(context.now(), store.newest_time().await?);
+    findings.add(grade, "clock and store", told);
     let contacts = store.contact_count().await?;
     findings.add(Grade::Ok, "contacts", print::count(contacts));
-    if let Some(path) = store.path() {
-        match DaemonLock::owner(path)? {
-            Some(pid) => findings.add(Grade::Ok, "daemon", format!("running as process {pid}")),
-            None => findings.add(
-                Grade::Warning,
-                "daemon",
-                "not running, so nothing is sent and no receipt is taken; start it with `winback daemon`",
-            ),
-        }
+    match store.daemon().await? {
+        Some(owner) => findings.add(Grade::Ok, "daemon", format!("running as {owner}")),
+        None => findings.add(
+            Grade::Warning,
+            "daemon",
+            "not running, so nothing is sent and no receipt is taken; start it with `winback daemon`",
+        ),
     }
     Ok(Some(store))
+}
+
+/// Whether a store can grow: a full disk stops sending.
+fn room(free: u64, folder: &Path) -> (Grade, String) {
+    let told = format!("{} MiB free for {}", free >> 20, folder.display());
+    if free < LEAST_ROOM {
+        (Grade::Wrong, format!("{told}; sending stops when it is full, so make room or move the store"))
+    } else if free < LITTLE_ROOM {
+        (
+            Grade::Warning,
+            format!("{told}, which is little; a million messages need about one GiB, so make room"),
+        )
+    } else {
+        (Grade::Ok, told)
+    }
+}
+
+/// Whether the clock was set back since the store was written.
+fn against_store(now: Timestamp, newest: Option<Timestamp>) -> (Grade, String) {
+    let Some(newest) = newest else { return (Grade::Ok, "nothing has been written down yet".to_owned()) };
+    if newest.since(now) > SET_BACK {
+        let told = format!(
+            "the clock says {}, and the store has something of {}; one of them was wrong, so set the clock \
+             (`timedatectl set-ntp true`) before anything is sent",
+            now.rfc3339(),
+            newest.rfc3339()
+        );
+        return (Grade::Wrong, told);
+    }
+    (Grade::Ok, format!("the newest thing in the store is of {}", newest.rfc3339()))
+}
+
+/// Whether providers reach the daemon, asked only when it answers here.
+async fn callbacks(config: &Config, findings: &mut Findings) -> anyhow::Result<()> {
+    let Some(public) = &config.daemon.public_url else { return Ok(()) };
+    let patience = Duration::from_secs(5);
+    let limits =
+        TransportLimits { connect_timeout: patience, total_timeout: patience, ..TransportLimits::default() };
+    let transport = Transport::new(limits)?;
+    let listen = config.daemon.listen;
+    if transport.knock(&format!("http://{listen}/healthz")).await != Ok(200) {
+        return Ok(());
+    }
+    let way_out =
+        format!("receipts and STOP cannot come in; let the proxy there pass everything to {listen}");
+    match transport.knock(&format!("{public}/healthz")).await {
+        Ok(200) => findings.add(Grade::Ok, "callbacks", format!("{public}/healthz answers")),
+        Ok(status) => {
+            let told =
+                format!("{public}/healthz answers with http {status}, the daemon itself with 200: {way_out}");
+            findings.add(Grade::Warning, "callbacks", told);
+        }
+        Err(why) => {
+            let told = format!(
+                "{public}/healthz does not answer ({why}): {way_out}, and check name and certificate"
+            );
+            findings.add(Grade::Warning, "callbacks", told);
+        }
+    }
+    Ok(())
 }
 
 async fn accounts(config: &Config, store: Option<&Store>, findings: &mut Findings) -> anyhow::Result<()> {
@@ -201,15 +296,65 @@ async fn accounts(config: &Config, store: Option<&Store>, findings: &mut Finding
     Ok(())
 }
 
-fn campaigns(config: &Config, findings: &mut Findings) -> anyhow::Result<()> {
-    for file in check::campaigns(config)? {
-        let name = file.display().to_string();
-        if config.load_campaign(&file).is_ok() {
+/// Every campaign, and the segments, as `winback check` sees them.
+async fn campaigns(
+    context: &Context,
+    path: &Path,
+    config: &Config,
+    store: Option<&Store>,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    let files = check::campaigns(config)?;
+    let mut checked = Checked { files: vec![path.to_owned()], ..Checked::default() };
+    checked.look(context, Some(config), store, files.clone()).await?;
+    let lines = |errors: &FileErrors| {
+        let places = errors.places().into_iter();
+        let lines: Vec<String> =
+            places.map(|place| format!("line {}: {}", place.line, place.problem)).collect();
+        format!("{}\n{}\n`winback check` shows the places", errors.file(), lines.join("\n"))
+    };
+    for file in &files {
+        let name = file.to_string_lossy();
+        if !checked.wrong.iter().any(|errors| errors.file() == name) {
             findings.add(Grade::Ok, "campaign", name);
-        } else {
-            let told = format!("{name} has mistakes; `winback check` shows each of them");
-            findings.add(Grade::Wrong, "campaign", told);
         }
     }
+    for errors in &checked.wrong {
+        findings.add(Grade::Wrong, "file", lines(errors));
+    }
+    for errors in &checked.warnings {
+        findings.add(Grade::Warning, "file", lines(errors));
+    }
+    for (_, problem) in checked.unread {
+        findings.add(Grade::Wrong, "campaign", problem);
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_fills_up_is_told_before_it_is_full() {
+        let check = |mib: u64, grade: Grade| assert_eq!(room(mib << 20, Path::new("/")).0, grade, "{mib}");
+        check(10, Grade::Wrong);
+        check(199, Grade::Wrong);
+        check(200, Grade::Warning);
+        check(1_023, Grade::Warning);
+        check(1_024, Grade::Ok);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_noticed_by_what_the_store_knows() {
+        let now = Timestamp::parse("2026-10-01T10:00:00Z").expect("time");
+        let check = |newest: Option<&str>, grade: Grade| {
+            let newest = newest.map(|text| Timestamp::parse(text).expect("time"));
+            assert_eq!(against_store(now, newest).0, grade, "{newest:?}");
+        };
+        check(None, Grade::Ok);
+        check(Some("2026-10-01T09:00:00Z"), Grade::Ok);
+        check(Some("2026-10-01T10:00:30Z"), Grade::Ok);
+        check(Some("2026-10-01T10:01:01Z"), Grade::Wrong);
+    }
 }

@@ -18,7 +18,7 @@ use crate::intake::headers::{HeaderError, Mapping};
 use crate::intake::import::{Handling, ImportError, Rejections, Step};
 use crate::intake::source::Source;
 use crate::intake::table::{Table, TableOptions};
-use crate::store::{DaemonLock, Store};
+use crate::store::Store;
 
 use super::{Context, WrongUse, print};
 
@@ -91,7 +91,7 @@ impl ImportArgs {
         let handling = Handling {
             dry_run: self.dry_run,
             show: SHOWN,
-            pause: pause(store)?,
+            pause: pause(store).await?,
             rejects: self.rejects.clone().map(|path| -> crate::intake::import::OpenRejects<'_> {
                 Box::new(move || Ok(Box::new(private(&path)?) as Box<dyn Write + Send>))
             }),
@@ -117,9 +117,12 @@ impl ImportArgs {
         counts: &[(&str, u64)],
         rejected: &Rejections,
     ) -> anyhow::Result<ExitCode> {
+        // A file of which nothing could be used is the wrong file or wrongly read; a script must notice.
+        let useless = rows > 0 && rejected.count >= rows;
+        let code = if useless { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         if context.json() {
             print::json(&self.as_json(rows, counts, rejected))?;
-            return Ok(ExitCode::SUCCESS);
+            return Ok(code);
         }
         if self.dry_run {
             print::line("Nothing was written. It would be:");
@@ -152,7 +155,10 @@ impl ImportArgs {
             None if rejected.count > 0 => print::line("--rejects FILE writes the rejected rows to a file"),
             _ => {}
         }
-        Ok(ExitCode::SUCCESS)
+        if useless {
+            print::note("error: every row was rejected; nothing was imported");
+        }
+        Ok(code)
     }
 
     fn as_json(&self, rows: u64, counts: &[(&str, u64)], rejected: &Rejections) -> Value {
@@ -180,9 +186,9 @@ pub(super) fn columns<T>(read: Result<T, HeaderError>) -> Result<T, WrongUse> {
 }
 
 /// Leaves the file to a daemon after each batch, if one is running.
-fn pause(store: &Store) -> anyhow::Result<Duration> {
-    let owner = store.path().map(DaemonLock::owner).transpose()?.flatten();
-    Ok(if owner.is_some() { LET_THE_DAEMON_IN } else { Duration::ZERO })
+async fn pause(store: &Store) -> anyhow::Result<Duration> {
+    let beside = store.path().is_some() && store.daemon().await?.is_some();
+    Ok(if beside { LET_THE_DAEMON_IN } else { Duration::ZERO })
 }
 
 fn same(one: &Path, other: &Path) -> bool {

@@ -13,18 +13,15 @@ use serde_json::json;
 
 use crate::campaign::terms::Currency;
 use crate::campaign::zones::time_zone;
-use crate::config::starter::{Answers, RouteAnswers, shown_route, starter};
+use crate::config::starter::{self, Answers, RouteAnswers, shown_route};
 use crate::config::{Config, FILE};
 use crate::model::country::Country;
 use crate::model::money::Micros;
 use crate::model::reference::TAG_LENGTH;
 use crate::provider::Catalog;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 use super::{Context, WrongUse, print};
-
-/// The campaign that is written as an example.
-const EXAMPLE: &str = include_str!("../../config/campaigns/national-day.toml");
 
 /// The store of the configuration that is written.
 const DEFAULT_STORE: &str = "url = \"sqlite:winback.db\"";
@@ -35,56 +32,50 @@ pub(super) struct InitArgs {
     /// Where to keep everything: `sqlite:PATH` or `postgres://USER@HOST/DATABASE`.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Name of the shop.
-    #[arg(long, default_value = "My Shop")]
-    shop: String,
-    /// IANA zone of the shop's days.
-    #[arg(long, default_value = "UTC")]
-    zone: String,
-    /// Country of the customers' numbers, two letters.
-    #[arg(long, value_name = "XX", default_value = "US")]
-    country: Country,
-    /// Currency of prices, budgets and orders.
-    #[arg(long, default_value = "USD")]
-    currency: Currency,
+    /// Name of the shop [default: My Shop].
+    #[arg(long)]
+    shop: Option<String>,
+    /// IANA zone of the shop's days [default: UTC].
+    #[arg(long)]
+    zone: Option<String>,
+    /// Country of the customers' numbers, two letters [default: US].
+    #[arg(long, value_name = "XX")]
+    country: Option<Country>,
+    /// Currency of prices, budgets and orders [default: USD].
+    #[arg(long)]
+    currency: Option<Currency>,
     /// Name of a provider; `winback provider list` shows them. That of config/example.toml if not given.
     #[arg(long)]
     provider: Option<String>,
-    /// The number or name that texts go out under.
-    #[arg(long, default_value = "+15005550006", allow_hyphen_values = true)]
-    sender: String,
+    /// The number or name that texts go out under [default: +15005550006].
+    #[arg(long, allow_hyphen_values = true)]
+    sender: Option<String>,
     /// What one part costs in that currency; without a price nothing is sent.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     price: Option<Micros>,
+}
+
+impl InitArgs {
+    /// The options that were given.
+    fn given(&self) -> Vec<&'static str> {
+        let all = [
+            (self.url.is_some(), "--url"),
+            (self.shop.is_some(), "--shop"),
+            (self.zone.is_some(), "--zone"),
+            (self.country.is_some(), "--country"),
+            (self.currency.is_some(), "--currency"),
+            (self.provider.is_some(), "--provider"),
+            (self.sender.is_some(), "--sender"),
+            (self.price.is_some(), "--price"),
+        ];
+        all.into_iter().filter_map(|(given, name)| given.then_some(name)).collect()
+    }
 }
 
 pub(super) async fn run(context: &Context, args: InitArgs) -> anyhow::Result<ExitCode> {
     let path = context.path().unwrap_or(Path::new(FILE));
-    let text = configuration(&args)?;
-    let mut told = Vec::new();
-    let fresh = write_new(path, &text)?;
-    if !fresh && args.url.is_some() {
-        let told = format!("{} is there already; change store.url in it instead of --url", path.display());
-        return Err(WrongUse(told).into());
-    }
-    told.push((path.display().to_string(), fresh));
-    let config = Config::load(Some(path))?;
-    if fresh {
-        let folder = &config.campaigns_folder;
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let example = config.campaign_file("national-day");
-        told.push((example.display().to_string(), write_new(&example, &campaign(&args))?));
-    }
-    let known = Store::open(&config.store.url).await;
-    let there = known.is_ok();
-    let store = match known {
-        Ok(store) => store,
-        Err(_) => Store::create(&config.store.url, &tag()).await?,
-    };
-    let place =
-        store.path().map_or_else(|| "the PostgreSQL database".to_owned(), |p| p.display().to_string());
-    told.push((place, !there));
-    store.close().await;
+    let told = if path.exists() { keep(path, &args).await? } else { write(context, path, &args).await? };
+    let fresh = told.first().is_some_and(|(_, fresh)| *fresh);
     if context.json() {
         let files: Vec<_> =
             told.iter().map(|(what, fresh)| json!({"what": what, "created": fresh})).collect();
@@ -97,19 +88,100 @@ pub(super) async fn run(context: &Context, args: InitArgs) -> anyhow::Result<Exi
     }
     if fresh {
         print::line("");
-        print::line("next: winback contact import customers.csv");
         print::line(
-            "      winback coupon create autumn-20 --value 20 && winback coupon generate autumn-20 1000",
+            "next: winback contact import customers.csv   (with a column consent_at: since when they agree)",
         );
+        if args.price.is_none() {
+            print::line(format!(
+                "      set `price` of the route in {}: nothing is sent without",
+                path.display()
+            ));
+        }
+        print::line("      winback plan national-day");
         print::line("      winback doctor");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn configuration(args: &InitArgs) -> anyhow::Result<String> {
-    if time_zone(&args.zone).is_none() {
-        let told = format!("--zone {}: write a name like Europe/Berlin", args.zone);
+/// What was made, and whether it is new.
+type Told = Vec<(String, bool)>;
+
+/// A configuration is there: it stays as it is, and its store is created if it is not there.
+async fn keep(path: &Path, args: &InitArgs) -> anyhow::Result<Told> {
+    let given = args.given();
+    if !given.is_empty() {
+        let told = format!(
+            "{} is there already and stays as it is; change it by hand instead of {}",
+            path.display(),
+            given.join(", ")
+        );
         return Err(WrongUse(told).into());
+    }
+    let config = Config::load(Some(path))?;
+    Ok(vec![(path.display().to_string(), false), store(&config).await?])
+}
+
+/// Nothing is there: everything is checked and the store created before the first file is written.
+async fn write(context: &Context, path: &Path, args: &InitArgs) -> anyhow::Result<Told> {
+    let text = configuration(args)?;
+    let name = path.to_string_lossy();
+    if let Some(url) = &args.url
+        && Config::parse(&name, &format!("store.url = {}", toml::Value::String(url.clone()))).is_err()
+    {
+        let told = "--url is not the address of a store; write sqlite:PATH or postgres://USER@HOST/DATABASE";
+        return Err(WrongUse(told.to_owned()).into());
+    }
+    let config = Config::check(&name, &text).map_err(|errors| WrongUse(errors.to_string()))?;
+    let config = config.with_environment()?;
+    let example = config.campaign_file("national-day");
+    let campaign = starter::campaign(&shop(args), context.now());
+    config.check_campaign(&example.to_string_lossy(), &campaign)?;
+    let store = store(&config).await?;
+    let folder = &config.campaigns_folder;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let example = (example.display().to_string(), write_new(&example, &campaign)?);
+    if !write_new(path, &text)? {
+        return Err(WrongUse(format!("{} has just been written by somebody else", path.display())).into());
+    }
+    Ok(vec![(path.display().to_string(), true), example, store])
+}
+
+/// Opens the store or creates it; one of another version stays as it is.
+async fn store(config: &Config) -> anyhow::Result<(String, bool)> {
+    let (store, fresh) = match Store::open(&config.store.url).await {
+        Ok(store) => (store, false),
+        Err(StoreError::Missing { .. } | StoreError::Schema { found: 0, .. }) => {
+            (Store::create(&config.store.url, &tag()).await?, true)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let place =
+        store.path().map_or_else(|| "the PostgreSQL database".to_owned(), |p| p.display().to_string());
+    store.close().await;
+    Ok((place, fresh))
+}
+
+fn shop(args: &InitArgs) -> Answers {
+    Answers {
+        shop: args.shop.clone().unwrap_or_else(|| "My Shop".to_owned()),
+        zone: args.zone.clone().unwrap_or_else(|| "UTC".to_owned()),
+        country: args.country.unwrap_or(Country::US),
+        currency: args.currency.clone().unwrap_or_default(),
+        route: None,
+    }
+}
+
+fn configuration(args: &InitArgs) -> anyhow::Result<String> {
+    let answers = shop(args);
+    if time_zone(&answers.zone).is_none() {
+        let told = format!("--zone {}: write a name like Europe/Berlin", answers.zone);
+        return Err(WrongUse(told).into());
+    }
+    if args.price.is_some_and(|price| price < Micros(0)) {
+        return Err(WrongUse("--price: a part cannot cost less than nothing".to_owned()).into());
+    }
+    if args.sender.as_ref().is_some_and(|sender| sender.trim().is_empty()) {
+        return Err(WrongUse("--sender is empty; give the number or name of the account".to_owned()).into());
     }
     let catalog = Catalog::builtin();
     let provider = args.provider.clone().unwrap_or_else(|| shown_route().provider);
@@ -117,32 +189,19 @@ fn configuration(args: &InitArgs) -> anyhow::Result<String> {
         let known: Vec<&str> = catalog.names().collect();
         WrongUse(format!("there is no provider `{provider}`; there are: {}", known.join(", ")))
     })?;
-    let text = starter(&Answers {
-        shop: args.shop.clone(),
-        zone: args.zone.clone(),
-        country: args.country,
-        currency: args.currency.clone(),
+    let text = starter::starter(&Answers {
         route: Some(RouteAnswers {
             provider,
-            sender: args.sender.clone(),
+            sender: args.sender.clone().unwrap_or_else(|| shown_route().sender),
             secrets: definition.secrets.keys().cloned().collect(),
             price: args.price.map(|price| price.to_string()),
         }),
+        ..answers
     });
     Ok(match &args.url {
         None => text,
         Some(url) => text.replacen(DEFAULT_STORE, &format!("url = {}", toml::Value::String(url.clone())), 1),
     })
-}
-
-/// The example, with the route and the currency of this shop.
-fn campaign(args: &InitArgs) -> String {
-    let route = args.country.as_str().to_ascii_lowercase();
-    EXAMPLE.replacen("routes = [\"us\"]", &format!("routes = [\"{route}\"]"), 1).replacen(
-        "500 USD",
-        &format!("500 {}", args.currency),
-        1,
-    )
 }
 
 /// Writes a file that is not there yet; `false` if it is. Its owner alone may read it: it may hold a password.

@@ -12,6 +12,7 @@ use crate::daemon::routes;
 use crate::dispatch::launch::{LaunchError, Launched, launch, resume};
 use crate::dispatch::plan::{self, Plan};
 use crate::dispatch::terms::Terms;
+use crate::segment;
 use crate::store::Store;
 
 use super::{Context, WrongUse, print, terms};
@@ -37,6 +38,7 @@ struct Answer {
     campaign: String,
     run: i64,
     messages: i64,
+    withheld: i64,
     plan: String,
     state: &'static str,
     fresh: bool,
@@ -65,14 +67,18 @@ pub(super) async fn run(context: &Context, args: LaunchArgs) -> anyhow::Result<E
         print::json(&Answer {
             campaign: run.terms.campaign.clone(),
             run: run.id.0,
-            messages: run.terms.audience,
+            messages: run.messages(),
+            withheld: run.withheld,
             plan: run.terms.plan_hash.clone(),
             state: run.state.as_str(),
             fresh: launched.fresh,
         })?;
     } else if launched.fresh {
-        let count = print::count(run.terms.audience);
+        let count = print::count(run.messages());
         print::line(format!("launched {} as run {}: {count} messages", run.terms.campaign, run.id));
+        if run.withheld > 0 {
+            print::line(format!("  left out: {} had enough texts", print::count(run.withheld)));
+        }
         if let Some(told) = waits {
             print::line(told);
         }
@@ -96,6 +102,7 @@ async fn planned(
     approved: Option<&str>,
 ) -> anyhow::Result<Plan> {
     let rules = routes::rules(config)?;
+    print::warnings(&terms::kinds(store, &segment::parse(&terms.segment)?).await?);
     let bar = print::bar(0, "planning");
     let plan = plan::plan(store, terms, &rules, context.now(), |done, total| {
         bar.set_length(total.unsigned_abs());

@@ -8,24 +8,34 @@ use serde_json::{Value, json};
 use crate::model::clock::Timestamp;
 use crate::model::ids::MessageId;
 use crate::model::state::Dispatch;
+use crate::store::resolve::DecisionView;
 use crate::store::status::{AttemptView, MessageView, ReceiptView};
 
-use super::{Context, WrongUse, print, terms};
+use super::{Context, WrongUse, doubt, print, terms};
 
 /// Single messages.
 #[derive(Debug, Subcommand)]
 pub(super) enum MessageCommand {
-    /// Messages of the latest run of a campaign.
+    /// Messages of the latest run of a campaign, or all that are in doubt.
     List(ListArgs),
     /// One message with its attempts and receipts.
     Show(ShowArgs),
+    /// Decide what messages in doubt are: accepted, not sent, or to be sent again.
+    Resolve(doubt::ResolveArgs),
 }
 
 /// What is listed.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// Name of the campaign.
-    campaign: String,
+    #[arg(required_unless_present = "in_doubt")]
+    campaign: Option<String>,
+    /// Messages in doubt, of the campaign or of all: since when, what was looked for, what they wait for.
+    #[arg(long, conflicts_with = "state")]
+    in_doubt: bool,
+    /// Only this run.
+    #[arg(long, value_name = "ID", conflicts_with = "in_doubt")]
+    run: Option<i64>,
     /// Only messages in this state, such as ambiguous or failed.
     #[arg(long)]
     state: Option<String>,
@@ -55,8 +65,13 @@ pub(super) struct ShowArgs {
 
 pub(super) async fn run(context: &Context, command: MessageCommand) -> anyhow::Result<ExitCode> {
     match command {
+        MessageCommand::List(args) if args.in_doubt => {
+            let ListArgs { campaign, after, limit, phones, .. } = args;
+            doubt::list(context, doubt::Listing { campaign, after, limit, phones }).await
+        }
         MessageCommand::List(args) => list(context, args).await,
         MessageCommand::Show(args) => show(context, args).await,
+        MessageCommand::Resolve(args) => doubt::decide(context, args).await,
     }
 }
 
@@ -67,11 +82,19 @@ async fn list(context: &Context, args: ListArgs) -> anyhow::Result<ExitCode> {
     };
     let config = context.config()?;
     let store = context.store(&config).await?;
-    let run = terms::latest_run(&store, &args.campaign).await?;
+    let campaign = args.campaign.as_deref().unwrap_or_default();
+    let latest = terms::latest_run(&store, campaign).await?;
+    let run = match args.run {
+        Some(id) => terms::run_of(&store, campaign, id).await?,
+        None => latest,
+    };
     let messages = store.messages(run.id, state, MessageId(args.after), args.limit).await?;
     store.close().await;
     if context.json() {
-        let list: Vec<Value> = messages.iter().map(|message| as_json(message, args.phones, false)).collect();
+        let list: Vec<Value> = messages
+            .iter()
+            .map(|message| as_json(message, &run.terms.currency, args.phones, false))
+            .collect();
         print::json(&list)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -105,28 +128,41 @@ async fn show(context: &Context, args: ShowArgs) -> anyhow::Result<ExitCode> {
     let config = context.config()?;
     let store = context.store(&config).await?;
     let found = store.message(MessageId(args.id)).await?;
-    store.close().await;
+    let decisions = store.decisions_of(MessageId(args.id)).await?;
     let none = || WrongUse(format!("there is no message {}; `winback message list` shows ids", args.id));
     let (message, attempts, receipts) = found.ok_or_else(none)?;
+    let currency = store.run(message.run).await?.map(|run| run.terms.currency).unwrap_or_default();
+    store.close().await;
     if context.json() {
-        let mut answer = as_json(&message, args.phones, args.text);
+        let mut answer = as_json(&message, &currency, args.phones, args.text);
         answer["attempt_list"] = attempts.iter().map(attempt_json).collect();
         answer["receipt_list"] = receipts.iter().map(receipt_json).collect();
+        answer["decision_list"] = decisions.iter().map(decision_json).collect();
         print::json(&answer)?;
         return Ok(ExitCode::SUCCESS);
     }
-    print_message(&message, &args);
+    print_message(&message, &currency, &args);
     print_way(&attempts, &receipts);
+    for one in &decisions {
+        let why = one.reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}"));
+        let (at, by) = (one.decided_at.rfc3339(), &one.decided_by);
+        print::line(format!(
+            "attempt {} decided as {} by {by} at {at}{why}",
+            one.number,
+            one.verdict.as_str()
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn as_json(message: &MessageView, phones: bool, text: bool) -> Value {
+fn as_json(message: &MessageView, currency: &str, phones: bool, text: bool) -> Value {
     let mut answer = json!({
         "id": message.id, "run": message.run, "contact": message.contact,
         "phone": print::phone(message.phone, phones), "country": message.country, "route": message.route,
-        "parts": message.parts, "price": message.price.to_string(), "state": message.dispatch.as_str(),
+        "parts": message.parts, "price": message.price.to_string(), "currency": currency, "state": message.dispatch.as_str(),
         "delivery": message.delivery.as_str(), "attempts": message.attempts, "reason": message.reason,
         "possible_duplicate": message.possible_duplicate, "conflict": message.conflict,
+        "code_contested": message.code_contested,
         "not_before": message.not_before.rfc3339(),
         "submitted_at": message.submitted_at.map(Timestamp::rfc3339),
         "delivery_at": message.delivery_at.map(Timestamp::rfc3339),
@@ -152,16 +188,26 @@ fn receipt_json(receipt: &ReceiptView) -> Value {
     })
 }
 
-fn print_message(message: &MessageView, args: &ShowArgs) {
-    let marks =
-        [(message.possible_duplicate, "may have been sent twice"), (message.conflict, "receipts contradict")];
+fn decision_json(decision: &DecisionView) -> Value {
+    json!({
+        "number": decision.number, "decided_at": decision.decided_at.rfc3339(), "as": decision.verdict,
+        "by": decision.decided_by, "reason": decision.reason,
+    })
+}
+
+fn print_message(message: &MessageView, currency: &str, args: &ShowArgs) {
+    let marks = [
+        (message.possible_duplicate, "may have been sent twice"),
+        (message.conflict, "receipts contradict"),
+        (message.code_contested, "somebody else has its code"),
+    ];
     let marks: Vec<&str> = marks.into_iter().filter_map(|(set, words)| set.then_some(words)).collect();
     let mut rows = vec![
         vec!["to".to_owned(), print::phone(message.phone, args.phones)],
         vec!["run".to_owned(), message.run.to_string()],
         vec!["contact".to_owned(), message.contact.to_string()],
         vec!["route".to_owned(), format!("{} ({})", message.route, message.country)],
-        vec!["parts".to_owned(), format!("{} for {}", message.parts, message.price)],
+        vec!["parts".to_owned(), format!("{} for {} {currency}", message.parts, message.price)],
         vec!["state".to_owned(), message.dispatch.as_str().to_owned()],
         vec!["delivery".to_owned(), message.delivery.as_str().to_owned()],
         vec!["reason".to_owned(), message.reason.clone().unwrap_or_else(|| "-".to_owned())],

@@ -1,7 +1,9 @@
 //! The command line: one file per command. Only here is anything printed.
 //!
 //! Every command prints tables for people or, with `--json`, one JSON value for machines; progress goes to standard
-//! error and only to a terminal. Exit code 0: done, 1: failed, 2: wrong use.
+//! error and only to a terminal. Exit code 0: done, 1: failed, 2: wrong use. In JSON, times are RFC 3339 texts in UTC and
+//! money is a decimal text with its currency beside it; a failure is `{"error": {"message", "kind"}}`, with the places of
+//! the mistakes as `problems` where a file is wrong.
 
 mod check;
 mod completions;
@@ -12,6 +14,7 @@ mod coupon;
 mod daemon;
 mod demo;
 mod doctor;
+mod doubt;
 mod event;
 mod import;
 mod init;
@@ -33,13 +36,12 @@ mod store;
 mod terms;
 mod test;
 mod text;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-use crate::model::run::RunState;
 
 pub use context::Context;
 
@@ -79,6 +81,7 @@ enum Command {
     Test(test::TestArgs),
     Status(status::StatusArgs),
     Watch(status::WatchArgs),
+    Why(why::WhyArgs),
     /// Stop sending for a campaign until it is resumed.
     Pause(control::ControlArgs),
     /// Go on sending for a paused campaign.
@@ -109,11 +112,14 @@ pub struct WrongUse(pub String);
 
 /// Runs the command that the process was called with.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return print::usage(&error, std::env::args_os().any(|given| given == "--json")),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            print::error(&anyhow::Error::new(error).context("the runtime could not be started"));
+            print::error(&anyhow::Error::new(error).context("the runtime could not be started"), cli.json);
             return ExitCode::FAILURE;
         }
     };
@@ -124,7 +130,7 @@ pub fn run() -> ExitCode {
     match ended {
         Ok(code) => code,
         Err(error) => {
-            print::error(&error);
+            print::error(&error, context.json());
             if error.is::<WrongUse>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
@@ -157,8 +163,9 @@ async fn dispatch(context: &Context, command: Command) -> anyhow::Result<ExitCod
         Command::Simulator(args) => simulator::run(context, *args).await,
         Command::Status(args) => status::run(context, args).await,
         Command::Watch(args) => status::watch(context, args).await,
-        Command::Pause(args) => control::run(context, args, RunState::Paused).await,
-        Command::Resume(args) => control::run(context, args, RunState::Running).await,
-        Command::Cancel(args) => control::run(context, args, RunState::Cancelling).await,
+        Command::Why(args) => why::run(context, args).await,
+        Command::Pause(args) => control::run(context, args, control::Wish::Pause).await,
+        Command::Resume(args) => control::run(context, args, control::Wish::Resume).await,
+        Command::Cancel(args) => control::run(context, args, control::Wish::Cancel).await,
     }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::config::{Config, RouteConfig};
 use crate::daemon::routes;
 use crate::model::number::{self, Number};
-use crate::model::outcome::OutcomeClass;
+use crate::model::outcome::{OutcomeClass, Proof};
 use crate::provider::{Adapter, Exchange, Submission, Transport, TransportLimits};
 use crate::store::Store;
 use crate::telemetry::Secret;
@@ -171,6 +171,15 @@ async fn exchange(context: &Context, adapter: &Adapter, submission: &Submission)
     })
 }
 
+/// Whether the text left: nobody knows after an answer that got lost.
+fn sent(class: OutcomeClass) -> Option<bool> {
+    match class.proof() {
+        Proof::Accepted => Some(true),
+        Proof::Ambiguous => None,
+        Proof::Refused | Proof::NotSent | Proof::RouteBroken => Some(false),
+    }
+}
+
 fn told(
     context: &Context,
     one: &OneText,
@@ -180,7 +189,7 @@ fn told(
     let accepted = verdict.class == OutcomeClass::Accepted;
     if context.json() {
         print::json(&json!({
-            "sent": true, "test": one.campaign.is_some(), "campaign": one.campaign, "route": one.route,
+            "sent": sent(verdict.class), "test": one.campaign.is_some(), "campaign": one.campaign, "route": one.route,
             "text": submission.text, "encoding": submission.encoding, "parts": submission.parts,
             "outcome": verdict.class.as_str(), "because": verdict.because, "code": verdict.code,
             "provider_id": verdict.provider_id, "http": verdict.http, "reference": submission.reference,
@@ -201,7 +210,10 @@ fn told(
         if let Some(id) = &verdict.provider_id {
             print::line(format!("the provider's id: {id}"));
         }
-        if verdict.class == OutcomeClass::Unknown {
+        if !accepted && sent(verdict.class) == Some(false) {
+            print::line("nothing was sent");
+        }
+        if sent(verdict.class).is_none() {
             print::line("the text may have been sent; look at the phone before you try again");
         }
     }

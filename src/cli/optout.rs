@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::config::Config;
 use crate::intake::import::import_optouts;
 use crate::intake::optout::{OptoutOptions, OptoutReader};
 use crate::model::clock::Timestamp;
 use crate::model::country::Country;
 use crate::model::number;
-use crate::model::suppression::Reason;
+use crate::model::suppression::{RENEWED_CONSENT, Reason};
 use crate::store::suppressions::{EVERY_SENDER, NewSuppression, Suppression};
 
 use super::import::{ImportArgs, columns};
@@ -27,6 +28,8 @@ const PAGE: i64 = 1_000;
 pub(super) enum OptoutCommand {
     /// Never text this number again; what waits for it is withdrawn.
     Add(OptoutAddArgs),
+    /// Allow texts to a number again, where that is lawful; it is kept for good who did it and why.
+    Remove(OptoutRemoveArgs),
     /// Read a list of numbers that must not be texted.
     Import(OptoutImportArgs),
     /// All suppressions in force.
@@ -45,6 +48,27 @@ pub(super) struct OptoutAddArgs {
     /// One sender; every sender if not given.
     #[arg(long, value_name = "SENDER")]
     scope: Option<String>,
+}
+
+/// The number and the reason.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A STOP, a complaint, and an opt-out told by a provider end by the person's own START, or by consent that they gave anew:
+--reason \"renewed consent: where and when\". Your own list, and refusals that had to be read, end for any reason.
+What was withdrawn stays withdrawn. A provider that blocks the number itself must be asked to unblock it.")]
+pub(super) struct OptoutRemoveArgs {
+    /// The number as people write it.
+    #[arg(allow_hyphen_values = true)]
+    phone: String,
+    /// Country of a number without country code, two letters; the shop's if not given.
+    #[arg(long, value_name = "XX")]
+    country: Option<Country>,
+    /// One sender; all that is in force if not given.
+    #[arg(long, value_name = "SENDER")]
+    scope: Option<String>,
+    /// Why this is lawful, for the record.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
 }
 
 /// A list of numbers.
@@ -71,6 +95,7 @@ pub(super) struct OptoutListArgs {
 pub(super) async fn run(context: &Context, command: OptoutCommand) -> anyhow::Result<ExitCode> {
     match command {
         OptoutCommand::Add(args) => add(context, args).await,
+        OptoutCommand::Remove(args) => remove(context, args).await,
         OptoutCommand::Import(args) => import(context, args).await,
         OptoutCommand::List(args) => list(context, args).await,
     }
@@ -100,6 +125,44 @@ async fn add(context: &Context, args: OptoutAddArgs) -> anyhow::Result<ExitCode>
         print::line("it was suppressed already; nothing changed");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn remove(context: &Context, args: OptoutRemoveArgs) -> anyhow::Result<ExitCode> {
+    let reason = args.reason.trim();
+    if reason.is_empty() {
+        return Err(WrongUse("--reason is for the record; say why this is lawful".to_owned()).into());
+    }
+    let config = context.config()?;
+    let number = number::parse(&args.phone, args.country.or(config.shop.country))
+        .map_err(|error| WrongUse(error.to_string()))?;
+    let store = context.store(&config).await?;
+    let history = store.suppressions_of(number.phone).await?;
+    let meant = |one: &&Suppression| args.scope.as_ref().is_none_or(|scope| *scope == one.scope);
+    let in_force: Vec<&Suppression> =
+        history.iter().filter(|one| one.lifted_at.is_none()).filter(meant).collect();
+    let (may, kept): (Vec<&Suppression>, Vec<&Suppression>) =
+        in_force.iter().partition(|one| one.reason.lifted_for(reason));
+    let rows: Vec<i64> = may.iter().map(|one| one.id).collect();
+    let by = format!("{}: {reason}", Config::person());
+    let lifted = store.lift_rows(number.phone, &rows, &by, context.now()).await?;
+    store.close().await;
+    if context.json() {
+        let kept: Vec<_> = kept.iter().map(|one| as_json(one, false)).collect();
+        print::json(&json!({"lifted": lifted, "by": by, "kept": kept}))?;
+    } else if in_force.is_empty() {
+        print::line("it is not suppressed; nothing changed");
+    } else {
+        print::line(format!("{lifted} suppressions lifted; what was withdrawn stays withdrawn"));
+        for one in &kept {
+            print::line(format!(
+                "for {} it stays suppressed since {}: {} is lifted by their own START, or with --reason \"{RENEWED_CONSENT} …\"",
+                one.scope,
+                one.created_at.rfc3339(),
+                one.reason.as_str()
+            ));
+        }
+    }
+    Ok(if kept.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn import(context: &Context, args: OptoutImportArgs) -> anyhow::Result<ExitCode> {

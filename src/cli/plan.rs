@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::json;
 
 use crate::daemon::routes;
-use crate::dispatch::plan::{self, Plan};
+use crate::dispatch::plan::{self, NotReady, Plan};
 use crate::model::clock::Timestamp;
+use crate::model::run::Run;
+use crate::segment;
 
 use super::{Context, print, terms};
 
@@ -27,6 +30,8 @@ pub(super) async fn run(context: &Context, args: PlanArgs) -> anyhow::Result<Exi
     let now = context.now();
     let as_of = args.as_of.as_deref().map(|text| terms::time(&config, text)).transpose()?;
     let terms = terms::terms(&config, &store, &args.campaign, as_of, now).await?;
+    let warnings = terms::kinds(&store, &segment::parse(&terms.segment)?).await?;
+    print::warnings(&warnings);
     let bar = print::bar(0, "planning");
     let plan = plan::plan(&store, &terms, &rules, now, |done, total| {
         bar.set_length(total.unsigned_abs());
@@ -34,14 +39,22 @@ pub(super) async fn run(context: &Context, args: PlanArgs) -> anyhow::Result<Exi
     })
     .await?;
     bar.finish_and_clear();
+    let run = store.run_by_key(&terms.definition.launch_key()).await?;
+    let nobody_known = plan.audience == 0 && store.contact_count().await? == 0;
     store.close().await;
+    let ready = plan.ready();
     if context.json() {
-        print::json(&plan)?;
+        let mut answer = serde_json::to_value(&plan)?;
+        answer["ready"] = ready.is_ok().into();
+        answer["why_not"] = ready.as_ref().err().map(ToString::to_string).into();
+        answer["run"] = run.as_ref().map(|run| json!({"id": run.id, "state": run.state.as_str()})).into();
+        answer["warnings"] = warnings.into();
+        print::json(&answer)?;
     } else {
         show(&plan);
-        show_way(&plan, args.as_of.as_deref());
+        show_way(&plan, run.as_ref(), nobody_known, args.as_of.as_deref());
     }
-    Ok(if plan.ready().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if ready.is_ok() || run.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Prints a plan for people.
@@ -56,6 +69,9 @@ pub(super) fn show(plan: &Plan) {
     rows.push(vec!["messages".to_owned(), print::count(plan.audience - skipped)]);
     print::table(&["who", ""], &[1], rows);
     print::line("");
+    if plan.messages == 0 {
+        return;
+    }
     let lines = plan.lines.iter().map(|line| {
         let cost = format!("{} {}", line.cost, plan.currency);
         vec![
@@ -82,12 +98,32 @@ pub(super) fn show(plan: &Plan) {
     print::line("");
 }
 
-/// Prints how the plan is launched, or why it cannot be.
-fn show_way(plan: &Plan, as_of: Option<&str>) {
+/// Prints how the plan is launched, what run it has already, or why it cannot be.
+fn show_way(plan: &Plan, run: Option<&Run>, nobody_known: bool, as_of: Option<&str>) {
     let as_of = as_of.map_or_else(String::new, |text| format!(" --as-of {text}"));
+    let campaign = &plan.campaign;
+    if let Some(run) = run {
+        print::line(format!(
+            "{campaign} was already launched for this start: run {}, {}, {} messages; `winback status {campaign}` shows it.\n\
+             Another run needs another schedule.at",
+            run.id,
+            run.state.as_str(),
+            print::count(run.terms.audience)
+        ));
+        return;
+    }
     match plan.ready() {
-        Ok(()) => {
-            print::line(format!("launch it: winback launch {}{as_of} --plan {}", plan.campaign, plan.hash));
+        Ok(()) => print::line(format!("launch it: winback launch {campaign}{as_of} --plan {}", plan.hash)),
+        Err(NotReady::Nobody) if nobody_known => {
+            print::line("not ready: there are no contacts yet; bring them in with `winback contact import`");
+        }
+        Err(NotReady::Nobody) if plan.audience == 0 => {
+            print::line(
+                "not ready: nobody is in the segment; `winback segment explain` shows how it is understood",
+            );
+        }
+        Err(NotReady::Nobody) => {
+            print::line("not ready: everybody in the segment is left out, as counted above");
         }
         Err(why) => print::line(format!("not ready: {why}")),
     }

@@ -1,13 +1,19 @@
 //! Tables, JSON, errors and progress bars: how commands speak.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use serde_json::{Value, json};
 
+use crate::config::ConfigErrors;
+use crate::document::FileErrors;
 use crate::model::clock::Timestamp;
 use crate::model::phone::Phone;
+
+use super::WrongUse;
 
 /// Prints a line to standard output. A closed pipe ends the command quietly, as it does for other tools.
 pub(super) fn line(text: impl AsRef<str>) {
@@ -28,10 +34,63 @@ pub(super) fn note(text: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
 }
 
-/// Prints an error and its causes to standard error.
-pub(super) fn error(error: &anyhow::Error) {
-    let mut text = format!("error: {error}");
-    let mut told = error.to_string();
+/// Prints warnings to standard error.
+pub(super) fn warnings(list: &[String]) {
+    for warning in list {
+        note(format!("warning: {warning}"));
+    }
+}
+
+/// Prints an error and its causes to standard error, and for machines as one JSON value to standard output.
+pub(super) fn error(error: &anyhow::Error, for_machines: bool) {
+    let text = causes(error);
+    if for_machines {
+        let kind = if error.is::<WrongUse>() { "wrong_use" } else { "failed" };
+        let config = error.downcast_ref::<ConfigErrors>().and_then(|error| match error {
+            ConfigErrors::Wrong(errors) => Some(errors),
+            _ => None,
+        });
+        let errors = config.or_else(|| error.downcast_ref::<FileErrors>());
+        failure(&text, kind, errors.map(problems).unwrap_or_default());
+    }
+    // What shows a place in a file says itself that it is an error.
+    note(if text.starts_with("error: ") { text } else { format!("error: {text}") });
+}
+
+/// Prints what is wrong with the way the program was called; answers the exit code. Help and version are no mistake.
+pub(super) fn usage(error: &clap::Error, for_machines: bool) -> ExitCode {
+    if for_machines && error.use_stderr() {
+        let text = error.render().to_string();
+        failure(text.split("\n\n").next().unwrap_or_default(), "wrong_use", Vec::new());
+    }
+    // Nobody is left to be told if neither stream can be written.
+    let _ = error.print();
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+fn failure(text: &str, kind: &str, problems: Vec<Value>) {
+    let message = text.strip_prefix("error: ").unwrap_or(text);
+    let mut told = json!({"message": message, "kind": kind});
+    if !problems.is_empty() {
+        told["problems"] = Value::Array(problems);
+    }
+    line(format!("{:#}", json!({"error": told})));
+}
+
+/// Everything that is wrong with a file, for machines.
+pub(super) fn problems(errors: &FileErrors) -> Vec<Value> {
+    let places = errors.places().into_iter().map(|place| {
+        json!({
+            "file": errors.file(), "line": place.line, "column": place.column,
+            "problem": place.problem, "help": place.help,
+        })
+    });
+    places.collect()
+}
+
+fn causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    let mut told = text.clone();
     for cause in error.chain().skip(1) {
         // Errors that show their cause themselves are not shown twice.
         let cause = cause.to_string();
@@ -41,7 +100,7 @@ pub(super) fn error(error: &anyhow::Error) {
             told = cause;
         }
     }
-    note(text);
+    text
 }
 
 /// A table with a header line; the columns named in `numbers` are set flush right.

@@ -71,7 +71,7 @@ pub(super) async fn run(context: &Context, command: ReceiptCommand) -> anyhow::R
             }
         }
         let mut batch = store.batch().await?;
-        let received = batch.apply_receipts(&delivered, context.now()).await?;
+        let received = batch.replay(&delivered, context.now()).await?;
         batch.commit().await?;
         done.received.matched += received.matched;
         done.received.parked += received.parked;

@@ -61,7 +61,9 @@ pub(super) async fn run(context: &Context, command: RouteCommand) -> anyhow::Res
         listed.push((name, route, addresses));
     }
     if context.json() {
-        let list: Vec<_> = listed.iter().map(|(name, route, told)| as_json(name, route, told)).collect();
+        let currency = config.shop.currency.as_str();
+        let list: Vec<_> =
+            listed.iter().map(|(name, route, told)| as_json(name, route, currency, told)).collect();
         print::json(&list)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -93,14 +95,19 @@ fn countries(route: &RouteConfig) -> Vec<String> {
     route.countries.iter().map(ToString::to_string).collect()
 }
 
-fn as_json(name: &str, route: &RouteConfig, told: &Result<Addresses, String>) -> serde_json::Value {
+fn as_json(
+    name: &str,
+    route: &RouteConfig,
+    currency: &str,
+    told: &Result<Addresses, String>,
+) -> serde_json::Value {
     let account = route.limits.account;
     let prices: std::collections::BTreeMap<String, String> =
         route.price.iter().map(|(country, price)| (country.to_string(), price.to_string())).collect();
     json!({
         "name": name, "provider": route.provider, "senders": route.senders, "countries": countries(route),
         "parts_per_second": account.map(|limit| limit.parts_per_second), "burst": account.map(|limit| limit.burst),
-        "in_flight": route.in_flight, "price": prices,
+        "in_flight": route.in_flight, "price": prices, "currency": currency,
         "receipt_url": told.as_ref().ok().and_then(|told| told.receipt.clone()),
         "inbound_url": told.as_ref().ok().and_then(|told| told.inbound.clone()),
         "problem": told.as_ref().err(),

@@ -67,9 +67,10 @@ pub(super) async fn run(context: &Context, command: SegmentCommand) -> anyhow::R
             store.close().await;
             if context.json() {
                 let as_of = asked.as_of.at.rfc3339();
-                print::json(
-                    &json!({"segment": asked.expression.to_string(), "as_of": as_of, "contacts": count}),
-                )?;
+                print::json(&json!({
+                    "segment": asked.expression.to_string(), "as_of": as_of, "contacts": count,
+                    "warnings": asked.warnings,
+                }))?;
             } else {
                 print::line(print::count(count));
             }
@@ -85,6 +86,7 @@ struct Asked {
     expression: Expression,
     as_of: AsOf,
     fragment: Fragment,
+    warnings: Vec<String>,
 }
 
 impl Asked {
@@ -92,8 +94,14 @@ impl Asked {
         let expression = expression(config, &args.segment)?;
         let as_of = as_of(context, config, args.as_of.as_deref())?;
         let store = context.store(config).await?;
+        let named = config.segments.contains_key(args.segment.trim());
+        let warnings = terms::kinds(&store, &expression).await.map_err(|error| {
+            // What stands in the file is the file's mistake, what stands in the call the call's.
+            if named { error } else { WrongUse(error.to_string()).into() }
+        })?;
+        print::warnings(&warnings);
         let fragment = segment::compile(&expression, &as_of, dialect(&store), 1);
-        Ok((store, Self { expression, as_of, fragment }))
+        Ok((store, Self { expression, as_of, fragment, warnings }))
     }
 }
 
@@ -120,7 +128,7 @@ fn as_of(context: &Context, config: &Config, text: Option<&str>) -> anyhow::Resu
     Ok(AsOf { at, zone: config.shop_zone() })
 }
 
-fn dialect(store: &Store) -> Dialect {
+pub(super) fn dialect(store: &Store) -> Dialect {
     match store.backend() {
         Backend::Sqlite => Dialect::Sqlite,
         Backend::Postgres => Dialect::Postgres,
@@ -134,6 +142,9 @@ async fn list(context: &Context, config: &Config, args: ListArgs) -> anyhow::Res
     for (name, text) in &config.segments {
         let expression =
             segment::parse(text).map_err(|error| anyhow::anyhow!("segment `{name}`:\n{error}"))?;
+        print::warnings(
+            &terms::kinds(&store, &expression).await.with_context(|| format!("segment `{name}`"))?,
+        );
         let fragment = segment::compile(&expression, &as_of, dialect(&store), 1);
         let count = store.segment_count(&fragment).await.with_context(|| format!("segment `{name}`"))?;
         listed.push((name, text, count));
@@ -172,7 +183,7 @@ async fn preview(context: &Context, config: &Config, args: &PreviewArgs) -> anyh
                 })
             })
             .collect();
-        return print::json(&json!({"contacts": count, "first": contacts}));
+        return print::json(&json!({"contacts": count, "first": contacts, "warnings": asked.warnings}));
     }
     let shown = contacts.len();
     let rows = contacts.iter().map(|contact| {
@@ -200,6 +211,7 @@ async fn explain(context: &Context, config: &Config, args: &SegmentArgs) -> anyh
         return print::json(&json!({
             "expression": asked.expression.to_string(), "tree": asked.expression.tree(),
             "as_of": asked.as_of.at.rfc3339(), "sql": asked.fragment.sql, "values": values, "plan": plan,
+            "warnings": asked.warnings,
         }));
     }
     print::line(asked.expression.to_string());

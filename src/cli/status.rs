@@ -30,23 +30,55 @@ const BAR: usize = 40;
 
 /// Where campaigns stand: all recent ones, or one in detail.
 #[derive(Debug, Args)]
+#[command(after_help = WORDS)]
 pub(super) struct StatusArgs {
-    /// Name of the campaign.
+    /// Name of the campaign; its latest run is meant.
     campaign: Option<String>,
+    /// This run of it.
+    #[arg(long, value_name = "ID", requires = "campaign")]
+    run: Option<i64>,
 }
 
 /// Live view of a campaign: progress, rates, receipts. Ends when nothing is left to send and no receipt is awaited, or with Ctrl-C.
 #[derive(Debug, Args)]
+#[command(after_help = WORDS)]
 pub(super) struct WatchArgs {
-    /// Name of the campaign.
+    /// Name of the campaign; its latest run is meant.
     campaign: String,
+    /// This run of it.
+    #[arg(long, value_name = "ID")]
+    run: Option<i64>,
 }
+
+/// What each counter means; one word, one meaning, in status, watch and report alike.
+const WORDS: &str = "\
+What the words mean:
+  messages              texts that the run was launched with, one for each contact; whoever the plan left out
+                        (withheld) has none, and `winback why CONTACT CAMPAIGN` says why
+  waiting               not handed over yet: its window, its turn or a retry is still to come
+  on the wire           handed over, the provider's answer is awaited
+  accepted              the provider took it and says so, or a receipt or a person does
+    by decision         of these, accepted because a person said so and no receipt has said it since
+    delivered           of these, a receipt says that it is on the handset
+    not delivered       of these, a receipt says that it never will be
+    receipt awaited     of these, no final receipt is here yet
+  failed                refused by the provider, or never taken after all attempts; nobody got it
+  in doubt              nobody knows whether the provider took it: the answer got lost
+    parked              of these, closed by policy; a late receipt or `winback message resolve` still ends them
+  withdrawn             stopped before it left: STOP, cancel, its end passed, the budget is spent
+  possible duplicates   sent again by policy or decision while in doubt; may have arrived twice, with the same code
+  parts accepted        parts of the accepted messages; a part is one SMS of a long text
+  cost                  price of the parts accepted and in doubt
+  reserved              money set aside when texts were handed over; returns when one is proven not to have left
+  codes                 coupon codes of the run: reserved (its text waits), sent (its text was accepted), quarantined
+                        (its text is in doubt, so nobody else gets the code), redeemed
+Every message is in exactly one of waiting, on the wire, accepted, failed, in doubt and withdrawn.";
 
 pub(super) async fn run(context: &Context, args: StatusArgs) -> anyhow::Result<ExitCode> {
     let config = context.config()?;
     let store = context.store(&config).await?;
     if let Some(campaign) = &args.campaign {
-        let run = terms::latest_run(&store, campaign).await?;
+        let run = meant(&store, campaign, args.run).await?;
         let status = status(&store, &run).await?;
         if context.json() {
             print::json(&status)?;
@@ -63,6 +95,13 @@ pub(super) async fn run(context: &Context, args: StatusArgs) -> anyhow::Result<E
     Ok(ExitCode::SUCCESS)
 }
 
+async fn meant(store: &Store, campaign: &str, run: Option<i64>) -> anyhow::Result<Run> {
+    match run {
+        Some(id) => terms::run_of(store, campaign, id).await,
+        None => terms::latest_run(store, campaign).await,
+    }
+}
+
 /// What a run that has messages waiting waits for, unless that is only its turn.
 pub(super) async fn waits_for(
     context: &Context,
@@ -70,6 +109,13 @@ pub(super) async fn waits_for(
     store: &Store,
     status: &Status,
 ) -> anyhow::Result<Option<String>> {
+    if status.state == RunState::Preparing.as_str() {
+        let (written, all) = (print::count(status.prepared), print::count(status.messages));
+        return Ok(Some(format!(
+            "waits    for its launch: {written} of {all} messages are written. If that has ended, a running daemon \
+             goes on with it within a minute; `winback launch` does at once"
+        )));
+    }
     if status.waiting == 0 || status.state != RunState::Running.as_str() {
         return Ok(None);
     }
@@ -99,7 +145,8 @@ async fn list(context: &Context, store: &Store) -> anyhow::Result<()> {
         row.push(format!("{} {}", s.cost, s.currency));
         row
     });
-    let headers = ["campaign", "run", "state", "messages", "sent", "delivered", "failed", "in doubt", "cost"];
+    let headers =
+        ["campaign", "run", "state", "messages", "accepted", "delivered", "failed", "in doubt", "cost"];
     print::table(&headers, &[1, 3, 4, 5, 6, 7, 8], rows);
     Ok(())
 }
@@ -109,20 +156,25 @@ pub(super) fn show(s: &Status) {
     print::line(format!("{} · run {} · {}", s.campaign, s.run, s.state));
     print::line("");
     let row = |name: &str, n: i64| vec![name.to_owned(), print::count(n)];
-    let rows = vec![
+    let mut rows = vec![
         row("messages", s.messages),
         row("waiting", s.waiting),
         row("on the wire", s.submitting),
-        row("sent (accepted by a provider)", s.accepted),
+        row("accepted", s.accepted),
+        row("  by decision", s.accepted_by_decision),
         row("  delivered", s.delivered),
         row("  not delivered", s.undelivered),
         row("  receipt awaited", s.open_receipts),
         row("failed", s.failed),
         row("in doubt", s.in_doubt),
+        row("  parked", s.parked),
         row("withdrawn", s.withdrawn),
         row("possible duplicates", s.possible_duplicates),
-        row("parts sent", s.parts),
+        row("parts accepted", s.parts),
     ];
+    // What happens seldom is shown when it did.
+    let seldom = [("  by decision", s.accepted_by_decision), ("  parked", s.parked)];
+    rows.retain(|row| !seldom.contains(&(row[0].as_str(), 0)));
     print::table(&["", ""], &[1], rows);
     print::line("");
     let budget = s.budget.map_or_else(String::new, |budget| format!(" of {budget}"));
@@ -130,15 +182,21 @@ pub(super) fn show(s: &Status) {
     let codes: Vec<String> =
         s.codes.iter().map(|(state, n)| format!("{} {state}", print::count(*n))).collect();
     print::line(format!("codes  {}", if codes.is_empty() { "none".to_owned() } else { codes.join(", ") }));
+    if s.withheld > 0 {
+        print::line(format!("  {} left out at launch: had enough texts", print::count(s.withheld)));
+    }
     for reason in &s.reasons {
         print::line(format!("  {} × {}: {}", print::count(reason.messages), reason.state, reason.reason));
+    }
+    if s.in_doubt > 0 {
+        print::line(format!("what is in doubt: winback message list {} --in-doubt", s.campaign));
     }
 }
 
 pub(super) async fn watch(context: &Context, args: WatchArgs) -> anyhow::Result<ExitCode> {
     let config = context.config()?;
     let store = context.store(&config).await?;
-    let run = terms::latest_run(&store, &args.campaign).await?;
+    let run = meant(&store, &args.campaign, args.run).await?;
     let ended = tokio::select! {
         ended = follow(context, &store, run) => ended?,
         _ = tokio::signal::ctrl_c() => None,
@@ -224,7 +282,7 @@ impl View {
         }
         let of = |n: i64| print::count(n);
         print::note(format!(
-            "{} {}: {} of {} sent ({:.0}/s), {} delivered, {} waiting, {} in doubt",
+            "{} {}: {} of {} accepted ({:.0}/s), {} delivered, {} waiting, {} in doubt",
             s.campaign,
             s.state,
             of(s.accepted),
@@ -258,7 +316,7 @@ fn frame(s: &Status, rates: (f64, f64)) -> Vec<String> {
     vec![
         format!("{} · run {} · {}", s.campaign, s.run, s.state),
         format!(
-            "  sent       {} {:>9} of {}  {:>7.0}/s",
+            "  accepted   {} {:>9} of {}  {:>7.0}/s",
             bar(done),
             print::count(s.accepted),
             print::count(s.messages),
@@ -281,4 +339,25 @@ fn frame(s: &Status, rates: (f64, f64)) -> Vec<String> {
             routes.join(", ")
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WORDS;
+
+    #[test]
+    fn every_counter_that_is_shown_is_explained_once() {
+        let source = include_str!("status.rs");
+        let shown = source.lines().filter_map(|line| line.trim().strip_prefix("row(\"")?.split('"').next());
+        let mut shown: Vec<&str> = shown.map(str::trim).collect();
+        assert!(shown.len() > 10, "{shown:?}");
+        shown.extend(["cost", "reserved", "codes"]);
+        for word in shown {
+            let explained = WORDS.lines().filter(|line| {
+                let rest = line.trim_start().strip_prefix(word);
+                line.starts_with("  ") && rest.is_some_and(|rest| rest.starts_with("  "))
+            });
+            assert_eq!(explained.count(), 1, "{word}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::json;
 
+use crate::store::check::Finding;
 use crate::store::{Store, StoreError};
 
 use super::{Context, print};
@@ -50,10 +51,17 @@ async fn migrate(context: &Context) -> anyhow::Result<ExitCode> {
 
 async fn check(context: &Context) -> anyhow::Result<ExitCode> {
     let config = context.config()?;
-    let store = context.store(&config).await?;
-    let findings = store.check().await?;
+    let store = match Store::open(&config.store.url).await {
+        Ok(store) => store,
+        Err(error) => return damaged(context, error),
+    };
     let version = store.schema_version();
+    let checked = store.check().await;
     store.close().await;
+    let findings = match checked {
+        Ok(findings) => findings,
+        Err(error) => return damaged(context, error),
+    };
     let good = findings.iter().all(|finding| finding.problem.is_none());
     if context.json() {
         print::json(&json!({"schema": version, "good": good, "findings": findings}))?;
@@ -67,4 +75,25 @@ async fn check(context: &Context) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A store that is too damaged to be asked anything is a finding too.
+fn damaged(context: &Context, error: StoreError) -> anyhow::Result<ExitCode> {
+    let told = match &error {
+        StoreError::Damaged { path, what } => {
+            format!("{} is damaged: {what}; restore the last backup", path.display())
+        }
+        StoreError::NoTable { place } => {
+            format!("{place} misses tables that it must have; restore the last backup")
+        }
+        StoreError::Unreadable => "it holds values that cannot be read; restore the last backup".to_owned(),
+        _ => return Err(error.into()),
+    };
+    if context.json() {
+        let finding = Finding { what: "database", problem: Some(told) };
+        print::json(&json!({"schema": null, "good": false, "findings": [finding]}))?;
+    } else {
+        print::line(format!("wrong  database: {told}"));
+    }
+    Ok(ExitCode::FAILURE)
 }

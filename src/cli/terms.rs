@@ -7,7 +7,9 @@ use anyhow::{Context as _, bail};
 use crate::campaign::definition::{Audience, Definition};
 use crate::config::{Config, read_file};
 use crate::dispatch::terms::{PoolTerms, RouteTerms, Terms};
+use crate::document::nearest;
 use crate::model::clock::Timestamp;
+use crate::model::ids::RunId;
 use crate::model::run::Run;
 use crate::segment;
 use crate::store::Store;
@@ -32,8 +34,25 @@ fn is_file(campaign: &str) -> bool {
 /// Reads and checks the campaign's file.
 pub(super) fn definition(config: &Config, campaign: &str) -> anyhow::Result<Definition> {
     let file = file(config, campaign);
+    if !file.exists() {
+        bail!(no_campaign(Some(config), &file));
+    }
     let text = read_file(&file).with_context(|| format!("campaign `{campaign}`"))?;
-    Ok(Definition::parse(&file.to_string_lossy(), &text, &config.shop.zone)?)
+    Ok(config.check_campaign(&file.to_string_lossy(), &text)?)
+}
+
+/// What to say of a campaign that has no file.
+pub(super) fn no_campaign(config: Option<&Config>, file: &Path) -> String {
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let files = config.and_then(|config| super::check::campaigns(config).ok()).unwrap_or_default();
+    let known: Vec<String> =
+        files.iter().filter_map(|file| Some(file.file_stem()?.to_string_lossy().into_owned())).collect();
+    let way_out = match nearest(&name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "write one there".to_owned(),
+        None => format!("there are: {}", known.join(", ")),
+    };
+    format!("there is no campaign `{name}`, because there is no {}; {way_out}", file.display())
 }
 
 /// The expression a campaign's segment means.
@@ -49,6 +68,26 @@ pub(super) fn expression(config: &Config, audience: &Audience) -> anyhow::Result
     Ok(segment::parse(text)
         .map_err(|error| anyhow::anyhow!("segment `{}`:\n{error}", audience.as_str()))?
         .to_string())
+}
+
+/// Holds the event kinds of a segment against those of the store; answers what to warn about.
+///
+/// A kind that nobody has seen may be right, and is refused only where a known one must have been meant.
+pub(super) async fn kinds(store: &Store, expression: &segment::Expression) -> anyhow::Result<Vec<String>> {
+    if expression.kinds().is_empty() {
+        return Ok(Vec::new());
+    }
+    let known = store.event_kinds().await?;
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let mut warnings = Vec::new();
+    for unknown in expression.check_kinds(&known) {
+        if unknown.slip {
+            bail!("{}", unknown.error);
+        }
+        let (message, way_out) = (unknown.error.message(), unknown.error.suggestion().unwrap_or_default());
+        warnings.push(format!("{message}; {way_out}"));
+    }
+    Ok(warnings)
 }
 
 /// The terms of a campaign as files and store say now.
@@ -116,6 +155,22 @@ pub(super) async fn latest_run(store: &Store, campaign: &str) -> anyhow::Result<
     let none =
         || WrongUse(format!("campaign `{name}` has not been launched; `winback status` lists what was"));
     Ok(runs.into_iter().next().ok_or_else(none)?)
+}
+
+/// One run of a campaign, by its id.
+pub(super) async fn run_of(store: &Store, campaign: &str, id: i64) -> anyhow::Result<Run> {
+    let name = name(campaign);
+    let run = store.run(RunId(id)).await?.filter(|run| run.terms.campaign == name);
+    Ok(run.ok_or_else(|| {
+        WrongUse(format!("campaign `{name}` has no run {id}; `winback status` lists what was launched"))
+    })?)
+}
+
+/// The runs of a campaign that have not ended, oldest first.
+pub(super) async fn open_runs(store: &Store, campaign: &str) -> anyhow::Result<Vec<Run>> {
+    let name = name(campaign);
+    let runs = store.open_runs().await?;
+    Ok(runs.into_iter().filter(|run| run.terms.campaign == name).collect())
 }
 
 /// Reads a time that a person wrote: RFC 3339, or a date or local time in the shop's zone.

@@ -1,13 +1,15 @@
-//! What `winback check` looks at beyond each file alone: routes, segments, expressions and texts of campaigns.
+//! What is looked at beyond each file alone: accounts, routes, segments, expressions and texts of campaigns, prices, dates.
 //!
-//! Reads the configuration and one campaign at a time; asks no store, so whether a pool exists is seen by `plan`.
+//! Reads the configuration and one campaign at a time; asks no store: what only a store knows is in `facts`.
 
 use std::path::Path;
 
-use super::{Config, ConfigErrors, read_file, reading};
+use super::{Config, ConfigErrors, accounts, read_file, reading};
 use crate::campaign::definition::{Audience, Definition};
-use crate::dispatch::prepare::{self, TextsError};
+use crate::dispatch::prepare;
 use crate::document::{Document, FileErrors, Value, nearest, quoted};
+use crate::model::clock::Timestamp;
+use crate::provider::Catalog;
 use crate::segment;
 use crate::text::template::{Template, TemplateError};
 
@@ -36,8 +38,48 @@ impl Config {
                 check_template(&value, template, definition.coupon.is_some());
             }
         }
-        check_names(&document, &definition);
         document.finish(Some(definition))
+    }
+
+    /// What keeps a campaign that reads well from being sent: it is over, or a route of it has no price for a country.
+    /// A campaign that was launched already is asked neither.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn check_sendable(
+        &self,
+        definition: &Definition,
+        file: &str,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<(), FileErrors> {
+        let document = Document::parse(file, text)?;
+        let ends = definition.timing.last_end(now);
+        if ends <= now {
+            let until = document.find(&["schedule", "until"]);
+            if let Some(value) = until.or_else(|| document.find(&["schedule", "at"])) {
+                let title = format!("the run is over: it ended at {}", ends.rfc3339());
+                value.complain(title, "choose a later `at`, and a later `until` or none for seven days");
+            }
+        }
+        let list = document.find(&["routes"]).and_then(|value| value.list()).unwrap_or_default();
+        for (element, name) in list.iter().zip(&definition.routes) {
+            let missing = self.unpriced(definition, name);
+            if !missing.is_empty() {
+                let title = format!("route {} has no price for {}", quoted(name), missing.join(", "));
+                let help = "nothing is sent where the cost is unknown: add it to `price` of the route in winback.toml";
+                element.complain(title, help);
+            }
+        }
+        document.finish(Some(()))
+    }
+
+    /// Countries of a route for which neither it nor another route of the campaign has a price.
+    fn unpriced(&self, definition: &Definition, route: &str) -> Vec<String> {
+        let Some(account) = self.routes.get(route) else { return Vec::new() };
+        let priced = |country| definition.routes.iter().any(|name| self.price(name, country).is_some());
+        let missing = account.countries.iter().filter(|country| !priced(**country));
+        missing.map(ToString::to_string).collect()
     }
 
     /// Checks the text of a configuration file as [`Config::parse`] does, and the expressions of its segments.
@@ -45,8 +87,24 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, at once.
     pub fn check(file: &str, text: &str) -> Result<Self, FileErrors> {
+        Self::check_with(file, text, |_| None)
+    }
+
+    /// The same, and whether each route fits its provider's definition and its secrets are there. `catalog` finds the
+    /// definitions of a configuration; without one routes are not looked at.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn check_with(
+        file: &str,
+        text: &str,
+        catalog: impl FnOnce(&Self) -> Option<Catalog>,
+    ) -> Result<Self, FileErrors> {
         let document = Document::parse(file, text)?;
         let config = reading::read(&document, file);
+        if let Some(catalog) = catalog(&config) {
+            accounts::check(&document, &config, &catalog);
+        }
         for (name, expression) in &config.segments {
             if let Some(value) = document.find(&["segments", name]) {
                 check_expression(&value, expression);
@@ -93,7 +151,11 @@ impl Config {
     }
 }
 
-fn suggest<'n>(name: &str, known: impl Iterator<Item = &'n String> + Clone, otherwise: &str) -> String {
+pub(super) fn suggest<'n>(
+    name: &str,
+    known: impl Iterator<Item = &'n String> + Clone,
+    otherwise: &str,
+) -> String {
     match nearest(name, known.map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => otherwise.to_owned(),
@@ -118,6 +180,7 @@ fn check_template(value: &Value<'_>, source: &str, coupon: bool) {
             return;
         }
     };
+    check_names(value, source, &template);
     let of_coupon = |path: &str| path == "coupon" || path.starts_with("coupon.");
     let used = template.variables().iter().find(|variable| of_coupon(&variable.path));
     match used {
@@ -135,25 +198,22 @@ fn check_template(value: &Value<'_>, source: &str, coupon: bool) {
     }
 }
 
-/// The first name in the texts that no contact has; whatever else is wrong with them was told before.
-fn check_names(document: &Document<'_>, definition: &Definition) {
-    let Err(TextsError::Unknown { language, path, line, column, known }) = prepare::templates(definition)
-    else {
-        return;
-    };
-    let source = definition.text.variants().find(|(own, _)| *own == language).map(|(_, source)| source);
-    if let Some((value, source)) = document.find(&["text", &language]).zip(source) {
-        let at = offset(source, line, column);
-        let help = match nearest(&path, known.split([',', ' '])) {
+/// Every name in a text that no contact has.
+fn check_names(value: &Value<'_>, source: &str, template: &Template) {
+    for variable in template.variables().iter().filter(|variable| !prepare::is_known(&variable.path)) {
+        let known = prepare::known_names();
+        let help = match nearest(&variable.path, known.split([',', ' '])) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("a text may use {known}"),
         };
-        value.complain_inside(at..at, format!("there is no {}", quoted(&path)), help);
+        let at = offset(source, variable.line, variable.column);
+        let title = format!("there is no {}", quoted(&variable.path));
+        value.complain_inside(at..at + variable.path.len(), title, help);
     }
 }
 
 /// The octet at a line and column, both from 1, columns in characters.
-fn offset(text: &str, line: usize, column: usize) -> usize {
+pub(super) fn offset(text: &str, line: usize, column: usize) -> usize {
     let lines = text.split_inclusive('\n');
     let before: usize = lines.clone().take(line.saturating_sub(1)).map(str::len).sum();
     let line = lines.clone().nth(line.saturating_sub(1)).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! One route of the configuration: an account at a provider, its senders, countries, limits and prices.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,12 +12,18 @@ use crate::document::{NAME_RULE, Table, Value, is_name, quoted};
 use crate::model::country::Country;
 use crate::model::message::RetryPolicy;
 use crate::model::money::Micros;
+use crate::provider::TransportLimits;
+use crate::store::intents::LONGEST_ANSWER;
 
 /// Parts per second of a route that names no limit: slow enough for every account.
 const SLOW: Limit = Limit { parts_per_second: 1.0, burst: 1 };
 
 /// Submissions under way of a route that names no limit.
 const IN_FLIGHT: usize = 16;
+
+/// Answers are awaited so long that a slow provider has its turn, and so short that a message whose intent is that old
+/// is not taken for lost meanwhile.
+const ANSWER_TIMES: RangeInclusive<Duration> = Duration::from_secs(2)..=LONGEST_ANSWER;
 
 /// An account at a provider.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +38,8 @@ pub struct RouteConfig {
     pub limits: LaneLimits,
     /// Submissions that may be under way at once.
     pub in_flight: usize,
+    /// How long an answer to a submission is awaited; what is not answered by then is in doubt.
+    pub answer_timeout: Duration,
     /// Cost of a part by country, in the shop's currency.
     pub price: BTreeMap<Country, Micros>,
     /// Where its credentials are, by the names that the definition declares.
@@ -79,6 +88,7 @@ fn route(table: Table<'_>, folder: &Path) -> Option<RouteConfig> {
             .map(|table| country_limits(&table, countries.as_deref()))
             .unwrap_or_default(),
     };
+    let answer_timeout = table.get("answer_timeout").and_then(|value| duration(&value, ANSWER_TIMES));
     let price = table.table("price").map(|table| prices(&table, countries.as_deref())).unwrap_or_default();
     let secrets = table.table("secrets").map(|table| secrets(&table, folder)).unwrap_or_default();
     let settings = table.table("settings").map(|table| settings(&table)).unwrap_or_default();
@@ -93,6 +103,7 @@ fn route(table: Table<'_>, folder: &Path) -> Option<RouteConfig> {
         countries: countries?,
         limits,
         in_flight,
+        answer_timeout: answer_timeout.unwrap_or(TransportLimits::default().total_timeout),
         price,
         secrets,
         settings,
@@ -210,9 +221,12 @@ fn prices(table: &Table<'_>, countries: Option<&[Country]>) -> BTreeMap<Country,
 
 /// A country as the key of a table. It must be one that the route may text: a slip here costs money or time.
 fn country_key(key: &str, value: &Value<'_>, countries: Option<&[Country]>) -> Option<Country> {
-    let Ok(country) = key.parse::<Country>() else {
-        value.complain_at_key(format!("{} is not a country", quoted(key)), "use two letters, like US or DE");
-        return None;
+    let country = match key.parse::<Country>() {
+        Ok(country) => country,
+        Err(error) => {
+            value.complain_at_key(format!("{} is not a country", quoted(key)), error.to_string());
+            return None;
+        }
     };
     if countries.is_some_and(|countries| !countries.contains(&country)) {
         let title = format!("{} is not one of this route's countries", quoted(key));

@@ -1,8 +1,13 @@
-//! The first `winback.toml` of a shop, written from a few answers. Asks nothing itself and writes no file.
+//! The first `winback.toml` and the first campaign of a shop, written from a few answers. Asks nothing and writes no file.
 
 use std::fmt::Write as _;
 
+use jiff::ToSpan as _;
+use jiff::tz::TimeZone;
+
 use crate::campaign::terms::Currency;
+use crate::campaign::zones::time_zone;
+use crate::model::clock::Timestamp;
 use crate::model::country::Country;
 
 const EXAMPLE: &str = include_str!("../../config/example.toml");
@@ -45,7 +50,7 @@ pub fn starter(answers: &Answers) -> String {
 # Unknown keys are errors. `winback check` reads this file and all campaigns.
 
 [store]
-# One file is enough for the first millions of customers; "postgres://…" serves several machines.
+# One file is enough for the first millions of customers; "postgres://…" is for commands on several machines.
 url = "sqlite:winback.db"
 
 [shop]
@@ -67,6 +72,57 @@ listen = "127.0.0.1:8480"
 [segments]
 # Audiences by name. Count one with `winback segment count sleeping-spenders`.
 sleeping-spenders = "stage in ('sleeping', 'lost') and sum('order', '365 days') >= 200 and not tagged('vip')"
+"#
+    )
+}
+
+/// The text of a campaign that can be planned as soon as there are contacts who agreed to be texted: it asks for nothing
+/// that a list may leave out, needs no codes, and starts the day after `now` by the shop's calendar.
+pub fn campaign(answers: &Answers, now: Timestamp) -> String {
+    let zone = time_zone(&answers.zone).unwrap_or(TimeZone::UTC);
+    let today = now.to_jiff().to_zoned(zone).date();
+    let (first, last) = (today.saturating_add(1.day()), today.saturating_add(7.days()));
+    let (country, route) = (answers.country, answers.country.as_str().to_ascii_lowercase());
+    let currency = &answers.currency;
+    format!(
+        r#"# A campaign: what to send, to whom, when, with which coupon. Its name is the name of this file.
+# `winback check` reads it, `winback plan national-day` shows what it would do, `winback launch national-day` does it.
+
+# A name from [segments] in winback.toml, such as "sleeping-spenders" once orders are imported, or an expression.
+segment = "country = '{country}' and not tagged('vip')"
+
+# Routes that may carry it, the preferred one first.
+routes = ["{route}"]
+
+# 10:00 on the contact's own clock. zone may also be an IANA name, and is the shop's zone when left out; at may also be
+# an instant ("{first}T10:00:00-04:00") or "now". Without until a run ends after seven days.
+schedule = {{ at = "{first} 10:00", zone = "contact", until = "{last} 20:00" }}
+
+# Hours on the contact's clock, inside the lawful ones of their country, never wider. Left out: all lawful hours.
+window = "10:00-20:00"
+
+# per_contact counts the texts of all campaigns. A text that would need more parts is not sent.
+limits = {{ per_contact = "2 per 7 days", budget = "500 {currency}", parts = 2 }}
+
+# A text whose fate nobody knows: "park" waits for evidence and never sends twice, "resend" sends again after a while,
+# "ask" leaves it to a person.
+when_in_doubt = "park"
+
+# Curly quotes and long dashes become plain ones where that makes a text cheaper. Words and links stay as they are.
+smart_text = true
+
+# With a coupon each contact gets a code of their own. Make a pool first:
+#   winback coupon create autumn-20 --value 20 && winback coupon generate autumn-20 5000
+# then take the # away here, and say {{{{ coupon.code }}}}, {{{{ coupon.value }}}} and {{{{ coupon.expires }}}} in every text.
+#[coupon]
+#pool = "autumn-20"
+#expires_in = "7 days"
+
+[text]
+# By the contact's language: pt-BR, then pt, then the default.
+default = "en"
+en = "{{{{ first_name | default('Hi') }}}}, we have missed you. See what is new: https://shop.example.com/r STOP to opt out"
+zh = "【Brand】{{{{ first_name | default('您好') }}}}，好久不见，快来看看新品。拒收请回复R"
 "#
     )
 }

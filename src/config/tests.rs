@@ -11,6 +11,8 @@ use crate::document::Document;
 const EXAMPLE: &str = include_str!("../../config/example.toml");
 const CAMPAIGN: &str = include_str!("../../config/campaigns/national-day.toml");
 
+mod looking;
+
 fn nothing(_: &str) -> Option<String> {
     None
 }
@@ -53,6 +55,7 @@ fn the_documented_keys_are_the_keys_and_none_is_left_out() {
     assert_eq!(unset, Vec::<String>::new(), "keys that default.toml does not show");
     document.finish(Some(())).expect("only known keys");
     let route = &config.routes["us"];
+    assert_eq!(route.answer_timeout, crate::provider::TransportLimits::default().total_timeout);
     assert_eq!((route.in_flight, route.retry), (16, crate::model::message::RetryPolicy::default()));
     assert_eq!(config.price("us", Country::US), Some(Micros(7_900)));
     assert_eq!(config.price("us", "FR".parse().expect("country")), None);
@@ -132,7 +135,13 @@ fn every_mistake_is_shown_where_it_is_with_a_way_out() {
     check(
         "[shop]\ncountry = 'USA'",
         2,
-        "`shop.country`: a country is two letters as in ISO 3166, like US or DE",
+        "`shop.country`: that is no country code of ISO 3166; did you mean US?",
+        "",
+    );
+    check(
+        "[shop]\ncountry = 'XX'",
+        2,
+        "`shop.country`: XX is no country; use two letters as in ISO 3166, like US or DE",
         "",
     );
     check(
@@ -207,6 +216,7 @@ fn mistakes_in_a_route_are_shown_where_they_are() {
         "`routes.us.sender_limits.+1500.parts_per_second` is missing",
     );
     check("country_limits = { XYZ = { parts_per_second = 1 } }", "`XYZ` is not a country");
+    check("price = { XX = 0.01 }", "`XX` is not a country");
     check("retry = { first_delay = '2 hours' }", "the longest delay is shorter than the first one");
     check(
         "settings.tags = ['a']",
@@ -218,6 +228,9 @@ fn mistakes_in_a_route_are_shown_where_they_are() {
         "secrets.key = { env = 'lower' }",
         "`routes.us.secrets.key.env` is not the name of an environment variable",
     );
+    let nowhere = "[routes.us]\nprovider = 'x'\ncountries = [\n'UK']";
+    let nowhere = Config::parse("winback.toml", nowhere).expect_err("nowhere").places();
+    assert_eq!((nowhere[0].line, nowhere.len()), (4, 1), "{nowhere:?}");
     let bare = Config::parse("winback.toml", "[routes.us]\n[routes.'U S']\nprovider = 'x'\ncountries = []")
         .expect_err("bare");
     let found: Vec<_> = bare.places().into_iter().map(|place| place.problem).collect();

@@ -4,6 +4,7 @@
 //! way, HTTP closes, the writer writes what it was given, the store closes, the lock is freed. It decides nothing.
 
 pub mod routes;
+mod supervisor;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,16 +13,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rand::RngExt as _;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::dispatch::core::LaneConfig;
 use crate::dispatch::lane::{Lane, LaneContext};
-use crate::dispatch::sweep::{DoubtPolicy, Sweep};
-use crate::http::{CallbackRoute, HttpContext, HttpLimits, Server};
+use crate::dispatch::sweep::Sweep;
+use crate::http::{CallbackRoute, HttpContext, Server};
 use crate::model::clock::Clock;
 use crate::model::ids::IdSource;
 use crate::provider::{Transport, TransportLimits};
@@ -30,15 +31,21 @@ use crate::store::{DaemonLock, Store};
 use crate::telemetry::Metrics;
 
 use routes::RouteParts;
+use supervisor::Tasks;
 
-/// How long lanes may take to finish what is under way; longer than the longest answer is awaited.
-const DRAIN: Duration = Duration::from_secs(45);
+pub use supervisor::Failure;
+
+/// How much longer than the longest answer is awaited lanes may take to finish what is under way.
+const DRAIN_SLACK: Duration = Duration::from_secs(25);
+
+/// How often a daemon asks whether it still has its store for itself.
+const HOLD_CHECK: Duration = Duration::from_secs(1);
+
+/// How long it waits for that answer; a server that is silent for longer may have given the lock to another.
+const HOLD_ANSWER: Duration = Duration::from_secs(5);
 
 /// How long open HTTP requests may take when the daemon stops.
 const HTTP_DRAIN: Duration = Duration::from_secs(10);
-
-/// Suppressed numbers that a slow lane may lag behind; a lane that lags more still has the check of its intents.
-const SUPPRESSED_BACKLOG: usize = 4_096;
 
 /// A running daemon.
 #[derive(Debug)]
@@ -49,9 +56,12 @@ pub struct Daemon {
     stop: CancellationToken,
     abandon: CancellationToken,
     writer: Writer,
-    writer_task: JoinHandle<()>,
+    failure: Failure,
+    watch: JoinHandle<()>,
     metrics: Arc<Metrics>,
-    _lock: Option<DaemonLock>,
+    drain: Duration,
+    lock: JoinHandle<()>,
+    free: DropGuard,
 }
 
 impl Daemon {
@@ -61,7 +71,7 @@ impl Daemon {
     /// When another daemon has the store, a route is incomplete, or the address is taken. Then nothing runs.
     pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let store = Store::open(&config.store.url).await?;
-        let lock = store.path().map(DaemonLock::take).transpose()?;
+        let lock = store.lock_daemon(clock.now()).await?;
         let rules = Arc::new(routes::rules(config)?);
         let catalog = routes::catalog(config)?;
         let token_key = routes::token_key(&store).await?;
@@ -75,11 +85,7 @@ impl Daemon {
             clock: Arc::clone(&clock),
             rules,
             owner: owner.clone(),
-            doubt: DoubtPolicy {
-                park_after: config.dispatch.park_after,
-                resend_after: config.dispatch.resend_after,
-                attempts: config.dispatch.resend_attempts,
-            },
+            doubt: config.doubt_policy(),
             bell: Arc::clone(&bell),
         };
         let (freed, lost) =
@@ -91,8 +97,9 @@ impl Daemon {
                 "the last process ended in the middle of its work"
             );
         }
-        let (writer, writer_task) = Writer::start(store.clone(), Arc::clone(&clock));
-        let (suppressed, _) = broadcast::channel(SUPPRESSED_BACKLOG);
+        let (failure, mut tasks) = (Failure::default(), Tasks::default());
+        let (writer, writing) = Writer::start(store.clone(), Arc::clone(&clock));
+        tasks.adopt("the writer of the store", writing);
         let context = LaneContext {
             store: store.clone(),
             writer: writer.clone(),
@@ -101,7 +108,6 @@ impl Daemon {
             owner,
             public_url: config.daemon.public_url.clone(),
             bell,
-            suppressed: suppressed.clone(),
         };
         let http = HttpContext {
             store: store.clone(),
@@ -110,22 +116,32 @@ impl Daemon {
             metrics: Arc::clone(&metrics),
             routes: Arc::new(callback_routes(&parts)),
             public_url: public_url(config),
-            suppressed,
+            failed: failure.token(),
             ids: Arc::new(IdSource::new(rand::rng().random())),
         };
-        let server = Server::start(config.daemon.listen, http, http_limits(config)).with_context(|| {
+        let server = Server::start(config.daemon.listen, http, config.http_limits()).with_context(|| {
             format!("cannot listen on {}; is another daemon running?", config.daemon.listen)
         })?;
         let abandon = CancellationToken::new();
+        let answers = parts.iter().map(|part| part.answer_timeout).max().unwrap_or_default();
         for part in parts {
+            let name = format!("the lane of route `{}`", part.name);
             let running = lane(&context, part)?.run(stop.child_token());
-            let abandoned = abandon.clone();
-            lanes.spawn(async move { abandoned.run_until_cancelled(running).await });
+            tasks.spawn(name, lanes.track_future(until(abandon.clone(), running)));
         }
-        let (sweeping, abandoned) = (sweep.run(stop.child_token()), abandon.clone());
-        lanes.spawn(async move { abandoned.run_until_cancelled(sweeping).await });
+        let sweeping = sweep.run(stop.child_token());
+        tasks.spawn("the sweep", lanes.track_future(until(abandon.clone(), sweeping)));
         lanes.close();
-        Ok(Self { store, server, lanes, stop, abandon, writer, writer_task, metrics, _lock: lock })
+        let (lost, free) = (CancellationToken::new(), CancellationToken::new());
+        let lock = tokio::spawn(hold(lock, lost.clone(), free.clone()));
+        let stopping = stop.clone();
+        tasks.spawn("the hold on the store", async move {
+            stopping.run_until_cancelled(lost.cancelled()).await;
+        });
+        let watch = tokio::spawn(tasks.watch(failure.clone(), stop.clone()));
+        let drain = answers + DRAIN_SLACK;
+        let free = free.drop_guard();
+        Ok(Self { store, server, lanes, stop, abandon, writer, failure, watch, metrics, drain, lock, free })
     }
 
     /// Where it listens.
@@ -143,14 +159,22 @@ impl Daemon {
         &self.metrics
     }
 
+    /// Waits until one of its tasks has ended before its time; answers which one, and how. Nothing new is sent from
+    /// then on; what is left to do is [`Daemon::stop`].
+    pub async fn failed(&self) -> String {
+        self.failure.token().cancelled().await;
+        self.failure.told().unwrap_or_default().to_owned()
+    }
+
     /// Stops it in order. What is under way is finished; what cannot be finished in time is in doubt after the next
-    /// start, and said so. Answers whether everything was finished.
+    /// start, and said so. Answers whether everything was finished and no task had failed.
     pub async fn stop(self) -> bool {
         self.stop.cancel();
-        let drained = tokio::time::timeout(DRAIN, self.lanes.wait()).await.is_ok();
+        let drained = tokio::time::timeout(self.drain, self.lanes.wait()).await.is_ok();
         if !drained {
             tracing::error!(
-                "submissions were still under way after {DRAIN:?}; they are in doubt at the next start"
+                "submissions were still under way after {:?}; they are in doubt at the next start",
+                self.drain
             );
             // A lane that waits for a store that never answers holds the writer, and the writer this process.
             self.abandon.cancel();
@@ -158,25 +182,19 @@ impl Daemon {
         }
         self.server.stop(HTTP_DRAIN).await;
         drop(self.writer);
-        if self.writer_task.await.is_err() {
-            tracing::error!("the writer panicked");
-        }
+        // Ends with the last task, the writer.
+        let watched = self.watch.await.is_ok();
         self.store.close().await;
-        drained
+        // Last of all: whoever takes it finds nothing of us at work.
+        drop(self.free);
+        let freed = self.lock.await.is_ok();
+        drained && watched && freed && self.failure.told().is_none()
     }
 }
 
 /// The address under which providers call us.
 pub fn public_url(config: &Config) -> String {
     config.daemon.public_url.clone().unwrap_or_else(|| format!("http://{}", config.daemon.listen))
-}
-
-fn http_limits(config: &Config) -> HttpLimits {
-    HttpLimits {
-        body_bytes: config.daemon.callback_body_bytes,
-        header_seconds: config.daemon.callback_header_time.as_secs(),
-        body_seconds: config.daemon.callback_body_time.as_secs(),
-    }
 }
 
 fn callback_routes(parts: &[RouteParts]) -> HashMap<String, CallbackRoute> {
@@ -188,8 +206,12 @@ fn callback_routes(parts: &[RouteParts]) -> HashMap<String, CallbackRoute> {
 }
 
 fn lane(context: &LaneContext, part: RouteParts) -> anyhow::Result<Lane> {
-    let transport =
-        Transport::new(TransportLimits { in_flight: part.in_flight, ..TransportLimits::default() })?;
+    let limits = TransportLimits {
+        in_flight: part.in_flight,
+        total_timeout: part.answer_timeout,
+        ..TransportLimits::default()
+    };
+    let transport = Transport::new(limits)?;
     let config = LaneConfig {
         tag: context.store.tag().to_owned(),
         in_flight: part.in_flight,
@@ -198,6 +220,27 @@ fn lane(context: &LaneContext, part: RouteParts) -> anyhow::Result<Lane> {
         retry: part.retry,
     };
     Ok(Lane::new(context.clone(), &part.name, part.adapter, transport, config, rand::rng().random()))
+}
+
+/// Keeps the lock of the store until it shall be freed, and says if it is lost: another daemon may then be running.
+async fn hold(mut lock: DaemonLock, lost: CancellationToken, free: CancellationToken) {
+    while lock.can_be_lost() {
+        if free.run_until_cancelled(tokio::time::sleep(HOLD_CHECK)).await.is_none() {
+            break;
+        }
+        if !matches!(tokio::time::timeout(HOLD_ANSWER, lock.is_held()).await, Ok(Ok(true))) {
+            lost.cancel();
+            break;
+        }
+    }
+    free.cancelled().await;
+    // A server that is gone has freed it, or will.
+    let _ = tokio::time::timeout(HOLD_ANSWER, lock.free()).await;
+}
+
+/// Runs a task until it ends or is abandoned.
+async fn until(abandoned: CancellationToken, task: impl Future<Output = ()>) {
+    abandoned.run_until_cancelled(task).await;
 }
 
 /// A name for this process that no other has had: a restarted daemon knows that its old rows are nobody's.

@@ -1,6 +1,7 @@
 //! Routes of the configuration into adapters: definitions, secrets and callback tokens put together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -27,6 +28,8 @@ pub struct RouteParts {
     pub limits: LaneLimits,
     /// Submissions under way at once.
     pub in_flight: usize,
+    /// How long its answers are awaited.
+    pub answer_timeout: Duration,
     /// Its retries.
     pub retry: RetryPolicy,
     /// One-letter keywords that it announces.
@@ -104,8 +107,9 @@ pub fn one(config: &Config, catalog: &Catalog, token_key: &Secret, name: &str) -
     Ok(RouteParts {
         name: name.to_owned(),
         adapter: Arc::new(adapter),
-        limits: route.limits.clone(),
+        limits: config.lane_limits(name).cloned().unwrap_or_default(),
         in_flight: route.in_flight,
+        answer_timeout: route.answer_timeout,
         retry: route.retry,
         one_letter: route.opt_out_letters.clone(),
     })

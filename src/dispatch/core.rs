@@ -3,7 +3,11 @@
 //! [`LaneCore::step`] takes an event and the time and answers effects. It has no input or output, no clock and no
 //! randomness of its own, so the same events give the same effects, in a daemon or in a simulation.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod flow;
+mod halves;
+mod narrow;
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +15,7 @@ use rand::Rng;
 
 use crate::model::clock::{Moment, Timestamp};
 use crate::model::ids::{MessageId, RunId};
-use crate::model::message::{Claimed, Intent, Refusal, RetryPolicy, Settlement};
+use crate::model::message::{Claimed, Full, Intent, Refusal, RetryPolicy, Settlement};
 use crate::model::outcome::{Outcome, OutcomeClass};
 use crate::model::phone::Phone;
 use crate::model::reference;
@@ -19,6 +23,10 @@ use crate::model::reference;
 use super::breaker::{Admission, Breaker};
 use super::pace::{Hold, LaneLimits, Pacer};
 use super::settle::settle;
+
+use flow::Flow;
+use halves::{HALVINGS, Waits, Withheld};
+use narrow::Narrow;
 
 /// Intents recorded in one go, and most that wait for a place on the wire.
 const INTENTS_AT_ONCE: usize = 1024;
@@ -38,6 +46,9 @@ pub const SEND_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A claimed message that cannot go is given back after this time, well before its lease ends.
 const READY_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why a message did not go whose intent is too old.
+const TOO_LATE: &str = "withheld before the first byte: too late after the intent";
 
 /// Content refusals in a row after which a run is paused: the text is at fault, not the people.
 const BAD_CONTENT_LIMIT: u32 = 5;
@@ -78,7 +89,7 @@ pub enum Event {
     /// The store could not record intents; none of them may go, all are still claimed.
     IntendFailed(Vec<MessageId>),
     /// The wire answered.
-    Answered(Vec<(MessageId, Outcome)>),
+    Answered(Vec<(MessageId, Answer)>),
     /// These numbers were suppressed a moment ago.
     Suppressed(Vec<Phone>),
     /// The store can be written again, or cannot.
@@ -87,11 +98,22 @@ pub enum Event {
     Drain,
 }
 
+/// What came of handing a message to the wire.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// This.
+    Outcome(Outcome),
+    /// Its request was refused as a whole, so that nobody knows which message is at fault: none of them was sent.
+    Together(Outcome),
+    /// Not one byte left, because it was too late.
+    TooLate,
+}
+
 /// What a lane wants done.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Take up to this many due messages.
-    Claim(usize),
+    /// Take up to this many due messages, none of them fresh whose sender or country is full.
+    Claim(usize, Full),
     /// Record these intents durably.
     Intend(Vec<Intent>),
     /// Hand one request to the wire, before the deadline on the lane's clock.
@@ -119,6 +141,10 @@ struct Flight {
     message: Arc<Claimed>,
     number: i64,
     deadline: Duration,
+    /// The request it went out in.
+    request: u64,
+    /// How often its request may still be halved.
+    halvings: u32,
 }
 
 /// The state of one lane.
@@ -129,14 +155,20 @@ pub struct LaneCore {
     /// Claimed, waiting for permits: nothing of it has left.
     ready: VecDeque<Arc<Claimed>>,
     ready_since: Duration,
+    /// Claimed, waiting for the limit of their sender or country.
+    narrow: Narrow,
     /// Sent to the store as intents, answer outstanding: message, number of the attempt, when it was asked.
     intending: HashMap<MessageId, (Arc<Claimed>, i64, Duration)>,
     /// Intents are durable, waiting for a place on the wire.
     granted: VecDeque<Flight>,
     /// On the wire.
-    wire: HashMap<MessageId, (Arc<Claimed>, i64)>,
-    /// Numbers suppressed while messages were between intent and wire.
-    suppressed: HashSet<Phone>,
+    wire: HashMap<MessageId, Flight>,
+    /// Requests that are counted.
+    requests: u64,
+    /// Refused together, waiting to go by halves.
+    halves: VecDeque<Vec<Flight>>,
+    /// Messages whose number was suppressed since their intent was asked for.
+    stopped: HashSet<MessageId>,
     bad_content: HashMap<RunId, u32>,
     flow: Flow,
     claiming: bool,
@@ -156,10 +188,13 @@ impl LaneCore {
             breaker: Breaker::default(),
             ready: VecDeque::new(),
             ready_since: Duration::ZERO,
+            narrow: Narrow::default(),
             intending: HashMap::new(),
             granted: VecDeque::new(),
             wire: HashMap::new(),
-            suppressed: HashSet::new(),
+            requests: 0,
+            halves: VecDeque::new(),
+            stopped: HashSet::new(),
             bad_content: HashMap::new(),
             flow: Flow::default(),
             claiming: false,
@@ -185,13 +220,7 @@ impl LaneCore {
             Event::Intended { granted, refused } => self.grant(&granted, &refused),
             Event::IntendFailed(messages) => self.ungrant(&messages, now),
             Event::Answered(answers) => self.answer(answers, now, rng, &mut effects),
-            Event::Suppressed(phones) => {
-                let concerned = |phone: &Phone| {
-                    self.intending.values().any(|(message, ..)| message.phone == *phone)
-                        || self.granted.iter().any(|flight| flight.message.phone == *phone)
-                };
-                self.suppressed.extend(phones.into_iter().filter(concerned));
-            }
+            Event::Suppressed(phones) => self.stop(&phones),
             Event::StoreHealth(healthy) => self.healthy = healthy,
             Event::Drain => self.draining = true,
         }
@@ -201,7 +230,27 @@ impl LaneCore {
 
     /// Messages that may be in doubt if the process died now.
     pub fn under_way(&self) -> usize {
-        self.intending.len() + self.granted.len() + self.wire.len()
+        let halves: usize = self.halves.iter().map(Vec::len).sum();
+        self.intending.len() + self.granted.len() + halves + self.wire.len()
+    }
+
+    /// The numbers of messages that have asked for their intent and can still be kept from leaving.
+    pub fn before_the_wire(&self) -> Vec<Phone> {
+        // What is on the wire with others may have to go again.
+        let wire = self.wire.values().filter(|_| self.config.per_request > 1);
+        let flights = self.granted.iter().chain(self.halves.iter().flatten()).chain(wire);
+        let intending = self.intending.values().map(|(message, ..)| message.phone);
+        flights.map(|flight| flight.message.phone).chain(intending).collect()
+    }
+
+    /// Marks messages, not numbers: one that asks for its intent again is judged by the store.
+    fn stop(&mut self, phones: &[Phone]) {
+        let phones: HashSet<&Phone> = phones.iter().collect();
+        let flights = self.granted.iter().chain(self.halves.iter().flatten()).chain(self.wire.values());
+        let messages = flights.map(|flight| &flight.message);
+        let intending = self.intending.values().map(|(message, ..)| message);
+        let concerned = messages.chain(intending).filter(|message| phones.contains(&message.phone));
+        self.stopped.extend(concerned.map(|message| message.id));
     }
 
     /// A picture of the lane for people and metrics.
@@ -219,7 +268,9 @@ impl LaneCore {
     fn take(&mut self, messages: Vec<Claimed>, now: Moment) {
         self.claiming = false;
         if messages.is_empty() {
-            self.dry_until = now.elapsed + IDLE_LOOK;
+            // What was given back for its sender or country comes at its time.
+            let look = now.elapsed + IDLE_LOOK;
+            self.dry_until = self.narrow.next_claim(now.elapsed).map_or(look, |slot| slot.min(look));
             return;
         }
         if self.ready.is_empty() {
@@ -232,16 +283,19 @@ impl LaneCore {
     fn grant(&mut self, granted: &[MessageId], refused: &[(MessageId, Refusal)]) {
         for id in granted {
             if let Some((message, number, asked)) = self.intending.remove(id) {
-                self.granted.push_back(Flight { message, number, deadline: asked + SEND_DEADLINE });
+                let deadline = asked + SEND_DEADLINE;
+                self.granted.push_back(Flight { message, number, deadline, request: 0, halvings: HALVINGS });
             }
         }
         for (id, _) in refused {
             self.intending.remove(id);
+            self.stopped.remove(id);
         }
     }
 
     fn ungrant(&mut self, messages: &[MessageId], now: Moment) {
         for id in messages {
+            self.stopped.remove(id);
             if let Some((message, ..)) = self.intending.remove(id) {
                 self.ready.push_front(message);
             }
@@ -251,21 +305,56 @@ impl LaneCore {
 
     fn answer(
         &mut self,
-        answers: Vec<(MessageId, Outcome)>,
+        answers: Vec<(MessageId, Answer)>,
         now: Moment,
         rng: &mut impl Rng,
         effects: &mut Vec<Effect>,
     ) {
         self.flow.count(answers.len(), now.elapsed);
-        let mut settlements = Vec::with_capacity(answers.len());
-        for (id, outcome) in answers {
-            let Some((message, number)) = self.wire.remove(&id) else { continue };
-            self.learn(&message, &outcome, now, effects);
-            settlements.push(self.settled(&message, number, outcome, now.wall, rng));
+        let (mut settlements, mut unsent) = (Vec::with_capacity(answers.len()), Withheld::new());
+        let (mut together, mut codes) = (BTreeMap::<u64, Vec<Flight>>::new(), HashMap::new());
+        for (id, answer) in answers {
+            let Some(flight) = self.wire.remove(&id) else { continue };
+            match answer {
+                Answer::Outcome(outcome) => {
+                    self.stopped.remove(&id);
+                    self.learn(&flight.message, &outcome, now, effects);
+                    settlements.push(self.settled(&flight.message, flight.number, outcome, now.wall, rng));
+                }
+                Answer::Together(outcome) => {
+                    codes.insert(flight.request, outcome);
+                    together.entry(flight.request).or_default().push(flight);
+                }
+                Answer::TooLate => unsent.push((flight, withheld(TOO_LATE))),
+            }
+        }
+        for flight in self.halve(together) {
+            let outcome = halves::refused_with_others(&codes[&flight.request]);
+            unsent.push((flight, outcome));
         }
         if !settlements.is_empty() {
             effects.push(Effect::Settle(settlements));
         }
+        self.settle_unsent(unsent, now, rng, effects);
+    }
+
+    /// Writes what did not leave. Nothing is learnt from it: no provider said anything.
+    fn settle_unsent(
+        &mut self,
+        unsent: Withheld,
+        now: Moment,
+        rng: &mut impl Rng,
+        effects: &mut Vec<Effect>,
+    ) {
+        if unsent.is_empty() {
+            return;
+        }
+        let settlements = unsent.into_iter().map(|(flight, outcome)| {
+            self.stopped.remove(&flight.message.id);
+            self.settled(&flight.message, flight.number, outcome, now.wall, rng)
+        });
+        let settlements = settlements.collect();
+        effects.push(Effect::Settle(settlements));
     }
 
     /// What an answer teaches the lane as a whole.
@@ -312,7 +401,7 @@ impl LaneCore {
     /// Does all that can be done now, from the wire backwards, so that what is nearest to it goes first.
     fn advance(&mut self, now: Moment, rng: &mut impl Rng, effects: &mut Vec<Effect>) {
         self.pacer.recover(now.elapsed);
-        self.submit(now, rng, effects);
+        let halves = self.submit(now, rng, effects);
         if self.draining {
             self.give_back_ready(effects);
             if self.under_way() == 0 && !self.claiming && !self.drained {
@@ -334,52 +423,57 @@ impl LaneCore {
             effects.push(Effect::WakeAt(until));
             return;
         }
-        let wake = self.intend(now, effects);
-        let wake = wake.min(self.claim(now, effects));
+        let wake = match halves {
+            // Their permits would else go to whoever needs fewer.
+            Some(Waits::Account(at)) => at,
+            Some(Waits::Narrow(at)) => at.min(self.intend(now, effects)).min(self.claim(now, effects)),
+            None => self.intend(now, effects).min(self.claim(now, effects)),
+        };
         effects.push(Effect::WakeAt(wake));
     }
 
-    /// Hands granted messages to free places on the wire, request by request.
-    fn submit(&mut self, now: Moment, rng: &mut impl Rng, effects: &mut Vec<Effect>) {
-        let mut withheld = Vec::new();
+    /// Hands granted messages to free places on the wire, request by request; halves of refused requests first. Answers
+    /// what these wait for.
+    fn submit(&mut self, now: Moment, rng: &mut impl Rng, effects: &mut Vec<Effect>) -> Option<Waits> {
+        let mut unsent = Withheld::new();
+        if self.draining {
+            self.drop_halves(&mut unsent);
+        }
+        let waits = self.submit_halves(now, &mut unsent, effects);
         while self.wire.len() < self.config.in_flight && !self.granted.is_empty() {
             let mut request = Vec::new();
-            let mut deadline = Duration::MAX;
             while request.len() < self.config.per_request {
                 let Some(flight) = self.granted.pop_front() else { break };
-                if let Some(why) = self.withhold(&flight, now.elapsed) {
-                    withheld.push((flight, why));
-                    continue;
+                match self.withhold(&flight, now.elapsed) {
+                    Some(why) => unsent.push((flight, withheld(why))),
+                    None => request.push(flight),
                 }
-                deadline = deadline.min(flight.deadline);
-                self.wire.insert(flight.message.id, (Arc::clone(&flight.message), flight.number));
-                request.push((flight.message, flight.number));
             }
             if !request.is_empty() {
-                effects.push(Effect::Submit { messages: request, deadline });
+                self.launch(request, effects);
             }
         }
-        if self.intending.is_empty() && self.granted.is_empty() {
-            self.suppressed.clear();
+        self.settle_unsent(unsent, now, rng, effects);
+        waits
+    }
+
+    /// Puts one request on the wire; the first deadline in it is the deadline of all.
+    fn launch(&mut self, request: Vec<Flight>, effects: &mut Vec<Effect>) {
+        self.requests += 1;
+        let deadline = request.iter().map(|flight| flight.deadline).min().unwrap_or_default();
+        let messages = request.iter().map(|flight| (Arc::clone(&flight.message), flight.number)).collect();
+        for flight in request {
+            self.wire.insert(flight.message.id, Flight { request: self.requests, ..flight });
         }
-        let settlements: Vec<_> = withheld
-            .into_iter()
-            .map(|(flight, why)| {
-                let outcome = Outcome::of(OutcomeClass::Throttled).because(why);
-                self.settled(&flight.message, flight.number, outcome, now.wall, rng)
-            })
-            .collect();
-        if !settlements.is_empty() {
-            effects.push(Effect::Settle(settlements));
-        }
+        effects.push(Effect::Submit { messages, deadline });
     }
 
     /// The last check before the wire: a STOP that came after the intent, a deadline that passed.
     fn withhold(&self, flight: &Flight, now: Duration) -> Option<&'static str> {
-        if self.suppressed.contains(&flight.message.phone) {
+        if self.stopped.contains(&flight.message.id) {
             return Some("withheld before the first byte: the number was suppressed");
         }
-        (now >= flight.deadline).then_some("withheld before the first byte: too late after the intent")
+        (now >= flight.deadline).then_some(TOO_LATE)
     }
 
     /// Until when the lane as a whole must not start anything.
@@ -402,15 +496,19 @@ impl LaneCore {
         let mut wake = now.elapsed + IDLE_LOOK;
         // One request at a time: what becomes ready meanwhile shares the next.
         let room = if self.intending.is_empty() { self.room() } else { 0 };
-        let mut intents = Vec::new();
-        let mut narrow: HashMap<(String, String), u32> = HashMap::new();
-        let mut postponed = Vec::new();
+        let (mut intents, mut postponed) = (Vec::new(), Vec::new());
+        let due = self.narrow.due(now.elapsed);
+        if self.ready.is_empty() && !due.is_empty() {
+            self.ready_since = now.elapsed;
+        }
+        due.into_iter().for_each(|message| self.ready.push_front(message));
         while intents.len() < room.min(INTENTS_AT_ONCE) {
             let Some(message) = self.ready.pop_front() else { break };
             let parts = u32::from(message.parts);
             self.pacer.stock_up(parts, now.elapsed);
             match self.pacer.use_permits(parts, &message.sender, &message.country, now.elapsed) {
                 Ok(()) => {
+                    self.narrow.went(message.id);
                     let number = message.last_number + 1;
                     intents.push(Intent {
                         message: message.id,
@@ -422,9 +520,11 @@ impl LaneCore {
                 }
                 // Kept here, it would stand in the way of everybody whose sender and country have room.
                 Err(Hold::Narrow(wait)) => {
-                    let behind = narrow.entry((message.sender.clone(), message.country.clone())).or_default();
-                    *behind += 1;
-                    postponed.push((message.id, message.epoch, now.wall.plus(wait.saturating_mul(*behind))));
+                    let periods = self.pacer.narrow_periods(parts, &message.sender, &message.country);
+                    if let Some((message, slot)) = self.narrow.hold(message, wait, periods, now.elapsed) {
+                        let due = now.wall.plus(slot.saturating_sub(now.elapsed));
+                        postponed.push((message.id, message.epoch, due));
+                    }
                 }
                 Err(Hold::Account(wait)) => {
                     wake = wake.min(now.elapsed + wait);
@@ -442,14 +542,16 @@ impl LaneCore {
             }
             effects.push(Effect::Intend(intents));
         }
-        wake
+        self.narrow.next(now.elapsed).map_or(wake, |slot| slot.min(wake))
     }
 
     /// Asks for work if there is room and permits for it.
     fn claim(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Duration {
         // As many again as may be under way, so that recording intents never waits for a claim.
         let room = (self.room() + self.ahead()).saturating_sub(self.ready.len());
-        if self.claiming || self.room() == 0 || self.ready.len() > self.ahead() / 2 {
+        let crowded =
+            self.narrow.at_hand() >= self.config.in_flight * 2 || self.ready.len() > self.ahead() / 2;
+        if self.claiming || self.room() == 0 || crowded {
             return now.elapsed + IDLE_LOOK;
         }
         if now.elapsed < self.dry_until {
@@ -462,7 +564,7 @@ impl LaneCore {
             return now.elapsed + IDLE_LOOK;
         }
         self.claiming = true;
-        effects.push(Effect::Claim(limit));
+        effects.push(Effect::Claim(limit, self.narrow.full(now.elapsed)));
         now.elapsed + IDLE_LOOK
     }
 
@@ -480,44 +582,16 @@ impl LaneCore {
     }
 
     fn give_back_ready(&mut self, effects: &mut Vec<Effect>) {
+        self.ready.extend(self.narrow.clear());
         if !self.ready.is_empty() {
             effects.push(Effect::Release(self.ready.drain(..).map(|m| (m.id, m.epoch)).collect()));
         }
     }
 }
 
-/// How fast the wire answers, measured over short spans.
-#[derive(Debug, Default)]
-struct Flow {
-    since: Duration,
-    answers: usize,
-    per_second: f64,
-}
-
-impl Flow {
-    /// Long enough to even out single answers, short enough to follow a lane that starts.
-    const SPAN: Duration = Duration::from_millis(100);
-
-    fn count(&mut self, answers: usize, now: Duration) {
-        self.answers += answers;
-        let span = now.saturating_sub(self.since);
-        if span >= Self::SPAN {
-            #[expect(clippy::cast_precision_loss, reason = "a rate")]
-            let answers = self.answers as f64;
-            self.per_second = answers / span.as_secs_f64();
-            (self.since, self.answers) = (now, 0);
-        }
-    }
-
-    fn within(&self, span: Duration) -> usize {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a bound; the cast saturates"
-        )]
-        let answers = (self.per_second * span.as_secs_f64()) as usize;
-        answers
-    }
+/// What the lane itself keeps from leaving costs no attempt.
+fn withheld(why: &'static str) -> Outcome {
+    Outcome::of(OutcomeClass::Throttled).because(why)
 }
 
 /// What a lane looks like from outside.

@@ -11,23 +11,24 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use tokio::sync::{Notify, broadcast, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::ids::{MessageId, RunId};
-use crate::model::message::{Claimed, Intent, Settlement};
+use crate::model::message::{Claimed, Full, Intent, Settlement};
 use crate::model::outcome::{Outcome, OutcomeClass};
-use crate::model::phone::Phone;
 use crate::model::run::RunState;
 use crate::provider::{Adapter, Submission, Transport};
-use crate::store::Store;
 use crate::store::claims::ClaimRequest;
 use crate::store::writer::{Done, Work, WriteError, Writer};
+use crate::store::{MOST_ROWS, Store};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{Route, RouteWord};
 
-use super::core::{Effect, Event, LaneConfig, LaneCore};
+use super::settle::unsent;
+
+use super::core::{Answer, Effect, Event, LaneConfig, LaneCore};
 
 /// How long a claim holds without being renewed.
 const CLAIM_LEASE: Duration = Duration::from_secs(30);
@@ -37,6 +38,9 @@ const WRITE_AGAIN: Duration = Duration::from_millis(500);
 
 /// Answers taken from the wire in one go.
 const ANSWERS_AT_ONCE: usize = 512;
+
+/// How often the store is asked whether a number whose message waits for its place on the wire was suppressed.
+const LOOK_FOR_STOPS: Duration = Duration::from_millis(250);
 
 /// Longest time a provider is asked to keep trying to deliver.
 const LONGEST_VALIDITY: Duration = Duration::from_hours(24);
@@ -58,8 +62,6 @@ pub struct LaneContext {
     pub public_url: Option<String>,
     /// Rung when there may be new work.
     pub bell: Arc<Notify>,
-    /// Numbers that were suppressed a moment ago.
-    pub suppressed: broadcast::Sender<Phone>,
 }
 
 /// One lane, ready to run.
@@ -90,10 +92,12 @@ impl Lane {
 
     /// Runs until `stop`, then finishes what is under way and gives the rest back.
     pub async fn run(mut self, stop: CancellationToken) {
-        let (answers, mut answered) = mpsc::unbounded_channel::<(MessageId, Outcome)>();
+        let (answers, mut answered) = mpsc::unbounded_channel::<(MessageId, Answer)>();
         let mut pending = Pending::new();
         let mut health = self.context.writer.health();
-        let mut suppressed = self.context.suppressed.subscribe();
+        let mut suppressed = self.context.writer.suppressed();
+        let mut look = tokio::time::interval(LOOK_FOR_STOPS);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let bell = Arc::clone(&self.context.bell);
         let mut arrived = Vec::with_capacity(ANSWERS_AT_ONCE);
         let mut draining = false;
@@ -106,7 +110,15 @@ impl Lane {
                     draining = true;
                     Event::Drain
                 }
-                Ok(phone) = suppressed.recv() => Event::Suppressed(vec![phone]),
+                told = suppressed.recv() => match told {
+                    Ok(phone) => Event::Suppressed(vec![phone]),
+                    // Too many to follow: whatever has not left is taken back and asks for its intent again.
+                    Err(_) => Event::Suppressed(self.core.before_the_wire()),
+                },
+                _ = look.tick() => {
+                    pending.extend(self.look_for_stops());
+                    continue;
+                }
                 Ok(()) = health.changed() => Event::StoreHealth(*health.borrow_and_update()),
                 _ = answered.recv_many(&mut arrived, ANSWERS_AT_ONCE) => Event::Answered(std::mem::take(&mut arrived)),
                 Some(done) = pending.next() => match done {
@@ -126,7 +138,7 @@ impl Lane {
     fn handle(
         &mut self,
         event: Event,
-        answers: &mpsc::UnboundedSender<(MessageId, Outcome)>,
+        answers: &mpsc::UnboundedSender<(MessageId, Answer)>,
         pending: &mut Pending,
     ) -> Wake {
         self.count(&event);
@@ -134,7 +146,7 @@ impl Lane {
         let mut wake = Wake { at: now.elapsed + Duration::from_secs(1), drained: false };
         for effect in self.core.step(event, now, &mut self.rng) {
             match effect {
-                Effect::Claim(limit) => pending.push(self.claim(limit)),
+                Effect::Claim(limit, full) => pending.push(self.claim(limit, full)),
                 Effect::Intend(intents) => pending.push(self.intend(intents)),
                 Effect::Submit { messages, deadline } => {
                     self.submit(&messages, deadline, now.wall, answers.clone());
@@ -151,12 +163,31 @@ impl Lane {
         wake
     }
 
-    fn claim(&self, limit: usize) -> BoxFuture<'static, Option<Event>> {
+    /// Asks the store about the numbers of messages between intent and wire: a command or another process suppresses
+    /// without this one's writer.
+    fn look_for_stops(&self) -> Option<BoxFuture<'static, Option<Event>>> {
+        let phones = self.core.before_the_wire();
+        if phones.is_empty() {
+            return None;
+        }
+        let store = self.context.store.clone();
+        Some(Box::pin(async move {
+            let mut stopped = Vec::new();
+            for some in phones.chunks(MOST_ROWS) {
+                // A store that does not answer grants no intents either; what has one goes by its deadline.
+                let asked = tokio::time::timeout(LOOK_FOR_STOPS * 2, store.suppressed_among(some)).await;
+                stopped.extend(asked.ok().and_then(Result::ok).unwrap_or_default());
+            }
+            (!stopped.is_empty()).then_some(Event::Suppressed(stopped))
+        }))
+    }
+
+    fn claim(&self, limit: usize, full: Full) -> BoxFuture<'static, Option<Event>> {
         let (writer, route) = (self.context.writer.clone(), self.route.clone());
         let lease_until = self.context.clock.now().plus(CLAIM_LEASE);
         let owner = self.context.owner.clone();
         Box::pin(async move {
-            let request = ClaimRequest { route, owner, lease_until, limit };
+            let request = ClaimRequest { route, owner, lease_until, limit, full };
             Some(match writer.write(Work::Claim(request)).await {
                 Ok(Done::Claimed(messages)) => Event::Claimed(messages),
                 _ => Event::ClaimFailed,
@@ -167,13 +198,22 @@ impl Lane {
     fn intend(&self, intents: Vec<Intent>) -> BoxFuture<'static, Option<Event>> {
         let (writer, route, owner) =
             (self.context.writer.clone(), self.route.clone(), self.context.owner.clone());
+        let now = self.context.clock.now();
         Box::pin(async move {
             let messages: Vec<MessageId> = intents.iter().map(|intent| intent.message).collect();
-            Some(match writer.write(Work::Intend { route, owner, intents }).await {
+            let unsent = intents.iter().filter_map(|intent| unsent(intent, now).ok()).collect();
+            let work = Work::Intend { route: route.clone(), owner, intents };
+            Some(match writer.write(work).await {
                 Ok(Done::Intended(answer)) => {
                     Event::Intended { granted: answer.granted, refused: answer.refused }
                 }
-                _ => Event::IntendFailed(messages),
+                answer => {
+                    // The intents may be on disk and only the answer lost; then nobody else would ever settle them.
+                    if matches!(answer, Err(WriteError::Store(_))) {
+                        until_done(&writer, Work::Unsent { route, settlements: unsent }).await;
+                    }
+                    Event::IntendFailed(messages)
+                }
             })
         })
     }
@@ -188,12 +228,8 @@ impl Lane {
     fn write_until_done(&self, work: Work) -> BoxFuture<'static, Option<Event>> {
         let writer = self.context.writer.clone();
         Box::pin(async move {
-            loop {
-                match writer.write(work.clone()).await {
-                    Ok(_) | Err(WriteError::Stopped) => return None,
-                    Err(WriteError::Store(_)) => tokio::time::sleep(WRITE_AGAIN).await,
-                }
-            }
+            until_done(&writer, work).await;
+            None
         })
     }
 
@@ -217,7 +253,7 @@ impl Lane {
         messages: &[(Arc<Claimed>, i64)],
         deadline: Duration,
         now: Timestamp,
-        answers: mpsc::UnboundedSender<(MessageId, Outcome)>,
+        answers: mpsc::UnboundedSender<(MessageId, Answer)>,
     ) {
         let (adapter, transport) = (Arc::clone(&self.adapter), self.transport.clone());
         let (clock, metrics) = (Arc::clone(&self.context.clock), Arc::clone(&self.context.metrics));
@@ -226,18 +262,19 @@ impl Lane {
             .iter()
             .map(|(message, number)| (message.id, self.submission(message, *number, now)))
             .unzip();
-        tokio::spawn(async move {
+        let exchange = async move {
             let started = clock.elapsed();
-            let outcomes = if started >= deadline {
-                let late =
-                    Outcome::of(OutcomeClass::Throttled).because("withheld before the first byte: too late");
-                vec![late; ids.len()]
-            } else {
-                adapter.submit(&transport, &submissions, clock.now()).await
-            };
+            if started >= deadline {
+                return vec![Answer::TooLate; submissions.len()];
+            }
+            let sent = adapter.submit(&transport, &submissions, clock.now()).await;
             let took = clock.elapsed().saturating_sub(started);
             metrics.answer_seconds.get_or_create(&route).observe(took.as_secs_f64());
-            for answer in ids.into_iter().zip(outcomes) {
+            let answer = if sent.together { Answer::Together } else { Answer::Outcome };
+            sent.outcomes.into_iter().map(answer).collect()
+        };
+        tokio::spawn(async move {
+            for answer in answered(ids, exchange).await {
                 // The lane is gone only when the process ends; the boot sweep then finds the open attempt.
                 let _ = answers.send(answer);
             }
@@ -262,7 +299,8 @@ impl Lane {
 
     fn count(&self, event: &Event) {
         let Event::Answered(answers) = event else { return };
-        for (_, outcome) in answers {
+        for (_, answer) in answers {
+            let Answer::Outcome(outcome) = answer else { continue };
             let word = RouteWord { route: self.route.clone(), kind: outcome.class.as_str() };
             self.context.metrics.outcomes.get_or_create(&word).inc();
         }
@@ -279,8 +317,44 @@ impl Lane {
     }
 }
 
+async fn until_done(writer: &Writer, work: Work) {
+    while let Err(WriteError::Store(_)) = writer.write(work.clone()).await {
+        tokio::time::sleep(WRITE_AGAIN).await;
+    }
+}
+
+/// The answer for each message of a request. An exchange that panics has said nothing of what it did before: its
+/// messages are in doubt, rather than on the wire for ever.
+async fn answered(
+    ids: Vec<MessageId>,
+    exchange: impl Future<Output = Vec<Answer>> + Send + 'static,
+) -> Vec<(MessageId, Answer)> {
+    let answers = tokio::spawn(exchange).await.unwrap_or_else(|error| {
+        tracing::error!(panicked = error.is_panic(), messages = ids.len(), "a submission broke off");
+        let outcome = Outcome::of(OutcomeClass::Unknown).because("the submission broke off inside winback");
+        vec![Answer::Outcome(outcome); ids.len()]
+    });
+    ids.into_iter().zip(answers).collect()
+}
+
 #[derive(Clone, Copy)]
 struct Wake {
     at: Duration,
     drained: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_submission_that_panics_leaves_its_messages_in_doubt() {
+        let ids = vec![MessageId(1), MessageId(2)];
+        let answers = answered(ids, async { panic!("on purpose") }).await;
+        let [(first, Answer::Outcome(one)), (second, Answer::Outcome(two))] = &answers[..] else {
+            panic!("{answers:?}")
+        };
+        assert_eq!([*first, *second], [MessageId(1), MessageId(2)]);
+        assert_eq!([one.class, two.class], [OutcomeClass::Unknown; 2]);
+    }
 }

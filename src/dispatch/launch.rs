@@ -8,6 +8,7 @@ use crate::campaign::law::Rules;
 use crate::model::clock::Timestamp;
 use crate::model::ids::CouponId;
 use crate::model::run::{Run, RunState, RunTerms};
+use crate::store::batch::Batch;
 use crate::store::runs::{PlannedChunk, PlannedMessage};
 use crate::store::segments::AudienceRow;
 use crate::store::{Store, StoreError};
@@ -100,7 +101,7 @@ pub async fn resume(
         return Ok(Launched { run, fresh });
     }
     // A launch that goes on after a crash has not seen the first part again; its count still has to be right.
-    let moved = run.prepared != run.terms.audience || (!resumed && hash != run.terms.plan_hash);
+    let moved = !run.is_as_approved() || (!resumed && hash != run.terms.audience_hash);
     if moved {
         store.abandon_launch(run.id).await?;
         let run = store.run(run.id).await?.ok_or(StoreError::NoRow)?;
@@ -124,6 +125,8 @@ fn run_terms(terms: &Terms, plan: &Plan) -> Result<RunTerms, PlanError> {
         budget: definition.limits.budget.as_ref().map(|budget| budget.amount),
         when_in_doubt: definition.when_in_doubt,
         audience: plan.messages,
+        capped: plan.capped(),
+        audience_hash: plan.audience_hash.clone(),
         starts_at: definition.timing.first_start(terms.launched_at),
         expires_at: definition.timing.last_end(terms.launched_at),
     })
@@ -131,7 +134,7 @@ fn run_terms(terms: &Terms, plan: &Plan) -> Result<RunTerms, PlanError> {
 
 /// How far a launch came with writing.
 enum Written {
-    /// To the end; the hash of what it wrote itself.
+    /// To the end; the hash of what it wrote itself or withheld for the cap.
     All { hash: String },
     /// Somebody else is writing this run and will start it.
     Elsewhere,
@@ -148,21 +151,26 @@ async fn write(
     let terms = Terms::read(&run.terms.definition).map_err(PlanError::Terms)?;
     let mut preparer = Preparer::new(&terms, rules, now).map_err(PlanError::Texts)?;
     let mut audience = Audience::new(store, &terms, run.cursor)?;
+    let cap_since = audience.without_texts();
     let mut sums = Sums::new(terms.fingerprint().map_err(PlanError::Terms)?);
     let mut windows = HashMap::new();
     let (mut cursor, mut written) = (run.cursor, run.prepared);
     loop {
-        let page = audience.next().await?;
-        let Some(last) = page.last() else { return Ok(Written::All { hash: sums.hash() }) };
+        let mut page = audience.next().await?;
+        let Some(last) = page.last() else { return Ok(Written::All { hash: sums.audience_hash() }) };
         let to = last.contact.id.0;
         windows = known_windows(store, run, &mut preparer, &page, windows).await?;
         let mut batch = store.batch().await?;
+        batch.hold_run(run.id).await?;
+        if let Some(since) = cap_since {
+            count_texts(&mut batch, &mut page, since).await?;
+        }
         let codes = match &terms.pool {
             Some(pool) => batch.available_codes(pool.id, page.len()).await?,
             None => Vec::new(),
         };
-        let messages = prepare(&mut preparer, &mut sums, &page, &codes);
-        let chunk = PlannedChunk { run: run.id, from: cursor, to, messages: &messages };
+        let (messages, withheld) = prepare(&mut preparer, &mut sums, &page, &codes);
+        let chunk = PlannedChunk { run: run.id, from: cursor, to, messages: &messages, withheld };
         if !batch.write_planned(&chunk, &windows, now).await? {
             return Ok(Written::Elsewhere);
         }
@@ -173,24 +181,45 @@ async fn write(
     }
 }
 
+/// Counts what each contact had, in the transaction that writes what it will get.
+async fn count_texts(
+    batch: &mut Batch,
+    page: &mut [AudienceRow],
+    since: Timestamp,
+) -> Result<(), StoreError> {
+    let contacts: Vec<_> = page.iter().map(|row| row.contact.id).collect();
+    let texts = batch.recent_texts(&contacts, since).await?;
+    for row in page {
+        row.recent = texts.get(&row.contact.id).copied().unwrap_or(0);
+    }
+    Ok(())
+}
+
+/// The messages of a page, and how many contacts are left out for the cap.
 fn prepare(
     preparer: &mut Preparer<'_>,
     sums: &mut Sums,
     page: &[AudienceRow],
     codes: &[(CouponId, String)],
-) -> Vec<PlannedMessage> {
+) -> (Vec<PlannedMessage>, i64) {
+    let mut withheld = 0;
     let mut codes = codes.iter().map(|(id, text)| Code { id: *id, text }).peekable();
     let mut messages = Vec::with_capacity(page.len());
     for row in page {
         let code = codes.peek().copied();
+        let capped = preparer.is_capped(row);
         let prepared = preparer.prepare(row, code);
-        if let Ok(prepared) = &prepared {
-            messages.push(prepared.message.clone());
-            codes.next();
+        match &prepared {
+            Ok(_) if capped => withheld += 1,
+            Ok(prepared) => {
+                messages.push(prepared.message.clone());
+                codes.next();
+            }
+            Err(_) => {}
         }
-        sums.add(row, prepared, code.map(|code| code.text));
+        sums.add(row, prepared, code.map(|code| code.text), capped);
     }
-    messages
+    (messages, withheld)
 }
 
 /// Makes sure that every window this page needs is stored before its messages are.

@@ -112,6 +112,19 @@ impl Pacer {
         Ok(())
     }
 
+    /// How long `parts` keep a sender and a country busy, each none without a limit of its own.
+    pub fn narrow_periods(
+        &self,
+        parts: u32,
+        sender: &str,
+        country: &str,
+    ) -> (Option<Duration>, Option<Duration>) {
+        let period = |buckets: &HashMap<String, Bucket>, name| {
+            buckets.get(name).map(|bucket: &Bucket| bucket.period(parts.min(bucket.burst())))
+        };
+        (period(&self.senders, sender), period(&self.countries, country))
+    }
+
     /// Parts that could go within a second from a full burst; takes nothing. More than that need not be at hand.
     pub fn within_a_second(&self) -> u32 {
         self.account.within_a_second()

@@ -14,10 +14,11 @@ use crate::model::hex::hex;
 use crate::model::ids::{ContactId, CouponId};
 use crate::model::money::Micros;
 use crate::segment::{self, AsOf, Dialect, Fragment, SegmentError};
+use crate::store::runs::PlannedMessage;
 use crate::store::segments::{AudienceQuery, AudienceRow};
 use crate::store::{Backend, Store, StoreError};
 
-use super::prepare::{Code, Prepared, Preparer, Skip, TextsError};
+use super::prepare::{Code, NO_CODE_NEEDED, Prepared, Preparer, Skip, TextsError};
 use super::terms::{Terms, TermsError};
 
 /// Contacts read and prepared at a time.
@@ -31,9 +32,13 @@ const LONGEST: usize = 3;
 pub struct Plan {
     /// What a launch may be bound to.
     pub hash: String,
+    /// Hash over everybody who would be texted were there no cap.
+    #[serde(skip)]
+    pub audience_hash: String,
     /// The campaign.
     pub campaign: String,
     /// The instant the segment was asked at.
+    #[serde(serialize_with = "Timestamp::as_text")]
     pub as_of: Timestamp,
     /// Contacts in the segment.
     pub audience: i64,
@@ -42,10 +47,12 @@ pub struct Plan {
     /// Their parts.
     pub parts: i64,
     /// Their cost.
+    #[serde(serialize_with = "Micros::as_text")]
     pub cost: Micros,
     /// The currency of cost and budget.
     pub currency: String,
     /// Most that may be spent.
+    #[serde(serialize_with = "Micros::as_text")]
     pub budget: Option<Micros>,
     /// Contacts that are not texted, by reason.
     pub skipped: BTreeMap<String, i64>,
@@ -62,14 +69,21 @@ pub struct Plan {
     /// The longest texts, codes hidden.
     pub longest: Vec<LongText>,
     /// When the first may go.
+    #[serde(serialize_with = "Timestamp::as_text")]
     pub starts_at: Option<Timestamp>,
     /// When the last would have gone, under limits and windows.
+    #[serde(serialize_with = "Timestamp::as_text")]
     pub finishes_at: Option<Timestamp>,
     /// Messages that would not make it before the campaign ends.
     pub too_late: i64,
 }
 
 impl Plan {
+    /// Contacts left out because they had enough texts.
+    pub fn capped(&self) -> i64 {
+        self.skipped.get(&Skip::Capped.words()).copied().unwrap_or(0)
+    }
+
     /// Whether it may be launched, and if not, why and what to do.
     ///
     /// # Errors
@@ -135,6 +149,7 @@ pub struct PlanLine {
     /// Their parts.
     pub parts: i64,
     /// Their cost.
+    #[serde(serialize_with = "Micros::as_text")]
     pub cost: Micros,
 }
 
@@ -214,9 +229,20 @@ impl<'a> Audience<'a> {
         })
     }
 
+    /// Asks for contacts without the texts they had, which the caller counts where nobody else can; answers since when.
+    pub(super) fn without_texts(&mut self) -> Option<Timestamp> {
+        self.cap_since.take()
+    }
+
     /// How many contacts there are.
     pub(super) async fn count(&self) -> Result<i64, StoreError> {
         self.store.segment_count(&self.fragment).await
+    }
+
+    /// One contact, if it is in the audience.
+    pub(super) async fn one(&self, contact: ContactId) -> Result<Option<AudienceRow>, StoreError> {
+        let query = AudienceQuery { sender: &self.sender, cap_since: self.cap_since };
+        self.store.audience_row(&self.fragment, contact, &query).await
     }
 
     /// The next contacts; none at the end.
@@ -254,12 +280,12 @@ pub async fn plan(
         for row in &page {
             let code = codes.peek().await?;
             let code = code.as_ref().map(|(id, text)| Code { id: *id, text });
+            let capped = preparer.is_capped(row);
             let prepared = preparer.prepare(row, code);
-            if prepared.is_ok() {
-                sums.add(row, prepared, code.map(|code| code.text));
+            let spends = prepared.is_ok() && !capped;
+            sums.add(row, prepared, code.map(|code| code.text), capped);
+            if spends {
                 codes.spend();
-            } else {
-                sums.add(row, prepared, None);
             }
         }
         progress(sums.audience, total);
@@ -312,7 +338,10 @@ impl<'a> Codes<'a> {
 
 /// What a plan adds up, flat in the size of the audience.
 pub(super) struct Sums {
+    /// Over every message.
     digest: Sha256,
+    /// Over every message, and what would be one were there no cap.
+    uncapped: Sha256,
     audience: i64,
     messages: i64,
     parts: i64,
@@ -340,6 +369,7 @@ pub(super) struct Load {
 impl Sums {
     pub(super) fn new(digest: Sha256) -> Self {
         Self {
+            uncapped: digest.clone(),
             digest,
             audience: 0,
             messages: 0,
@@ -356,7 +386,13 @@ impl Sums {
         }
     }
 
-    pub(super) fn add(&mut self, row: &AudienceRow, prepared: Result<Prepared, Skip>, code: Option<&str>) {
+    pub(super) fn add(
+        &mut self,
+        row: &AudienceRow,
+        prepared: Result<Prepared, Skip>,
+        code: Option<&str>,
+        capped: bool,
+    ) {
         self.audience += 1;
         let prepared = match prepared {
             Ok(prepared) => prepared,
@@ -367,13 +403,14 @@ impl Sums {
             }
         };
         let message = &prepared.message;
-        let shown = hide(&message.body, code);
-        self.digest.update(row.contact.id.0.to_le_bytes());
-        for piece in [&message.route, &message.sender, &message.country, &message.window, &shown] {
-            self.digest.update(piece.as_bytes());
-            self.digest.update([0]);
+        let code = code.unwrap_or(NO_CODE_NEEDED.text);
+        digest(&mut self.uncapped, row, message, code);
+        if capped {
+            *self.skipped.entry(Skip::Capped).or_default() += 1;
+            return;
         }
-        self.digest.update(message.price.0.to_le_bytes());
+        digest(&mut self.digest, row, message, code);
+        let shown = hide(&message.body, message.coupon.map(|_| code));
         self.messages += 1;
         let parts = i64::from(message.parts);
         self.parts += parts;
@@ -400,17 +437,23 @@ impl Sums {
         }
     }
 
-    /// The hash of everything added so far.
+    /// The hash of every message added so far.
     pub(super) fn hash(&self) -> String {
         hex(&self.digest.clone().finalize()[..8])
     }
 
+    /// The same, with what would be a message were there no cap.
+    pub(super) fn audience_hash(&self) -> String {
+        hex(&self.uncapped.clone().finalize()[..8])
+    }
+
     fn plan(self, terms: &Terms, available: Option<i64>, finish: super::finish::Finish) -> Plan {
-        let hash = self.hash();
+        let (hash, audience_hash) = (self.hash(), self.audience_hash());
         let needed = self.messages + self.without_code;
         let coupons = terms.pool.as_ref().zip(available);
         Plan {
             hash,
+            audience_hash,
             campaign: terms.definition.name.clone(),
             as_of: terms.as_of.unwrap_or(terms.launched_at),
             audience: self.audience,
@@ -458,7 +501,21 @@ impl Sums {
     }
 }
 
-/// A text without its code: a plan must not give codes away, and another code must not change its hash.
+/// Adds a message to a hash. Another code must not change it.
+fn digest(into: &mut Sha256, row: &AudienceRow, message: &PlannedMessage, code: &str) {
+    into.update(row.contact.id.0.to_le_bytes());
+    let text = match message.coupon {
+        Some(_) if !code.is_empty() => message.body.replace(code, "•"),
+        _ => message.body.clone(),
+    };
+    for piece in [&message.route, &message.sender, &message.country, &message.window, &text] {
+        into.update(piece.as_bytes());
+        into.update([0]);
+    }
+    into.update(message.price.0.to_le_bytes());
+}
+
+/// A text without its code: a plan must not give codes away.
 fn hide(body: &str, code: Option<&str>) -> String {
     match code {
         Some(code) if !code.is_empty() => body.replace(code, &"•".repeat(code.chars().count())),

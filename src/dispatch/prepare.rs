@@ -81,6 +81,9 @@ pub struct Code<'a> {
     pub text: &'a str,
 }
 
+/// What a message shows that is not sent because of the cap, when the pool is empty.
+pub(super) const NO_CODE_NEEDED: Code<'static> = Code { id: CouponId(0), text: "0000000000" };
+
 /// A finished message and what a plan says about it.
 #[derive(Clone, Debug)]
 pub struct Prepared {
@@ -198,13 +201,22 @@ pub fn templates(definition: &Definition) -> Result<BTreeMap<String, Template>, 
     Ok(compiled)
 }
 
+/// Whether a text may use this name. Any attribute may be used; whether a contact has it is seen when it is written.
+pub fn is_known(path: &str) -> bool {
+    KNOWN.contains(&path) || path.starts_with("attr.")
+}
+
+/// What a text may use, as a list to end a message with.
+pub fn known_names() -> String {
+    format!("{} and attr.NAME", KNOWN.join(", "))
+}
+
 fn check_names(language: &str, template: &Template, has_coupon: bool) -> Result<(), TextsError> {
     let language = language.to_owned();
     for variable in template.variables() {
         let (path, line, column) = (variable.path.clone(), variable.line, variable.column);
-        if !(KNOWN.contains(&path.as_str()) || path.starts_with("attr.")) {
-            let known = format!("{} and attr.NAME", KNOWN.join(", "));
-            return Err(TextsError::Unknown { language, path, line, column, known });
+        if !is_known(&path) {
+            return Err(TextsError::Unknown { language, path, line, column, known: known_names() });
         }
         if path.starts_with("coupon.") && !has_coupon {
             return Err(TextsError::NoCoupon { language, path });
@@ -251,7 +263,14 @@ impl<'a> Preparer<'a> {
         let _ = self.place(row.contact.record.zone.as_deref(), number.as_ref());
     }
 
-    /// The message for one contact. `code` is what it would carry; it is spent only if a message comes out.
+    /// Whether a contact has had as many texts as the campaign's cap allows.
+    pub fn is_capped(&self, row: &AudienceRow) -> bool {
+        let cap = self.terms.definition.limits.per_contact.as_ref();
+        cap.is_some_and(|cap| row.recent >= i64::from(cap.count))
+    }
+
+    /// The message for one contact, whether or not the cap allows it: who is left out for the cap alone is counted.
+    /// `code` is what it would carry; it is spent only if a message comes out and is sent.
     ///
     /// # Errors
     /// Why this contact is not texted.
@@ -265,6 +284,7 @@ impl<'a> Preparer<'a> {
             NoRoute::Price => Skip::NoPrice(country.to_owned()),
         })?;
         let (key, slot, zone) = self.place(record.zone.as_deref(), number.as_ref())?;
+        let code = code.or_else(|| self.is_capped(row).then_some(NO_CODE_NEEDED));
         if self.wants_codes() && code.is_none() {
             return Err(Skip::NoCode);
         }
@@ -309,11 +329,6 @@ impl<'a> Preparer<'a> {
         let kind = NumberKind::from_word(&record.number_kind).unwrap_or(NumberKind::Unknown);
         if !kind.may_text() {
             return Err(Skip::NotMobile(kind));
-        }
-        if let Some(cap) = &self.terms.definition.limits.per_contact
-            && row.recent >= i64::from(cap.count)
-        {
-            return Err(Skip::Capped);
         }
         Ok(())
     }

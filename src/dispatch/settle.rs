@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::Rng;
 
 use crate::model::clock::Timestamp;
-use crate::model::message::{Claimed, CouponEffect, RetryPolicy, Settlement};
+use crate::model::message::{Claimed, CouponEffect, Intent, RetryPolicy, Settlement};
 use crate::model::outcome::{Outcome, OutcomeClass, Proof};
 use crate::model::state::{Cause, Dispatch, Impossible, next};
 
@@ -54,8 +54,28 @@ pub fn settle(
         not_before: now.plus(wait),
         counts,
         coupon: coupon(to),
-        refund: matches!(proof, Proof::NotSent | Proof::RouteBroken | Proof::Refused),
+        refund: !outcome.class.costs(),
         outcome,
+    })
+}
+
+/// What becomes of an intent whose recording was answered with an error: it may be on disk all the same, and nothing of
+/// it was sent.
+///
+/// # Errors
+/// As [`settle`].
+pub fn unsent(intent: &Intent, now: Timestamp) -> Result<Settlement, Impossible> {
+    Ok(Settlement {
+        message: intent.message,
+        number: intent.number,
+        epoch: intent.epoch,
+        to: next(Dispatch::Submitting, Cause::NotSent)?,
+        not_before: now,
+        counts: false,
+        coupon: CouponEffect::Keep,
+        refund: true,
+        outcome: Outcome::of(OutcomeClass::Throttled)
+            .because("withheld before the first byte: the store did not answer to the intent"),
     })
 }
 

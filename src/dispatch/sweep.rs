@@ -1,5 +1,6 @@
 //! What time does to runs and messages, once a second: windows roll on, deadlines pass, doubt grows old, runs end.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +14,17 @@ use crate::model::ids::{MessageId, RunId};
 use crate::model::message::WhenInDoubt;
 use crate::model::run::{Run, RunState};
 use crate::model::state::Cause;
-use crate::store::sweep::Sweeper;
-use crate::store::{Backend, Store, StoreError};
+use crate::store::sweep::{InDoubt, Sweeper};
+use crate::store::{Store, StoreError};
 
+use super::launch::{LaunchError, resume};
 use super::terms::Terms;
 
 /// Rows changed in one transaction, so that nobody else waits longer than 100 ms for a turn to write.
 const CHUNK: i64 = 2_000;
+
+/// Receipts that wait are looked at again while they are younger than this; the youngest `CHUNK` of them.
+const REJOIN_WITHIN: Duration = Duration::from_mins(10);
 
 /// How often everything is looked at.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -33,6 +38,38 @@ pub struct DoubtPolicy {
     pub resend_after: Duration,
     /// Submissions in all, resends included.
     pub attempts: u32,
+}
+
+/// A launch that has written nothing for this long has lost its process.
+pub const STALLED: Duration = Duration::from_secs(30);
+
+/// How far launches had come, and since when.
+#[derive(Debug, Default)]
+pub struct Stalled(HashMap<RunId, (i64, Duration)>);
+
+/// How a policy ends doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DoubtEnd {
+    /// It is sent again, marked as a possible duplicate.
+    Resend,
+    /// It is closed as unknown.
+    Park,
+}
+
+impl DoubtPolicy {
+    /// How and when the doubt about a message ends by itself, if no evidence comes first; `None` where a person decides.
+    pub fn ends(&self, message: &InDoubt) -> Option<(DoubtEnd, Timestamp)> {
+        let spent = u32::try_from(message.attempts).unwrap_or(u32::MAX);
+        match message.policy {
+            WhenInDoubt::Resend if spent < self.attempts => {
+                Some((DoubtEnd::Resend, message.since.plus(self.resend_after)))
+            }
+            WhenInDoubt::Park | WhenInDoubt::Resend => {
+                Some((DoubtEnd::Park, message.since.plus(self.park_after)))
+            }
+            WhenInDoubt::Ask => None,
+        }
+    }
 }
 
 /// What a sweep needs to know.
@@ -57,14 +94,74 @@ impl Sweep {
     /// # Errors
     /// When the store cannot be written.
     pub async fn boot(&self) -> Result<(u64, u64), StoreError> {
-        let sole = self.store.backend() == Backend::Sqlite;
-        let (freed, lost) = self.dead(sole).await?;
+        // The daemon holds the lock of the store: whoever else had messages is gone.
+        let (freed, lost) = self.dead(true).await?;
         self.evidence().await?;
         Ok((freed, lost))
     }
 
-    /// Sweeps every second until `stop`. Errors are told and the next second tries again.
+    /// Sweeps every second until `stop`, and beside that goes on with launches that were left. Errors are told and the
+    /// next second tries again.
     pub async fn run(self, stop: CancellationToken) {
+        // A launch may take minutes; windows and deadlines must not wait for it.
+        tokio::join!(self.sweep(&stop), self.launches(&stop));
+    }
+
+    async fn launches(&self, stop: &CancellationToken) {
+        let mut seen = Stalled::default();
+        while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
+            match stop.run_until_cancelled(self.resume(&mut seen)).await {
+                Some(Err(error)) => tracing::error!(%error, "a launch that was left could not go on"),
+                Some(Ok(())) => {}
+                None => return,
+            }
+        }
+    }
+
+    /// Goes on with launches whose process seems to be gone: they have not written for [`STALLED`]. Should it be alive
+    /// after all, the cursor keeps the two from writing anything twice. One whose run is over is withdrawn.
+    ///
+    /// # Errors
+    /// When the store cannot be used or a launch cannot go on; the others are tried first.
+    pub async fn resume(&self, seen: &mut Stalled) -> Result<(), LaunchError> {
+        let (now, mut answer) = (self.clock.moment(), Ok(()));
+        let mut runs = self.store.open_runs().await?;
+        runs.retain(|run| run.state == RunState::Preparing);
+        seen.0.retain(|id, _| runs.iter().any(|run| run.id == *id));
+        for run in runs {
+            let (id, campaign) = (run.id.0, run.terms.campaign.clone());
+            if run.terms.expires_at <= now.wall {
+                self.store.abandon_launch(run.id).await?;
+                tracing::warn!(
+                    run = id,
+                    campaign,
+                    "a launch was left until its run was over; it is withdrawn"
+                );
+                continue;
+            }
+            let last = seen.0.entry(run.id).or_insert((run.cursor, now.elapsed));
+            if last.0 != run.cursor {
+                *last = (run.cursor, now.elapsed);
+            }
+            if now.elapsed.saturating_sub(last.1) < STALLED {
+                continue;
+            }
+            last.1 = now.elapsed;
+            tracing::warn!(
+                run = id,
+                campaign,
+                written = run.prepared,
+                "a launch was left in the middle; it goes on"
+            );
+            match resume(&self.store, run, false, &self.rules, now.wall, |_, _| {}).await {
+                Ok(_) => self.bell.notify_waiters(),
+                Err(error) => answer = Err(error),
+            }
+        }
+        answer
+    }
+
+    async fn sweep(&self, stop: &CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
             if let Err(error) = self.once().await {
                 tracing::error!(%error, "a sweep failed; it is tried again in a second");
@@ -81,6 +178,7 @@ impl Sweep {
         // What one step cannot do keeps no other from being done.
         let steps = [
             self.dead(false).await.map(|_| ()),
+            self.rejoin(now).await,
             self.evidence().await,
             self.roll_windows(now).await,
             self.expire(now).await,
@@ -105,6 +203,14 @@ impl Sweep {
                 return Ok((freed, lost));
             }
         }
+    }
+
+    async fn rejoin(&self, now: Timestamp) -> Result<(), StoreError> {
+        let mut batch = self.store.batch().await?;
+        if batch.rejoin(now.minus(REJOIN_WITHIN), now, CHUNK).await? > 0 {
+            batch.commit().await?;
+        }
+        Ok(())
     }
 
     async fn evidence(&self) -> Result<(), StoreError> {
@@ -172,20 +278,10 @@ impl Sweep {
             after = (last.run, last.id);
             let (mut resend, mut park) = (Vec::new(), Vec::new());
             for message in &page {
-                let age = now.since(message.since);
-                let spent = u32::try_from(message.attempts).unwrap_or(u32::MAX);
-                match message.policy {
-                    WhenInDoubt::Resend if spent < self.doubt.attempts => {
-                        if age >= self.doubt.resend_after {
-                            resend.push(message.id);
-                        }
-                    }
-                    WhenInDoubt::Park | WhenInDoubt::Resend => {
-                        if age >= self.doubt.park_after {
-                            park.push(message.id);
-                        }
-                    }
-                    WhenInDoubt::Ask => {}
+                match self.doubt.ends(message).filter(|(_, at)| *at <= now) {
+                    Some((DoubtEnd::Resend, _)) => resend.push(message.id),
+                    Some((DoubtEnd::Park, _)) => park.push(message.id),
+                    None => {}
                 }
             }
             if resend.is_empty() && park.is_empty() {
@@ -207,8 +303,8 @@ impl Sweep {
             }
             let open = self.store.open_messages(run.id).await?;
             let waits_for_resend = run.terms.when_in_doubt == WhenInDoubt::Resend && open.in_doubt > 0;
-            if !open.planned && open.waiting == 0 && !waits_for_resend {
-                self.store.set_run_state(&run, RunState::Finished, now).await?;
+            let done = !open.planned && open.waiting == 0 && !waits_for_resend;
+            if done && self.store.finish_run(run.id, now).await? {
                 tracing::info!(run = run.id.0, campaign = run.terms.campaign, "nothing left to send");
             }
         }

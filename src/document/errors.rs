@@ -58,13 +58,22 @@ pub struct FileErrors {
     /// The file with everything starred out that may be secret; offsets are those of the file.
     source: String,
     complaints: Vec<Complaint>,
+    /// Whether the file is right all the same.
+    doubts: bool,
 }
 
 impl FileErrors {
     /// `source` must not hold anything that may not be shown.
     pub(super) fn new(file: &str, source: String, mut complaints: Vec<Complaint>) -> Self {
         complaints.sort_by_key(|complaint| complaint.span().map_or(0, |span| span.start));
-        Self { file: file.to_owned(), source, complaints }
+        Self { file: file.to_owned(), source, complaints, doubts: false }
+    }
+
+    /// The same, shown as warnings: the file is right, and something about it may not be meant.
+    #[must_use]
+    pub fn as_warnings(mut self) -> Self {
+        self.doubts = true;
+        self
     }
 
     /// One complaint about a file of which nothing is shown, because it could not even be read.
@@ -95,7 +104,8 @@ impl FileErrors {
     }
 
     fn group<'s>(&'s self, complaint: &'s Complaint) -> Group<'s> {
-        let title = Level::ERROR.primary_title(complaint.title.as_str());
+        let level = if self.doubts { Level::WARNING } else { Level::ERROR };
+        let title = level.primary_title(complaint.title.as_str());
         let place: Element<'s> = match &complaint.span {
             Some(span) => Snippet::source(self.source.as_str())
                 .path(self.file.as_str())

@@ -78,18 +78,13 @@ async fn serve(kind: CallbackKind, around: Around, body: &[u8]) -> Response {
     answer(&route.adapter, kind)
 }
 
-/// Durable first; what must be known at once (a STOP) is then told to the lanes.
+/// Durable first. What must be known at once (a STOP) the writer tells the lanes itself, so that it does not depend on
+/// a caller who waits for the answer.
 async fn store(
     context: &HttpContext,
     kind: CallbackKind,
     delivered: Delivered,
 ) -> Result<(), crate::store::writer::WriteError> {
-    let stopped: Vec<_> = delivered
-        .inbound
-        .iter()
-        .filter(|(_, reaction)| matches!(reaction, Reaction::Stop | Reaction::Review))
-        .map(|(text, _)| text.from)
-        .collect();
     count(context, &delivered);
     let delivered = Box::new(delivered);
     let work = match kind {
@@ -97,10 +92,6 @@ async fn store(
         CallbackKind::Inbound => Work::Listen(delivered),
     };
     context.writer.write(work).await?;
-    for phone in stopped {
-        // No lane is listening while nothing is sent.
-        let _ = context.suppressed.send(phone);
-    }
     Ok(())
 }
 

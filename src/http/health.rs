@@ -12,9 +12,11 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The store can be written: receipts would be acknowledged and messages sent.
+/// The daemon is whole and the store can be written: receipts would be acknowledged and messages sent.
 pub(super) async fn readyz(State(context): State<HttpContext>) -> Response {
-    if *context.writer.health().borrow() {
+    if context.failed.is_cancelled() {
+        (StatusCode::SERVICE_UNAVAILABLE, "a task has failed; the daemon is ending\n").into_response()
+    } else if *context.writer.health().borrow() {
         "ready\n".into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be written; sending has stopped\n")

@@ -18,12 +18,11 @@ use axum::routing::{any, get};
 use axum_server::Handle;
 use hyper_util::rt::TokioTimer;
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 
 use crate::model::clock::Clock;
 use crate::model::ids::IdSource;
-use crate::model::phone::Phone;
 use crate::provider::Adapter;
 use crate::store::Store;
 use crate::store::writer::Writer;
@@ -71,8 +70,8 @@ pub struct HttpContext {
     pub routes: Arc<HashMap<String, CallbackRoute>>,
     /// The address under which providers call, for signatures over it.
     pub public_url: String,
-    /// Numbers that have just been suppressed.
-    pub suppressed: broadcast::Sender<Phone>,
+    /// Cancelled once the daemon has failed and is ending.
+    pub failed: CancellationToken,
     /// Ids of callbacks.
     pub ids: Arc<IdSource>,
 }

@@ -48,6 +48,11 @@ impl Attributes {
         self.0.get(name).and_then(|text| serde_json::from_str(text).ok())
     }
 
+    /// Every name, sorted.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.0.keys().cloned()
+    }
+
     /// True when nothing was told.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// An instant as UTC milliseconds since 1970, the one form in which times are stored and compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,6 +37,18 @@ impl Timestamp {
             Ok(at) => at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             Err(_) => "never".to_owned(),
         }
+    }
+
+    /// Serialises an instant, or none, as the RFC 3339 text that answers hold; give it as `serialize_with`. The bare number
+    /// of milliseconds is what a store keeps.
+    ///
+    /// # Errors
+    /// Those of the serialiser.
+    pub fn as_text<'a, S: Serializer>(
+        at: impl Into<Option<&'a Self>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        at.into().map(|at| at.rfc3339()).serialize(serializer)
     }
 
     /// Reads RFC 3339 text; the offset is required, because a time without one is a guess.

@@ -10,7 +10,7 @@ use super::ids::{ContactId, MessageId, RunId};
 use super::money::Micros;
 use super::outcome::Outcome;
 use super::phone::Phone;
-use super::state::Dispatch;
+use super::state::{Cause, Dispatch};
 
 /// A message taken from the store by a lane. Its text was frozen when the run was launched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,15 @@ pub struct Intent {
     pub number: i64,
     /// What the provider is told to call it.
     pub reference: String,
+}
+
+/// Senders and countries of a route that have no room soon: nothing more of theirs need be made ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Full {
+    /// Senders.
+    pub senders: Vec<String>,
+    /// Countries.
+    pub countries: Vec<String>,
 }
 
 /// Why an intent was not granted.
@@ -137,6 +146,46 @@ impl WhenInDoubt {
     /// Reads the word.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Park, Self::Resend, Self::Ask].into_iter().find(|policy| policy.as_str() == word)
+    }
+}
+
+/// What a person says about a message in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The provider took it.
+    Accepted,
+    /// It never left: its code and its money return.
+    NotSent,
+    /// Nobody knows, and it is to be sent again, with the same code and marked as a possible duplicate.
+    Resend,
+}
+
+impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Verdict; 3] = [Self::Accepted, Self::NotSent, Self::Resend];
+
+    /// The word as written, stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::NotSent => "not-sent",
+            Self::Resend => "resend",
+        }
+    }
+
+    /// Reads the word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.as_str() == word)
+    }
+
+    /// The change it asks for.
+    pub fn cause(self) -> Cause {
+        match self {
+            Self::Accepted => Cause::DecideAccepted,
+            Self::NotSent => Cause::DecideNotSent,
+            Self::Resend => Cause::DecideResend,
+        }
     }
 }
 

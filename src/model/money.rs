@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// An amount in millionths of one unit of some currency; which currency is known from its context.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,6 +39,18 @@ impl Micros {
         }
         #[expect(clippy::cast_possible_truncation, reason = "the range was checked above")]
         Ok(Self(micros as i64))
+    }
+
+    /// Serialises an amount, or none, as the decimal text that answers hold; give it as `serialize_with`. The bare number
+    /// of millionths is what a store keeps.
+    ///
+    /// # Errors
+    /// Those of the serialiser.
+    pub fn as_text<'a, S: Serializer>(
+        amount: impl Into<Option<&'a Self>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        amount.into().map(ToString::to_string).serialize(serializer)
     }
 
     /// The amount as a floating number, for segment arithmetic and JSON.

@@ -57,6 +57,16 @@ impl OutcomeClass {
         }
     }
 
+    /// Whether a submission that ended so is paid for: all but those of which it is certain that nothing was taken.
+    pub fn costs(self) -> bool {
+        matches!(self.proof(), Proof::Accepted | Proof::Ambiguous)
+    }
+
+    /// Reads the class as it is written.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == word)
+    }
+
     /// The class as it is written in definitions, tables and logs.
     pub fn as_str(self) -> &'static str {
         match self {

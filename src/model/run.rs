@@ -58,6 +58,16 @@ impl RunState {
                 | (Self::Cancelling, Self::Cancelled)
         )
     }
+
+    /// Where a run is after a person had a message in doubt of it sent again: one with nothing left to send has
+    /// something again. `None` where nothing may be sent any more, or nothing was.
+    pub fn after_resend(self) -> Option<RunState> {
+        match self {
+            Self::Running | Self::Finished => Some(Self::Running),
+            Self::Paused => Some(Self::Paused),
+            Self::Preparing | Self::Cancelling | Self::Cancelled => None,
+        }
+    }
 }
 
 /// The terms under which a run was launched; they never change.
@@ -79,8 +89,12 @@ pub struct RunTerms {
     pub budget: Option<Micros>,
     /// What to do with messages whose fate nobody knows.
     pub when_in_doubt: WhenInDoubt,
-    /// Messages it will have.
+    /// Messages that were approved; less those withheld for the cap since, it has as many.
     pub audience: i64,
+    /// Contacts whom the plan left out because they had enough texts.
+    pub capped: i64,
+    /// Hash over everybody who would be texted were there no cap.
+    pub audience_hash: String,
     /// Nothing goes out before this.
     pub starts_at: Timestamp,
     /// Nothing goes out after this.
@@ -100,6 +114,8 @@ pub struct Run {
     pub spent: Micros,
     /// Messages written so far.
     pub prepared: i64,
+    /// Contacts left out while they were written, because they had enough texts; those of the plan are among them.
+    pub withheld: i64,
     /// The last contact whose message was written.
     pub cursor: i64,
     /// When it was launched.
@@ -108,9 +124,31 @@ pub struct Run {
     pub finished_at: Option<Timestamp>,
 }
 
+impl Run {
+    /// Messages it has, or will have once all are written.
+    pub fn messages(&self) -> i64 {
+        if self.state == RunState::Preparing { self.terms.audience } else { self.prepared }
+    }
+
+    /// Whether what was written is what was approved: nobody more, and nobody less but for the cap.
+    pub fn is_as_approved(&self) -> bool {
+        let RunTerms { audience, capped, .. } = self.terms;
+        self.prepared <= audience && self.prepared + self.withheld == audience + capped
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::RunState;
+
+    #[test]
+    fn what_was_cancelled_is_never_sent_again_and_what_is_paused_stays_so() {
+        let check = |from: RunState, to| assert_eq!(from.after_resend(), to, "{from:?}");
+        check(RunState::Finished, Some(RunState::Running));
+        check(RunState::Paused, Some(RunState::Paused));
+        check(RunState::Cancelled, None);
+        check(RunState::Cancelling, None);
+    }
 
     #[test]
     fn what_has_ended_stays_ended() {

@@ -146,6 +146,12 @@ pub enum Cause {
     Resend,
     /// The resolve window ended and the policy is to park.
     Park,
+    /// A person says that the provider took it.
+    DecideAccepted,
+    /// A person says that it never left.
+    DecideNotSent,
+    /// A person wants it sent again.
+    DecideResend,
 }
 
 /// One row of the transition table.
@@ -168,6 +174,9 @@ pub struct Transition {
 }
 
 const WITHDRAWABLE: &[Dispatch] = &[Dispatch::Planned, Dispatch::Queued, Dispatch::Claimed];
+const DOUBTFUL: &[Dispatch] = &[Dispatch::Ambiguous, Dispatch::Unknown];
+const BY_PERSON: &str = "operator, `winback message resolve`";
+const BEFORE_TOLD: &str = "before the operator is told";
 const BATCHED: &str = "batched";
 const BEFORE_STOP_ANSWERED: &str = "before the STOP is answered";
 
@@ -335,6 +344,33 @@ pub const TRANSITIONS: &[Transition] = &[
         guard: "an earlier attempt exists; facts are appended, never refused",
         durable: BATCHED,
     },
+    Transition {
+        id: "T15",
+        from: DOUBTFUL,
+        cause: Cause::DecideAccepted,
+        to: Dispatch::Accepted,
+        by: BY_PERSON,
+        guard: "state and epoch as decided about; decision recorded",
+        durable: BEFORE_TOLD,
+    },
+    Transition {
+        id: "T15",
+        from: DOUBTFUL,
+        cause: Cause::DecideNotSent,
+        to: Dispatch::Failed,
+        by: BY_PERSON,
+        guard: "the same, and no receipt says otherwise; code and money return",
+        durable: BEFORE_TOLD,
+    },
+    Transition {
+        id: "T15",
+        from: DOUBTFUL,
+        cause: Cause::DecideResend,
+        to: Dispatch::Queued,
+        by: BY_PERSON,
+        guard: "the same, and run neither cancelled nor past its end, number not suppressed; `possible_duplicate`, same code",
+        durable: "before it is queued",
+    },
 ];
 
 /// A change that the table does not know.
@@ -417,6 +453,12 @@ mod tests {
         check(Dispatch::Ambiguous, Cause::Resend, Some(Dispatch::Queued));
         check(Dispatch::Claimed, Cause::Intend, Some(Dispatch::Submitting));
         check(Dispatch::Unknown, Cause::Evidence, Some(Dispatch::Accepted));
+        check(Dispatch::Unknown, Cause::DecideResend, Some(Dispatch::Queued));
+        for cause in [Cause::DecideResend, Cause::DecideNotSent, Cause::DecideAccepted] {
+            check(Dispatch::Accepted, cause, None);
+            check(Dispatch::Submitting, cause, None);
+            check(Dispatch::Failed, cause, None);
+        }
     }
 
     #[test]

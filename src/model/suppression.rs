@@ -42,4 +42,46 @@ impl Reason {
     pub fn lifted_by_start(self) -> bool {
         matches!(self, Self::Stop | Self::Review | Self::Provider)
     }
+
+    /// Whether an operator may lift it for this reason. What the person, or a provider on their word, has said is lifted
+    /// only by their own START or by consent that they gave anew; the operator's own list and a text that had to be read
+    /// are the operator's to judge.
+    pub fn lifted_for(self, reason: &str) -> bool {
+        match self {
+            Self::Operator | Self::Review => !reason.trim().is_empty(),
+            Self::Stop | Self::Provider | Self::Complaint => names_renewed_consent(reason),
+        }
+    }
+}
+
+/// How a reason begins that names consent given anew; what follows says where and when.
+pub const RENEWED_CONSENT: &str = "renewed consent:";
+
+fn names_renewed_consent(reason: &str) -> bool {
+    let reason = reason.trim();
+    let begins =
+        reason.get(..RENEWED_CONSENT.len()).is_some_and(|so| so.eq_ignore_ascii_case(RENEWED_CONSENT));
+    begins && reason[RENEWED_CONSENT.len()..].trim().chars().filter(|c| c.is_alphanumeric()).count() >= 4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reason;
+
+    #[test]
+    fn what_a_person_refused_is_lifted_only_by_consent_given_anew() {
+        let check = |reason: Reason, told: &str, lifted| {
+            assert_eq!(reason.lifted_for(told), lifted, "{reason:?}: {told}");
+        };
+        for reason in [Reason::Stop, Reason::Provider, Reason::Complaint] {
+            check(reason, "mistake", false);
+            check(reason, "renewed consent", false);
+            check(reason, "renewed consent: ", false);
+            check(reason, "Renewed consent: paper form of 12 May", true);
+        }
+        for reason in [Reason::Operator, Reason::Review] {
+            check(reason, "", false);
+            check(reason, "listed by mistake", true);
+        }
+    }
 }

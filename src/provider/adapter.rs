@@ -2,7 +2,6 @@
 //!
 //! It holds no state that changes: two adapters of the same route answer alike.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::callback::{self, Callback, CallbackError, CallbackKind, Reply, Used};
@@ -21,8 +20,15 @@ use crate::model::outcome::{Outcome, OutcomeClass};
 use crate::model::receipt::{Inbound, Receipt};
 use crate::telemetry::Secret;
 
-/// Requests that one refused batch may cost before the rest of it is left for another time.
-const BISECTIONS: u32 = 32;
+/// What became of the messages of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// What became of each, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// True if the provider refused them as one without saying which it minds: none of them was sent, and fewer of them
+    /// in a request may pass.
+    pub together: bool,
+}
 
 /// A definition bound to one route.
 #[derive(Debug)]
@@ -91,38 +97,14 @@ impl Adapter {
         response::judge(&self.definition.response, answer, submissions, now)
     }
 
-    /// Sends `submissions` in one request and says what became of each, in their order.
+    /// Sends `submissions` in one request. `now` reads `Retry-After` dates.
     ///
-    /// A provider that refuses many messages as one does not say which it minds: then the halves are sent by
-    /// themselves, within a bound, so that one bad number spoils nobody else's message. `now` reads `Retry-After` dates.
-    pub async fn submit(
-        &self,
-        transport: &Transport,
-        submissions: &[Submission],
-        now: Timestamp,
-    ) -> Vec<Outcome> {
-        let mut outcomes: Vec<Option<Outcome>> = vec![None; submissions.len()];
-        let mut waiting = VecDeque::from([(0, submissions.len())]);
-        let mut budget = BISECTIONS;
-        while let Some((from, to)) = waiting.pop_front() {
-            let part = &submissions[from..to];
-            if part.is_empty() {
-                continue;
-            }
-            let judged = self.exchange(transport, part, now).await;
-            let refused = judged.iter().all(|one| one.refused_in_company(part.len()));
-            if refused && budget >= 2 {
-                budget -= 2;
-                let middle = from + part.len() / 2;
-                waiting.extend([(from, middle), (middle, to)]);
-                continue;
-            }
-            for (slot, one) in outcomes[from..to].iter_mut().zip(judged) {
-                *slot = Some(if refused { refused_with_others(&one.outcome) } else { one.outcome });
-            }
-        }
-        let unsent = || Outcome::of(OutcomeClass::Unavailable).because("not sent");
-        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unsent)).collect()
+    /// It never sends a second one: whether a part of what was refused may still go is for the caller, who knows its
+    /// deadline, its limits, and who has opted out meanwhile.
+    pub async fn submit(&self, transport: &Transport, submissions: &[Submission], now: Timestamp) -> Sent {
+        let judged = self.exchange(transport, submissions, now).await;
+        let together = judged.iter().all(|one| one.refused_in_company(submissions.len()));
+        Sent { outcomes: judged.into_iter().map(|one| one.outcome).collect(), together }
     }
 
     async fn exchange(&self, transport: &Transport, part: &[Submission], now: Timestamp) -> Vec<Judged> {
@@ -237,12 +219,6 @@ impl Adapter {
     fn shown_token(&self) -> &str {
         if uses_token(&self.definition) { self.token.expose() } else { "" }
     }
-}
-
-fn refused_with_others(outcome: &Outcome) -> Outcome {
-    let code = outcome.code.clone();
-    let why = "the request was refused as a whole; this message was not sent";
-    Outcome { code, ..Outcome::of(OutcomeClass::Unavailable).because(why) }
 }
 
 fn send_source(definition: &Definition) -> PlanSource<'_> {

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-pub use adapter::Adapter;
+pub use adapter::{Adapter, Sent};
 pub use callback::{Callback, CallbackError, CallbackKind, Reply};
 pub use catalog::Catalog;
 pub use complaint::Complaint;

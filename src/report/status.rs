@@ -1,4 +1,4 @@
-//! One run in numbers: sent, delivered, failed, in doubt, parts, money, codes.
+//! One run in numbers: accepted, delivered, failed, in doubt, parts, money, codes.
 
 use std::collections::BTreeMap;
 
@@ -22,19 +22,25 @@ pub struct Status {
     /// Where it stands.
     pub state: &'static str,
     /// When it was launched.
+    #[serde(serialize_with = "Timestamp::as_text")]
     pub launched_at: Timestamp,
     /// When nothing was left to send.
+    #[serde(serialize_with = "Timestamp::as_text")]
     pub finished_at: Option<Timestamp>,
     /// Messages written, of how many.
     pub prepared: i64,
     /// Messages it was launched with.
     pub messages: i64,
+    /// Contacts that were left out at launch because they had enough texts.
+    pub withheld: i64,
     /// Messages that wait: planned, queued or claimed.
     pub waiting: i64,
     /// Messages between intent and outcome.
     pub submitting: i64,
     /// Messages that providers accepted.
     pub accepted: i64,
+    /// Of these, those that only a person says were accepted.
+    pub accepted_by_decision: i64,
     /// Accepted messages on the handset.
     pub delivered: i64,
     /// Accepted messages that could not be delivered.
@@ -45,6 +51,8 @@ pub struct Status {
     pub failed: i64,
     /// Messages whose fate nobody knows, open and closed.
     pub in_doubt: i64,
+    /// Of these, those closed as unknown.
+    pub parked: i64,
     /// Messages withdrawn before a byte left: suppressed, cancelled, expired, blocked.
     pub withdrawn: i64,
     /// Messages that may have been sent twice, by decision.
@@ -54,10 +62,13 @@ pub struct Status {
     /// Parts of accepted messages.
     pub parts: i64,
     /// Price of accepted messages and of those in doubt.
+    #[serde(serialize_with = "Micros::as_text")]
     pub cost: Micros,
     /// Money reserved by submissions.
+    #[serde(serialize_with = "Micros::as_text")]
     pub spent: Micros,
     /// Most it may spend.
+    #[serde(serialize_with = "Micros::as_text")]
     pub budget: Option<Micros>,
     /// Currency of the money.
     pub currency: String,
@@ -97,6 +108,7 @@ pub async fn status(store: &Store, run: &Run) -> Result<Status, StoreError> {
         .into_iter()
         .map(|(state, reason, messages)| Reason { state: state.as_str(), reason, messages })
         .collect();
+    status.accepted_by_decision = store.accepted_by_decision(run.id).await?;
     status.codes = store.codes_of_run(run.id).await?.into_iter().collect();
     Ok(status)
 }
@@ -115,15 +127,18 @@ fn sum(run: &Run, tallies: &[Tally]) -> Status {
         launched_at: run.created_at,
         finished_at: run.finished_at,
         prepared: run.prepared,
-        messages: run.terms.audience,
+        messages: run.messages(),
+        withheld: run.withheld,
         waiting: of(&is(&[Dispatch::Planned, Dispatch::Queued, Dispatch::Claimed])),
         submitting: of(&is(&[Dispatch::Submitting])),
         accepted: of(&accepted),
+        accepted_by_decision: 0,
         delivered: of(&|t| accepted(t) && t.delivery.rank() >= Delivery::Delivered.rank()),
         undelivered: of(&|t| accepted(t) && t.delivery.rank() == Delivery::Undelivered.rank()),
         open_receipts: of(&|t| accepted(t) && !t.delivery.is_final()),
         failed: of(&is(&[Dispatch::Rejected, Dispatch::Failed])),
         in_doubt: of(&is(&[Dispatch::Ambiguous, Dispatch::Unknown])),
+        parked: of(&is(&[Dispatch::Unknown])),
         withdrawn: of(&is(&[
             Dispatch::Suppressed,
             Dispatch::Cancelled,

@@ -68,7 +68,7 @@ pub use error::SegmentError;
 pub use parse::parse;
 pub use period::AsOf;
 pub use sql::{Fragment, Value, compile};
-pub use tree::Expression;
+pub use tree::{Expression, UnknownKind};
 
 /// Longest text of an expression, in bytes.
 pub const MAX_LENGTH: usize = 8 * 1024;

@@ -124,10 +124,19 @@ any of
 
 #[test]
 fn an_event_kind_that_no_one_has_is_named_with_the_nearest() {
-    let expression = parse("count('order') > 1 and last('lgoin') is null").unwrap();
-    assert!(expression.check_kinds(&["order", "lgoin"]).is_ok());
-    let error = expression.check_kinds(&["login", "order"]).unwrap_err();
-    assert_eq!(error.suggestion(), Some("did you mean 'login'?"));
+    let expression =
+        parse("count('order') > 1 and last('lgoin') is null and first('lgoin') is null").unwrap();
+    let check = |known: &[&str], slips: &[bool], help: &str| {
+        let found = expression.check_kinds(known);
+        assert_eq!(found.iter().map(|one| one.slip).collect::<Vec<_>>(), slips, "{known:?}");
+        let last = found.last().map(|one| one.error.suggestion().unwrap_or_default());
+        assert_eq!(last.unwrap_or_default(), help, "{known:?}");
+    };
+    check(&["order", "lgoin"], &[], "");
+    check(&["login", "order"], &[true], "did you mean 'login'?");
+    check(&["order", "visit"], &[false], "known kinds: order, visit");
+    check(&[], &[false, false], "it counts as none until events are imported");
+    let error = &expression.check_kinds(&["login", "order"])[0].error;
     assert_eq!(&expression.text()[error.span()], "'lgoin'");
 }
 

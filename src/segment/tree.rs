@@ -210,28 +210,37 @@ impl Expression {
         found
     }
 
-    /// Checks the event kinds against those the store has seen, so that `count('ordr')` is not silently zero.
-    ///
-    /// # Errors
-    /// Names the first kind that is not `known`, with the nearest known one.
-    pub fn check_kinds(&self, known: &[&str]) -> Result<(), SegmentError> {
-        let is_kind = |call: &&&Call| call.function.takes == Argument::Kind;
-        let calls = self.calls();
-        let Some(call) = calls.iter().filter(is_kind).find(|call| !known.contains(&call.name.as_str()))
-        else {
-            return Ok(());
-        };
-        let error = SegmentError::new(
-            &self.text,
-            call.span.0.clone(),
-            format!("no event of kind '{}' is known", call.name),
-        );
-        Err(match nearest(&call.name, known.iter().copied()) {
-            Some(kind) => error.help(format!("did you mean '{kind}'?")),
-            None if known.is_empty() => error.help("import events first"),
-            None => error.help(format!("known kinds: {}", known.join(", "))),
-        })
+    /// Event kinds that are not among those the store has seen, each once, so that `count('ordr')` is not silently zero.
+    pub fn check_kinds(&self, known: &[&str]) -> Vec<UnknownKind> {
+        let mut found: Vec<UnknownKind> = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
+        for call in self.calls() {
+            let name = call.name.as_str();
+            if call.function.takes != Argument::Kind || known.contains(&name) || seen.contains(&name) {
+                continue;
+            }
+            seen.push(name);
+            let title = format!("no event of kind '{name}' is known");
+            let error = SegmentError::new(&self.text, call.span.0.clone(), title);
+            let near = nearest(name, known.iter().copied());
+            let error = match near {
+                Some(kind) => error.help(format!("did you mean '{kind}'?")),
+                None if known.is_empty() => error.help("it counts as none until events are imported"),
+                None => error.help(format!("known kinds: {}", known.join(", "))),
+            };
+            found.push(UnknownKind { error, slip: near.is_some() });
+        }
+        found
     }
+}
+
+/// An event kind that a segment counts and nobody has seen.
+#[derive(Clone, Debug)]
+pub struct UnknownKind {
+    /// Its place, and what else it may be.
+    pub error: SegmentError,
+    /// Whether a known kind is so near that it must have been meant. Any other may be right, and have no event yet.
+    pub slip: bool,
 }
 
 /// What a visit of the tree meets.

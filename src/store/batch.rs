@@ -7,11 +7,13 @@ use serde::Serialize;
 
 use super::connection::{Arg, Row, Tx};
 use super::{Store, StoreError, rows};
+use crate::model::phone::Phone;
 
 /// A write transaction; dropped without a commit it changes nothing.
 pub struct Batch {
     pub(super) tx: Tx,
     pub(super) tag: String,
+    pub(super) suppressed: Vec<Phone>,
 }
 
 impl Store {
@@ -20,7 +22,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be written.
     pub async fn batch(&self) -> Result<Batch, StoreError> {
-        Ok(Batch { tx: self.begin().await?, tag: self.tag().to_owned() })
+        Ok(Batch { tx: self.begin().await?, tag: self.tag().to_owned(), suppressed: Vec::new() })
     }
 }
 
@@ -31,6 +33,11 @@ impl Batch {
     /// When the store cannot be written; then nothing of the batch happened.
     pub async fn commit(self) -> Result<(), StoreError> {
         self.tx.commit().await
+    }
+
+    /// The numbers that this batch suppresses, for whoever must know as soon as it is committed.
+    pub(super) fn suppressed(&mut self) -> Vec<Phone> {
+        std::mem::take(&mut self.suppressed)
     }
 }
 

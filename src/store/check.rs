@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::connection::Row;
 use super::dialect::{Named, Pair, statements};
 use super::{Backend, Store, StoreError, migrate};
+use crate::model::clock::Timestamp;
 
 /// One question that was asked of a store, and the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -58,6 +59,25 @@ impl Store {
         migrate::newest()
     }
 
+    /// The version of the database: that of the linked SQLite, or of the server.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn database_version(&self) -> Result<String, StoreError> {
+        self.ask(VERSION).await?.first().ok_or(StoreError::NoRow)?.text(0)
+    }
+
+    /// The newest time that this program wrote down as its own: of launches, submissions and callbacks. A clock that
+    /// shows less was set back. Looks at the last row of each, so its cost does not grow.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn newest_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.pools.read(NEWEST, vec![]).await?;
+        let times = rows.iter().map(|row| row.opt_int(0)).collect::<Result<Vec<_>, _>>()?;
+        Ok(times.into_iter().flatten().max().map(Timestamp))
+    }
+
     async fn ask(&self, pair: Pair) -> Result<Vec<Row>, StoreError> {
         let statement = match self.backend() {
             Backend::Sqlite => pair.sqlite,
@@ -73,7 +93,7 @@ impl Store {
             name.push(end);
             PathBuf::from(name)
         };
-        ["", "-wal", "-shm", ".daemon"].map(named).into_iter().filter(|path| path.exists()).collect()
+        ["", "-wal", "-shm", ".daemon", ".turn"].map(named).into_iter().filter(|path| path.exists()).collect()
     }
 }
 
@@ -91,12 +111,19 @@ const INTEGRITY: Pair = Pair { sqlite: "PRAGMA integrity_check", postgres: "SELE
 /// Rows that point nowhere; PostgreSQL never lets one be written.
 const FOREIGN: Pair = Pair { sqlite: "PRAGMA foreign_key_check", postgres: "SELECT 1 WHERE false" };
 
+/// The version of the database.
+const VERSION: Pair =
+    Pair { sqlite: "SELECT sqlite_version()", postgres: "SELECT current_setting('server_version')" };
+
 /// The statements whose texts differ.
-pub(super) const PAIRS: &[Named] =
-    &[("INTEGRITY", INTEGRITY.sqlite, INTEGRITY.postgres), ("FOREIGN", FOREIGN.sqlite, FOREIGN.postgres)];
+pub(super) const PAIRS: &[Named] = &[
+    ("INTEGRITY", INTEGRITY.sqlite, INTEGRITY.postgres),
+    ("FOREIGN", FOREIGN.sqlite, FOREIGN.postgres),
+    ("VERSION", VERSION.sqlite, VERSION.postgres),
+];
 
 /// What must be zero, and what it means otherwise.
-const BOOKS: [(&str, &str, &str); 4] = [
+const BOOKS: [(&str, &str, &str); 5] = [
     (
         "coupons on the shelf",
         HELD_ON_SHELF,
@@ -110,8 +137,10 @@ const BOOKS: [(&str, &str, &str); 4] = [
     (
         "coupons of sent texts",
         SENT_WITHOUT,
-        "texts were accepted with a code that is not theirs; report this",
+        "texts carry a code that is not theirs: they were proven accepted after it had been given back; \
+         `winback message show` names each, and its customer may need another code",
     ),
+    ("money of runs", SPENT_ELSEWISE, "runs have spent another sum than their submissions cost; report this"),
     (
         "texts in one run",
         TWICE_IN_RUN,
@@ -127,6 +156,16 @@ statements! {
     SENT_WITHOUT = "SELECT count(*) FROM messages AS m LEFT JOIN coupons AS c ON c.id = m.coupon_id \
         WHERE m.dispatch = 'accepted' AND m.coupon_id IS NOT NULL \
           AND (c.id IS NULL OR c.message_id IS NULL OR c.message_id <> m.id OR c.state IN ('available', 'reserved'))";
+    /// An attempt costs until it is certain, or decided, that nothing was taken.
+    SPENT_ELSEWISE = "SELECT count(*) FROM runs AS r WHERE r.spent <> (SELECT CAST(COALESCE(SUM(m.price), 0) AS BIGINT) \
+        FROM messages AS m JOIN attempts AS a ON a.message_id = m.id WHERE m.run_id = r.id \
+          AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled')) \
+          AND (a.outcome = 'accepted' OR NOT EXISTS (SELECT 1 FROM decisions AS d \
+            WHERE d.message_id = a.message_id AND d.number = a.number AND d.verdict = 'not-sent')))";
+    /// One row each; null where there is none.
+    NEWEST = "SELECT (SELECT created_at FROM runs ORDER BY id DESC LIMIT 1) \
+        UNION ALL SELECT (SELECT intent_at FROM attempts ORDER BY message_id DESC, number DESC LIMIT 1) \
+        UNION ALL SELECT (SELECT received_at FROM inbox ORDER BY id DESC LIMIT 1)";
     TWICE_IN_RUN = "SELECT count(*) FROM (SELECT run_id FROM messages WHERE dispatch = 'accepted' \
         GROUP BY run_id, phone HAVING count(*) > 1) AS twice";
 }

@@ -5,20 +5,20 @@ use std::collections::HashMap;
 use crate::model::clock::Timestamp;
 use crate::model::encoding::Encoding;
 use crate::model::ids::{ContactId, MessageId, RunId};
-use crate::model::message::Claimed;
+use crate::model::message::{Claimed, Full};
 use crate::model::money::Micros;
 use crate::model::phone::Phone;
 
 use super::batch::{Batch, json_rows, word};
 use super::connection::{Row, args};
-use super::dialect::{CLAIM, statements};
+use super::dialect::{CLAIM, CLAIM_FRESH, statements};
 use super::{Store, StoreError};
 
 /// Windows looked at in one feed; each is drained before the next, the one that closes first leading.
 const WINDOWS_PER_FEED: i64 = 16;
 
-/// Messages queued at a time: looking for open windows costs as much as many claims.
-const FEED: usize = 2_048;
+/// Planned messages of one window that are looked at in vain for one whose sender and country have room.
+const LOOK_PAST: i64 = 2_000;
 
 statements! {
     /// Windows of running runs that are open now and still hold planned messages of a route.
@@ -26,9 +26,13 @@ statements! {
         AND r.state IN ('preparing', 'running', 'paused', 'cancelling') AND r.state = 'running' AND r.starts_at <= $2 AND r.expires_at > $2 AND w.opens_at <= $2 AND w.closes_at > $2 \
         AND EXISTS (SELECT 1 FROM messages AS m WHERE m.window_id = w.id AND m.route = $1 AND m.dispatch = 'planned') \
         ORDER BY w.closes_at, w.id LIMIT $3";
-    /// T2.
-    FEED_WINDOW = "UPDATE messages SET dispatch = 'queued', not_before = $3 WHERE dispatch = 'planned' AND id IN (\
-        SELECT id FROM messages WHERE window_id = $1 AND route = $2 AND dispatch = 'planned' ORDER BY id LIMIT $4)";
+    /// T2 past senders and countries that have no room. `$4` most, `$5` how many are looked at, `$6` senders, `$7` countries.
+    FEED_OTHERS = "UPDATE messages SET dispatch = 'queued', not_before = $3 WHERE dispatch = 'planned' AND id IN (\
+        SELECT n.id FROM (SELECT id, sender, country FROM messages WHERE window_id = $1 AND route = $2 \
+          AND dispatch = 'planned' ORDER BY id LIMIT $5) AS n \
+        WHERE NOT EXISTS (SELECT 1 FROM json_each(CAST($6 AS TEXT)) AS j WHERE j.value ->> 0 = n.sender) \
+          AND NOT EXISTS (SELECT 1 FROM json_each(CAST($7 AS TEXT)) AS j WHERE j.value ->> 0 = n.country) \
+        ORDER BY n.id LIMIT $4)";
     /// T4.
     RELEASE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL \
         WHERE dispatch = 'claimed' AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j \
@@ -58,10 +62,12 @@ pub struct ClaimRequest {
     pub lease_until: Timestamp,
     /// How many at most.
     pub limit: usize,
+    /// Whose messages are left where they are: they would only wait in the queue.
+    pub full: Full,
 }
 
 impl Batch {
-    /// Takes up to `limit` due messages, feeding the queue from open windows when it runs dry.
+    /// Takes up to `limit` messages: those that are due again first, then fresh ones from open windows.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -72,11 +78,7 @@ impl Batch {
     ) -> Result<Vec<Claimed>, StoreError> {
         let mut claimed = self.take(request, request.limit, now).await?;
         if claimed.len() < request.limit {
-            let fed = self.feed(&request.route, FEED.max(request.limit), now).await?;
-            if fed > 0 {
-                let missing = request.limit - claimed.len();
-                claimed.extend(self.take(request, missing, now).await?);
-            }
+            self.take_fresh(request, &mut claimed, now).await?;
         }
         claimed.sort_by_key(|message| message.id);
         Ok(claimed)
@@ -115,17 +117,48 @@ impl Batch {
         self.tx.rows_of(CLAIM, args).await?.iter().map(claimed).collect()
     }
 
-    async fn feed(&mut self, route: &str, want: usize, now: Timestamp) -> Result<u64, StoreError> {
-        let windows = self.tx.rows(FEEDABLE, args![route, now.0, WINDOWS_PER_FEED]).await?;
-        let (want, mut fed) = (want as u64, 0);
-        for window in windows {
-            if fed >= want {
+    /// Takes planned messages of open windows, queued and claimed in one step unless some must be passed over.
+    async fn take_fresh(
+        &mut self,
+        request: &ClaimRequest,
+        taken: &mut Vec<Claimed>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (route, owner, lease) = (request.route.as_str(), request.owner.as_str(), request.lease_until.0);
+        for window in self.tx.rows(FEEDABLE, args![route, now.0, WINDOWS_PER_FEED]).await? {
+            let missing = request.limit - taken.len();
+            if missing == 0 {
                 break;
             }
-            let missing = i64::try_from(want - fed).unwrap_or(i64::MAX);
-            fed += self.tx.run(FEED_WINDOW, args![window.int(0)?, route, now.0, missing]).await?;
+            let window = window.int(0)?;
+            if request.full == Full::default() {
+                let limit = i64::try_from(missing).unwrap_or(i64::MAX);
+                let rows =
+                    self.tx.rows_of(CLAIM_FRESH, args![window, route, now.0, limit, owner, lease]).await?;
+                for row in &rows {
+                    taken.push(claimed(row)?);
+                }
+            } else if self.feed_others(request, window, missing * 2, now).await? > 0 {
+                taken.extend(self.take(request, missing, now).await?);
+            }
         }
-        Ok(fed)
+        Ok(())
+    }
+
+    /// Queues messages of one window past senders and countries that have no room; answers how many.
+    async fn feed_others(
+        &mut self,
+        request: &ClaimRequest,
+        window: i64,
+        want: usize,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let names = |list: &[String]| json_rows(&list.iter().map(|name| (name,)).collect::<Vec<_>>());
+        let (senders, countries) = (names(&request.full.senders)?, names(&request.full.countries)?);
+        let want = i64::try_from(want).unwrap_or(i64::MAX);
+        let mut args = args![window, request.route.as_str(), now.0, want, want.saturating_add(LOOK_PAST)];
+        args.extend([senders, countries]);
+        self.tx.run(FEED_OTHERS, args).await
     }
 }
 

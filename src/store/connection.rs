@@ -3,16 +3,20 @@
 //! One SQLite connection writes, a few read-only ones read. PostgreSQL has one pool. Nothing outside `store` sees
 //! this; nothing here knows a table.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite, Transaction};
+use sqlx::{
+    AssertSqlSafe, Connection as _, Executor as _, PgConnection, Postgres, Row as _, Sqlite, Transaction,
+};
 
-use super::StoreError;
+use super::turn::Turn;
+use super::{StoreError, damage};
 
 /// The oldest SQLite that is free of the WAL-reset corruption (fixed in 3.51.3).
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
@@ -27,8 +31,19 @@ const POSTGRES_CONNECTIONS: u32 = 8;
 /// planning anew costs little beside a batch.
 const PLAN_EACH_TIME: [(&str, &str); 1] = [("plan_cache_mode", "force_custom_plan")];
 
-/// How long a writer waits for its turn on a busy SQLite file.
+/// After this much silence the server asks whether a session's machine is still there; it gives up within half a minute.
+const NOTICE_DEATH: [(&str, &str); 3] =
+    [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
+
+/// How long a reader waits for a busy SQLite file: while it is opened or closed for the last time.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a writer that has the turn asks SQLite, which looks again after 1, 2, 5, 10, … up to 100 ms. Asking anew keeps
+/// the looks close together, so that the end of another's transaction is not overslept.
+const ASK: &str = "PRAGMA busy_timeout = 30";
+
+/// How often it asks, 10 s in all.
+const MOST_ASKED: u32 = 333;
 
 /// One argument of a statement.
 #[derive(Clone, Debug)]
@@ -88,43 +103,48 @@ pub(crate) enum Row {
 
 impl Row {
     pub(crate) fn int(&self, at: usize) -> Result<i64, StoreError> {
-        Ok(match self {
-            Self::Sqlite(row) => row.try_get(at)?,
-            Self::Postgres(row) => row.try_get(at)?,
-        })
+        match self {
+            Self::Sqlite(row) => row.try_get(at),
+            Self::Postgres(row) => row.try_get(at),
+        }
+        .map_err(damage::unread)
     }
 
     pub(crate) fn opt_int(&self, at: usize) -> Result<Option<i64>, StoreError> {
-        Ok(match self {
-            Self::Sqlite(row) => row.try_get(at)?,
-            Self::Postgres(row) => row.try_get(at)?,
-        })
+        match self {
+            Self::Sqlite(row) => row.try_get(at),
+            Self::Postgres(row) => row.try_get(at),
+        }
+        .map_err(damage::unread)
     }
 
     pub(crate) fn text(&self, at: usize) -> Result<String, StoreError> {
-        Ok(match self {
-            Self::Sqlite(row) => row.try_get(at)?,
-            Self::Postgres(row) => row.try_get(at)?,
-        })
+        match self {
+            Self::Sqlite(row) => row.try_get(at),
+            Self::Postgres(row) => row.try_get(at),
+        }
+        .map_err(damage::unread)
     }
 
     pub(crate) fn opt_text(&self, at: usize) -> Result<Option<String>, StoreError> {
-        Ok(match self {
-            Self::Sqlite(row) => row.try_get(at)?,
-            Self::Postgres(row) => row.try_get(at)?,
-        })
+        match self {
+            Self::Sqlite(row) => row.try_get(at),
+            Self::Postgres(row) => row.try_get(at),
+        }
+        .map_err(damage::unread)
     }
 }
 
 /// The pools of one store.
 #[derive(Clone, Debug)]
 pub(crate) enum Pools {
-    Sqlite { writer: SqlitePool, readers: SqlitePool, path: PathBuf },
+    Sqlite { writer: SqlitePool, readers: SqlitePool, path: Arc<Path>, turn: Arc<Turn> },
     Postgres { pool: PgPool },
 }
 
 impl Pools {
-    /// Opens an SQLite file; creates it with mode 0600 when `create` is set.
+    /// Opens an SQLite file; creates it with mode 0600 when `create` is set. The connection that writes is opened when it
+    /// is first needed: whoever only looks never asks for a turn, not even to tidy up at the end.
     pub(crate) async fn sqlite(path: &Path, create: bool) -> Result<Self, StoreError> {
         if create {
             create_private(path)?;
@@ -147,13 +167,12 @@ impl Pools {
             .optimize_on_close(true, 400);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
-            .min_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
             .acquire_timeout(Duration::from_mins(1))
-            .connect_with(writer_options)
-            .await?;
+            .after_connect(|connection, _| Box::pin(async move { connection.execute(ASK).await.map(|_| ()) }))
+            .connect_lazy_with(writer_options);
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .idle_timeout(None)
@@ -161,7 +180,8 @@ impl Pools {
             .test_before_acquire(false)
             .acquire_timeout(Duration::from_mins(1))
             .connect_lazy_with(options.read_only(true));
-        let pools = Self::Sqlite { writer, readers, path: path.to_owned() };
+        let turn = Arc::new(Turn::before(path));
+        let pools = Self::Sqlite { writer, readers, path: path.into(), turn };
         pools.refuse_old_sqlite().await?;
         Ok(pools)
     }
@@ -177,6 +197,14 @@ impl Pools {
         Ok(Self::Postgres { pool })
     }
 
+    /// A connection of its own to PostgreSQL, under a name that others can see. The server soon notices when this machine
+    /// is gone, so that what the session holds does not outlive it by hours.
+    pub(crate) async fn session(&self, name: &str) -> Result<Session, StoreError> {
+        let Self::Postgres { pool } = self else { return Err(StoreError::BadUrl) };
+        let options = pool.connect_options().as_ref().clone().application_name(name).options(NOTICE_DEATH);
+        Ok(Session(PgConnection::connect_with(&options).await?))
+    }
+
     async fn refuse_old_sqlite(&self) -> Result<(), StoreError> {
         let version = self.read("SELECT sqlite_version()", vec![]).await?;
         let text = version.first().ok_or(StoreError::NoRow)?.text(0)?;
@@ -190,20 +218,42 @@ impl Pools {
 
     /// Starts a transaction that may write. On SQLite it takes the write lock at once.
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres { pool } => Tx::Postgres(pool.begin().await?),
-        })
+        match self {
+            Self::Sqlite { writer, path, turn, .. } => {
+                let taken = turn.take().await;
+                let mut asked = 0;
+                let begun = loop {
+                    asked += 1;
+                    match writer.begin_with("BEGIN IMMEDIATE").await {
+                        Err(error) if asked < MOST_ASKED && damage::is_busy(&error) => {}
+                        begun => break begun,
+                    }
+                };
+                drop(taken);
+                let tx = begun.map_err(|error| damage::told(Some(path), error))?;
+                Ok(Tx::Sqlite(tx, Arc::clone(path)))
+            }
+            Self::Postgres { pool } => Ok(Tx::Postgres(pool.begin().await?)),
+        }
+    }
+
+    /// The file of an SQLite store.
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite { path, .. } => Some(path),
+            Self::Postgres { .. } => None,
+        }
     }
 
     /// Runs one constant statement outside a transaction, on a read-only connection where there is one.
     pub(crate) async fn read(&self, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
-        Ok(match self {
+        let read = match self {
             Self::Sqlite { readers, .. } => {
-                sqlite_rows(bind_sqlite(sqlx::query(sql), args).fetch_all(readers).await?)
+                bind_sqlite(sqlx::query(sql), args).fetch_all(readers).await.map(sqlite_rows)
             }
-            Self::Postgres { pool } => pg_rows(bind_pg(sqlx::query(sql), args).fetch_all(pool).await?),
-        })
+            Self::Postgres { pool } => bind_pg(sqlx::query(sql), args).fetch_all(pool).await.map(pg_rows),
+        };
+        read.map_err(|error| damage::told(self.path(), error))
     }
 
     /// Runs a statement that was put together from constant pieces (a compiled segment), read-only and not cached.
@@ -211,7 +261,8 @@ impl Pools {
         Ok(match self {
             Self::Sqlite { readers, .. } => {
                 let query = bind_sqlite(sqlx::query(AssertSqlSafe(sql)), args).persistent(false);
-                sqlite_rows(query.fetch_all(readers).await?)
+                let rows = query.fetch_all(readers).await;
+                sqlite_rows(rows.map_err(|error| damage::told(self.path(), error))?)
             }
             Self::Postgres { pool } => {
                 let mut tx = pool.begin_with("BEGIN READ ONLY").await?;
@@ -235,32 +286,61 @@ impl Pools {
     }
 }
 
+/// A connection to PostgreSQL outside the pool.
+#[derive(Debug)]
+pub(crate) struct Session(PgConnection);
+
+impl Session {
+    /// Runs one constant statement.
+    pub(crate) async fn rows(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
+        Ok(pg_rows(bind_pg(sqlx::query(sql), args).fetch_all(&mut self.0).await?))
+    }
+
+    /// Ends it.
+    pub(crate) async fn close(self) {
+        // It is gone either way.
+        let _ = self.0.close().await;
+    }
+}
+
 /// A transaction that may write; rolled back when dropped.
 pub(crate) enum Tx {
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(Transaction<'static, Sqlite>, Arc<Path>),
     Postgres(Transaction<'static, Postgres>),
 }
 
 impl Tx {
     /// Runs a constant statement; answers the number of rows it changed.
     pub(crate) async fn run(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<u64, StoreError> {
-        Ok(match self {
-            Self::Sqlite(tx) => bind_sqlite(sqlx::query(sql), args).execute(&mut **tx).await?.rows_affected(),
-            Self::Postgres(tx) => bind_pg(sqlx::query(sql), args).execute(&mut **tx).await?.rows_affected(),
-        })
+        match self {
+            Self::Sqlite(tx, path) => {
+                let done = bind_sqlite(sqlx::query(sql), args).execute(&mut **tx).await;
+                Ok(done.map_err(|error| damage::told(Some(path), error))?.rows_affected())
+            }
+            Self::Postgres(tx) => {
+                let done = bind_pg(sqlx::query(sql), args).execute(&mut **tx).await;
+                Ok(done.map_err(|error| damage::told(None, error))?.rows_affected())
+            }
+        }
     }
 
     /// Runs a constant statement; answers its rows.
     pub(crate) async fn rows(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
-        Ok(match self {
-            Self::Sqlite(tx) => sqlite_rows(bind_sqlite(sqlx::query(sql), args).fetch_all(&mut **tx).await?),
-            Self::Postgres(tx) => pg_rows(bind_pg(sqlx::query(sql), args).fetch_all(&mut **tx).await?),
-        })
+        match self {
+            Self::Sqlite(tx, path) => {
+                let rows = bind_sqlite(sqlx::query(sql), args).fetch_all(&mut **tx).await;
+                rows.map(sqlite_rows).map_err(|error| damage::told(Some(path), error))
+            }
+            Self::Postgres(tx) => {
+                let rows = bind_pg(sqlx::query(sql), args).fetch_all(&mut **tx).await;
+                rows.map(pg_rows).map_err(|error| damage::told(None, error))
+            }
+        }
     }
 
     /// Whether no other transaction can write meanwhile, so that rows need no locks.
     pub(crate) fn is_alone(&self) -> bool {
-        matches!(self, Self::Sqlite(_))
+        matches!(self, Self::Sqlite(..))
     }
 
     /// Runs one of a pair of constant statements, by database.
@@ -270,7 +350,7 @@ impl Tx {
         args: Vec<Arg>,
     ) -> Result<Vec<Row>, StoreError> {
         let sql = match self {
-            Self::Sqlite(_) => pair.sqlite,
+            Self::Sqlite(..) => pair.sqlite,
             Self::Postgres(_) => pair.postgres,
         };
         self.rows(sql, args).await
@@ -284,7 +364,7 @@ impl Tx {
     /// Undoes everything; dropping does the same, only later.
     pub(crate) async fn rollback(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(tx) => tx.rollback().await?,
+            Self::Sqlite(tx, _) => tx.rollback().await?,
             Self::Postgres(tx) => tx.rollback().await?,
         }
         Ok(())
@@ -293,7 +373,7 @@ impl Tx {
     /// Makes everything durable.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(tx) => tx.commit().await?,
+            Self::Sqlite(tx, path) => tx.commit().await.map_err(|error| damage::told(Some(&path), error))?,
             Self::Postgres(tx) => tx.commit().await?,
         }
         Ok(())

@@ -27,10 +27,15 @@ pub(super) use statements;
 macro_rules! claim_head {
     () => {
         "UPDATE messages SET dispatch = 'claimed', epoch = epoch + 1, owner = $4, lease_until = $5 \
-         WHERE dispatch = 'queued' AND id IN (\
-           SELECT m.id FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
-           WHERE m.route = $1 AND m.dispatch = 'queued' AND m.not_before <= $2 AND r.state = 'running' \
-           ORDER BY m.not_before, m.id LIMIT $3"
+         WHERE dispatch = 'queued' AND id "
+    };
+}
+
+macro_rules! due {
+    () => {
+        "SELECT m.id FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
+         WHERE m.route = $1 AND m.dispatch = 'queued' AND m.not_before <= $2 AND r.state = 'running' \
+         ORDER BY m.not_before, m.id LIMIT $3"
     };
 }
 
@@ -41,11 +46,45 @@ macro_rules! claim_columns {
     };
 }
 
-/// Takes due messages of one lane (T3). PostgreSQL skips what another node is taking; SQLite has one writer.
+/// Takes due messages of one lane (T3). PostgreSQL skips what another node is taking; SQLite has one writer. The array
+/// makes PostgreSQL ask once: a locking sub-select that it repeats for each row would take more than the limit.
 /// `$1` route, `$2` now, `$3` how many, `$4` owner, `$5` end of the lease.
 pub const CLAIM: Pair = Pair {
-    sqlite: concat!(claim_head!(), ") RETURNING ", claim_columns!()),
-    postgres: concat!(claim_head!(), " FOR UPDATE OF m SKIP LOCKED) RETURNING ", claim_columns!()),
+    sqlite: concat!(claim_head!(), "IN (", due!(), ") RETURNING ", claim_columns!()),
+    postgres: concat!(
+        claim_head!(),
+        "= ANY (ARRAY(",
+        due!(),
+        " FOR UPDATE OF m SKIP LOCKED)) RETURNING ",
+        claim_columns!()
+    ),
+};
+
+macro_rules! fresh_head {
+    () => {
+        "UPDATE messages SET dispatch = 'claimed', not_before = $3, epoch = epoch + 1, owner = $5, lease_until = $6 \
+         WHERE dispatch = 'planned' AND id "
+    };
+}
+
+macro_rules! fresh {
+    () => {
+        "SELECT m.id FROM messages AS m WHERE m.window_id = $1 AND m.route = $2 AND m.dispatch = 'planned' \
+         ORDER BY m.id LIMIT $4"
+    };
+}
+
+/// Queues and takes planned messages of an open window in one write (T2, T3). `$1` window, `$2` route, `$3` now, `$4` how
+/// many, `$5` owner, `$6` end of the lease.
+pub const CLAIM_FRESH: Pair = Pair {
+    sqlite: concat!(fresh_head!(), "IN (", fresh!(), ") RETURNING ", claim_columns!()),
+    postgres: concat!(
+        fresh_head!(),
+        "= ANY (ARRAY(",
+        fresh!(),
+        " FOR UPDATE OF m SKIP LOCKED)) RETURNING ",
+        claim_columns!()
+    ),
 };
 
 /// Codes of a pool that nobody has. `$1` pool, `$2` how many.
@@ -63,6 +102,13 @@ pub const LOCK_RUNS: Pair = Pair {
                ORDER BY r.id FOR UPDATE",
 };
 
+/// Lets one launch at a time count texts towards a cap, until its transaction ends. A launch takes it after
+/// its own run and before its codes; nobody else takes it. SQLite has one writer.
+pub const LOCK_CAPS: Pair = Pair {
+    sqlite: "SELECT 1 WHERE false",
+    postgres: "SELECT CAST(pg_advisory_xact_lock(hashtextextended('winback caps', 0)) AS TEXT)",
+};
+
 /// Where messages stand before reports are joined into them. PostgreSQL locks them, so that two nodes that hear of one
 /// message at once cannot undo each other's rank. `$1` message ids.
 pub const STATE_OF: Pair = Pair {
@@ -76,7 +122,9 @@ pub const STATE_OF: Pair = Pair {
 /// Every pair, by name.
 pub(super) const STATEMENTS: &[Named] = &[
     ("CLAIM", CLAIM.sqlite, CLAIM.postgres),
+    ("CLAIM_FRESH", CLAIM_FRESH.sqlite, CLAIM_FRESH.postgres),
     ("AVAILABLE_CODES", AVAILABLE_CODES.sqlite, AVAILABLE_CODES.postgres),
     ("STATE_OF", STATE_OF.sqlite, STATE_OF.postgres),
+    ("LOCK_CAPS", LOCK_CAPS.sqlite, LOCK_CAPS.postgres),
     ("LOCK_RUNS", LOCK_RUNS.sqlite, LOCK_RUNS.postgres),
 ];

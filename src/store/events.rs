@@ -77,6 +77,15 @@ impl Store {
         Ok(counts)
     }
 
+    /// Every kind of event that was ever imported, sorted, at most a thousand. One look into the index for each kind,
+    /// however many events there are.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn event_kinds(&self) -> Result<Vec<String>, StoreError> {
+        self.pools.read(KINDS, vec![]).await?.iter().map(|row| row.text(0)).collect()
+    }
+
     /// How many events wait for their contact.
     ///
     /// # Errors
@@ -144,5 +153,8 @@ statements! {
         "SELECT CAST(j.value ->> 7 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j ",
         "WHERE (j.value ->> 2) IS NULL AND ", contact_of_event!(), " IS NULL ORDER BY 1"
     );
+    KINDS = "WITH RECURSIVE k(kind) AS (SELECT min(e.kind) FROM events AS e UNION ALL \
+          SELECT (SELECT min(e.kind) FROM events AS e WHERE e.kind > k.kind) FROM k WHERE k.kind IS NOT NULL) \
+        SELECT kind FROM k WHERE kind IS NOT NULL LIMIT 1000";
     COUNT_WAITING = "SELECT count(*) FROM events WHERE contact_id IS NULL";
 }

@@ -117,6 +117,7 @@ impl Batch {
             source: source.to_owned(),
         });
         suppressions::suppress_in(&mut self.tx, &list.collect::<Vec<_>>(), now).await?;
+        self.suppressed.extend_from_slice(phones);
         Ok(())
     }
 }

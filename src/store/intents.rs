@@ -10,18 +10,33 @@ use crate::model::ids::MessageId;
 use crate::model::message::{CouponEffect, Intent, Refusal};
 use crate::model::state::{Cause, Dispatch, next};
 
-use super::StoreError;
 use super::batch::{Batch, json_rows};
 use super::claims::sum_by_run;
 use super::connection::{Arg, args};
 use super::dialect::{LOCK_RUNS, statements};
+use super::{Store, StoreError};
 
 /// A message whose window closed before it could go waits this long before its lane looks again, unless the next
 /// opening is known.
 const WINDOW_RECHECK_MS: i64 = 30_000;
 
-/// A peer may take a submitting message for lost only after send deadline, answer timeout and slack.
+/// Longest time for which an answer may be awaited.
+pub const LONGEST_ANSWER: Duration = Duration::from_mins(1);
+
+/// A submitting message may be taken for lost only after send deadline, [`LONGEST_ANSWER`] and slack.
 const LEASE: Duration = Duration::from_secs(90);
+
+/// What keeps a message `q` of a run `r` with a window `w` at the instant `$2`, the strictest reason first. One text for
+/// what refuses an intent and for what explains a wait.
+macro_rules! gate {
+    () => {
+        "WHEN EXISTS (SELECT 1 FROM suppressions AS s WHERE s.phone = q.phone AND s.lifted_at IS NULL \
+            AND s.scope IN ('all', q.sender)) THEN 'suppressed' \
+          WHEN q.expires_at <= $2 THEN 'expired' \
+          WHEN r.state <> 'running' THEN 'run_stopped' \
+          WHEN w.opens_at > $2 OR w.closes_at <= $2 THEN 'window_closed' "
+    };
+}
 
 statements! {
     /// Runs of the messages in `$1`.
@@ -53,17 +68,17 @@ statements! {
         SELECT CAST(j.value ->> 0 AS BIGINT) AS run_id, CAST(j.value ->> 1 AS BIGINT) AS amount \
         FROM json_each(CAST($1 AS TEXT)) AS j) AS g WHERE runs.id = g.run_id";
     /// Why the rest was not granted, the strictest reason first.
-    WHY = "SELECT q.id, CASE \
-          WHEN q.dispatch <> 'claimed' OR q.epoch <> CAST(j.value ->> 1 AS BIGINT) THEN 'stale' \
-          WHEN EXISTS (SELECT 1 FROM suppressions AS s WHERE s.phone = q.phone AND s.lifted_at IS NULL \
-            AND s.scope IN ('all', q.sender)) THEN 'suppressed' \
-          WHEN q.expires_at <= $2 THEN 'expired' \
-          WHEN r.state <> 'running' THEN 'run_stopped' \
-          WHEN w.opens_at > $2 OR w.closes_at <= $2 THEN 'window_closed' \
-          ELSE 'over_budget' END \
+    WHY = concat!("SELECT q.id, CASE \
+          WHEN q.dispatch <> 'claimed' OR q.epoch <> CAST(j.value ->> 1 AS BIGINT) THEN 'stale' ", gate!(),
+          "ELSE 'over_budget' END \
         FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN messages AS q ON q.id = CAST(j.value ->> 0 AS BIGINT) \
-        JOIN runs AS r ON r.id = q.run_id JOIN run_windows AS w ON w.id = q.window_id";
+        JOIN runs AS r ON r.id = q.run_id JOIN run_windows AS w ON w.id = q.window_id");
+    /// What keeps one waiting message. `$1` message, `$2` now.
+    GATE = concat!("SELECT CASE ", gate!(),
+          "WHEN r.budget IS NOT NULL AND r.spent + q.price > r.budget THEN 'over_budget' ELSE '' END, \
+          w.opens_at FROM messages AS q JOIN runs AS r ON r.id = q.run_id JOIN run_windows AS w ON w.id = q.window_id \
+        WHERE q.id = $1");
     /// T5 for single messages. `$1` rows of (message, state, reason), `$2` now.
     WITHDRAW = "UPDATE messages SET dispatch = g.state, reason = g.reason, settled_at = $2, owner = NULL, \
           lease_until = NULL \
@@ -85,6 +100,22 @@ pub struct Granted {
     pub granted: Vec<MessageId>,
     /// Not granted, and already moved to where the reason leads.
     pub refused: Vec<(MessageId, Refusal)>,
+}
+
+impl Store {
+    /// What would refuse the intent of a message if it were its turn now, and when its window opens.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn gate(
+        &self,
+        message: MessageId,
+        now: Timestamp,
+    ) -> Result<(Option<Refusal>, Timestamp), StoreError> {
+        let rows = self.pools.read(GATE, args![message.0, now.0]).await?;
+        let row = rows.first().ok_or(StoreError::NoRow)?;
+        Ok((refusal(&row.text(0)?), Timestamp(row.int(1)?)))
+    }
 }
 
 impl Batch {

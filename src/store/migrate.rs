@@ -7,12 +7,32 @@ use super::StoreError;
 use super::connection::Pools;
 
 /// Number, name, SQLite text, PostgreSQL text.
-const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "initial",
-    include_str!("../../migrations/sqlite/0001_initial.sql"),
-    include_str!("../../migrations/postgres/0001_initial.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "initial",
+        include_str!("../../migrations/sqlite/0001_initial.sql"),
+        include_str!("../../migrations/postgres/0001_initial.sql"),
+    ),
+    (
+        2,
+        "books",
+        include_str!("../../migrations/sqlite/0002_books.sql"),
+        include_str!("../../migrations/postgres/0002_books.sql"),
+    ),
+    (
+        3,
+        "decisions",
+        include_str!("../../migrations/sqlite/0003_decisions.sql"),
+        include_str!("../../migrations/postgres/0003_decisions.sql"),
+    ),
+    (
+        4,
+        "lean",
+        include_str!("../../migrations/sqlite/0004_lean.sql"),
+        include_str!("../../migrations/postgres/0004_lean.sql"),
+    ),
+];
 
 /// The schema version this program was written for.
 pub(crate) fn newest() -> i64 {

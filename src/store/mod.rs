@@ -9,14 +9,17 @@ pub mod claims;
 mod connection;
 pub mod contacts;
 pub mod coupons;
+mod damage;
 pub mod dialect;
 pub mod events;
+mod evidence;
 pub mod inbound;
 pub mod inbox;
 pub mod intents;
 mod lock;
 mod migrate;
 pub mod receipts;
+pub mod resolve;
 mod rows;
 pub mod runs;
 pub mod segments;
@@ -24,6 +27,7 @@ pub mod settle;
 pub mod status;
 pub mod suppressions;
 pub mod sweep;
+mod turn;
 pub mod writer;
 
 use std::path::{Path, PathBuf};
@@ -66,16 +70,71 @@ pub enum StoreError {
         version: String,
     },
     /// Another daemon works on this store.
-    #[error("another daemon (process {pid}) already works on {}; stop it first", path.display())]
+    #[error("another daemon ({owner}) already works on {place}; stop it first")]
     Locked {
         /// The store.
-        path: PathBuf,
-        /// Its process id, as it wrote it.
-        pid: String,
+        place: String,
+        /// Its process, machine and start, as it wrote them.
+        owner: String,
     },
-    /// The schema is newer or older than this program.
-    #[error("the store has schema version {found}, this program needs {needed}; run `winback store migrate`")]
+    /// The file is no sound database.
+    #[error(
+        "the store at {} is damaged: {what}; stop the daemon, look with `winback store check`, and restore the last backup",
+        path.display()
+    )]
+    Damaged {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A table or column of ours is missing.
+    #[error(
+        "the store at {place} misses tables that it must have: it is damaged or not winback's; look with `winback store check`, and restore the last backup"
+    )]
+    NoTable {
+        /// Where it is.
+        place: String,
+    },
+    /// The file belongs to another program.
+    #[error("{} is an SQLite file of another program; set store.url to a file of its own", path.display())]
+    Foreign {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// Somebody else held the file for too long.
+    #[error(
+        "the store at {} is busy: another command has been writing to it for ten seconds; try again when that has ended",
+        path.display()
+    )]
+    Busy {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// A stored value is of another type than its column.
+    #[error(
+        "the store holds a value that cannot be read; look with `winback store check`, and restore the last backup"
+    )]
+    Unreadable,
+    /// The schema is newer than this program.
+    #[error(
+        "the store at {place} was written by a newer winback (schema version {found}, this program knows {needed}); use that version, or restore a backup made before"
+    )]
+    Newer {
+        /// Where it is.
+        place: String,
+        /// What the store has.
+        found: i64,
+        /// What this program was written for.
+        needed: i64,
+    },
+    /// The schema is older than this program.
+    #[error(
+        "the store at {place} has schema version {found}, this program needs {needed}; run `winback store migrate`"
+    )]
     Schema {
+        /// Where it is.
+        place: String,
         /// What the store has.
         found: i64,
         /// What this program was written for.
@@ -123,10 +182,10 @@ impl Store {
     /// When it does not exist, has another schema version, or cannot be reached.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let pools = connect(url, false).await?;
-        let found = schema_version(&pools).await?;
+        let found = fitting(&pools).await?;
         let needed = migrate::newest();
-        if found != needed {
-            return Err(StoreError::Schema { found, needed });
+        if found < needed {
+            return Err(StoreError::Schema { place: place(&pools), found, needed });
         }
         Self::with(pools).await
     }
@@ -137,7 +196,9 @@ impl Store {
     /// When the file or server cannot be used, or a migration fails.
     pub async fn create(url: &str, tag: &str) -> Result<Self, StoreError> {
         let pools = connect(url, true).await?;
-        migrate::migrate(&pools).await?;
+        if fitting(&pools).await? < migrate::newest() {
+            migrate::migrate(&pools).await?;
+        }
         let mut tx = pools.begin().await?;
         tx.run(INSERT_META, connection::args!["tag", tag]).await?;
         tx.commit().await?;
@@ -207,6 +268,7 @@ use dialect::statements;
 pub fn statements() -> Vec<dialect::Named> {
     [
         STATEMENTS,
+        PAIRS,
         dialect::STATEMENTS,
         check::PAIRS,
         check::STATEMENTS,
@@ -215,10 +277,13 @@ pub fn statements() -> Vec<dialect::Named> {
         contacts::PAIRS,
         coupons::STATEMENTS,
         events::STATEMENTS,
+        evidence::STATEMENTS,
         inbound::STATEMENTS,
         inbox::STATEMENTS,
         intents::STATEMENTS,
+        lock::PAIRS,
         receipts::STATEMENTS,
+        resolve::STATEMENTS,
         runs::STATEMENTS,
         settle::STATEMENTS,
         status::STATEMENTS,
@@ -239,10 +304,44 @@ async fn connect(url: &str, create: bool) -> Result<Pools, StoreError> {
     Err(StoreError::BadUrl)
 }
 
-async fn schema_version(pools: &Pools) -> Result<i64, StoreError> {
-    match pools.read(SCHEMA_VERSION, vec![]).await {
-        Ok(rows) => rows.first().map_or(Ok(0), |row| Ok(row.opt_int(0)?.unwrap_or(0))),
-        Err(StoreError::Database(sqlx::Error::Database(_))) => Ok(0),
-        Err(other) => Err(other),
+/// The schema version of a store, 0 for an empty one.
+///
+/// # Errors
+/// When it is newer than this program, or the file belongs to another one.
+async fn fitting(pools: &Pools) -> Result<i64, StoreError> {
+    let found = match pools.read(SCHEMA_VERSION, vec![]).await {
+        Ok(rows) => rows.first().map_or(Ok(0), |row| Ok::<_, StoreError>(row.opt_int(0)?.unwrap_or(0)))?,
+        Err(StoreError::NoTable { .. }) => 0,
+        Err(other) => return Err(other),
+    };
+    let needed = migrate::newest();
+    if found != needed
+        && let Pools::Sqlite { path, .. } = pools
+    {
+        let tables = pools.read(TABLES_OF_OTHERS.sqlite, vec![]).await?;
+        if tables.first().ok_or(StoreError::NoRow)?.int(0)? > 0 {
+            return Err(StoreError::Foreign { path: path.to_path_buf() });
+        }
+    }
+    if found > needed {
+        return Err(StoreError::Newer { place: place(pools), found, needed });
+    }
+    Ok(found)
+}
+
+fn place(pools: &Pools) -> String {
+    match pools {
+        Pools::Sqlite { path, .. } => path.display().to_string(),
+        Pools::Postgres { .. } => "the PostgreSQL database".to_owned(),
     }
 }
+
+/// Tables of a file that is none of ours; a PostgreSQL database may be shared.
+const TABLES_OF_OTHERS: dialect::Pair = dialect::Pair {
+    sqlite: "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name <> '_sqlx_migrations' \
+        AND NOT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'store_meta')",
+    postgres: "SELECT CAST(0 AS BIGINT)",
+};
+
+/// The statements whose texts differ.
+const PAIRS: &[dialect::Named] = &[("TABLES_OF_OTHERS", TABLES_OF_OTHERS.sqlite, TABLES_OF_OTHERS.postgres)];

@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::model::clock::Timestamp;
 use crate::model::delivery::Delivery;
-use crate::model::ids::MessageId;
 use crate::model::message::Settlement;
+use crate::model::outcome::OutcomeClass;
 use crate::model::receipt::{Inbound, Receipt};
 use crate::model::reference;
 use crate::model::state::Dispatch;
 
 use super::StoreError;
 use super::batch::{Batch, json_rows, word};
-use super::connection::args;
+use super::connection::{Row, args};
 use super::dialect::{STATE_OF, statements};
+use super::evidence::{Proven, proves_acceptance};
 
 statements! {
     /// `$1` rows of (id, route, kind, received, method, url, path ref, content type, body, body encoding).
@@ -23,11 +24,11 @@ statements! {
           j.value ->> 5, j.value ->> 6, j.value ->> 7, j.value ->> 8, j.value ->> 9 \
         FROM json_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (id) DO NOTHING";
     /// `$1` rows of (place, route, message, number): attempts named by our reference.
-    BY_REFERENCE = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number FROM json_each(CAST($1 AS TEXT)) AS j \
+    BY_REFERENCE = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number, a.outcome FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.message_id = CAST(j.value ->> 2 AS BIGINT) AND a.number = CAST(j.value ->> 3 AS BIGINT) \
           AND a.route = j.value ->> 1";
     /// `$1` rows of (place, route, provider id).
-    BY_PROVIDER_ID = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number FROM json_each(CAST($1 AS TEXT)) AS j \
+    BY_PROVIDER_ID = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number, a.outcome FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.route = j.value ->> 1 AND a.provider_id = j.value ->> 2";
     /// `$1` rows of (inbox, route, received, message, number, reference, provider id, state, status, code, opted out).
     /// A report that this message already has is a repeat and is not kept twice.
@@ -39,7 +40,7 @@ statements! {
             j.value ->> 6 AS pid, j.value ->> 7 AS state, j.value ->> 8 AS status, j.value ->> 9 AS code, \
             CAST(j.value ->> 10 AS BIGINT) AS opted_out FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE NOT EXISTS (SELECT 1 FROM receipts AS r WHERE g.message IS NOT NULL AND r.message_id = g.message \
-            AND r.status = g.status AND COALESCE(r.code, '') = COALESCE(g.code, '') AND r.number = g.num) \
+            AND r.status = g.status AND COALESCE(r.code, '') = COALESCE(g.code, '') AND r.number = g.num AND r.state = g.state) \
           AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE g.message IS NULL AND r.message_id IS NULL \
             AND r.route = g.route AND r.provider_id = g.pid AND r.status = g.status \
             AND COALESCE(r.code, '') = COALESCE(g.code, '')) \
@@ -51,22 +52,21 @@ statements! {
           delivery = g.state, conflict = g.conflict FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, j.value ->> 1 AS state, CAST(j.value ->> 2 AS BIGINT) AS conflict \
         FROM json_each(CAST($1 AS TEXT)) AS j) AS g WHERE messages.id = g.message";
-    /// `$1` rows of (message, number, provider id), `$2` now: a receipt proves that this attempt was accepted.
-    PROVE = "UPDATE attempts SET outcome = 'accepted', answered_at = $2, \
-          provider_id = COALESCE(attempts.provider_id, g.pid) FROM (\
-        SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS num, j.value ->> 2 AS pid \
-        FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
-        WHERE attempts.message_id = g.message AND attempts.number = g.num \
-          AND (attempts.outcome IS NULL OR attempts.outcome = 'unknown')";
     /// `$1` rows of (route, provider id, message, number): receipts that came before the id.
     PARKED = "SELECT r.id, CAST(j.value ->> 2 AS BIGINT), CAST(j.value ->> 3 AS BIGINT), r.state, r.opted_out \
         FROM json_each(CAST($1 AS TEXT)) AS j JOIN receipts AS r \
           ON r.route = j.value ->> 0 AND r.provider_id = j.value ->> 1 AND r.message_id IS NULL ORDER BY r.id";
+    /// The youngest receipts that wait. `$1` since when, `$2` most.
+    YOUNG = "SELECT id, route, provider_id, state, opted_out FROM receipts \
+        WHERE message_id IS NULL AND provider_id IS NOT NULL AND received_at >= $1 ORDER BY received_at DESC LIMIT $2";
+    /// `$1` numbers of callbacks.
+    FORGET = "DELETE FROM receipts WHERE inbox_id IN (\
+        SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
     /// `$1` rows of (receipt, message, number).
     UNPARK = "UPDATE receipts SET message_id = g.message, number = g.num FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS receipt, CAST(j.value ->> 1 AS BIGINT) AS message, \
           CAST(j.value ->> 2 AS BIGINT) AS num FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
-        WHERE receipts.id = g.receipt";
+        WHERE receipts.id = g.receipt AND receipts.message_id IS NULL";
 }
 
 /// What came to a callback URL, verified and translated, with the raw request it came in.
@@ -122,7 +122,8 @@ struct Report<'a> {
     route: &'a str,
     at: Timestamp,
     receipt: &'a Receipt,
-    found: Option<(i64, i64)>,
+    /// Message and number of its attempt, and whether that is known as accepted.
+    found: Option<(i64, i64, bool)>,
 }
 
 impl Batch {
@@ -135,11 +136,18 @@ impl Batch {
         self.apply_receipts(callbacks, now).await
     }
 
-    /// Applies receipts without keeping the raw request again: the way of a replay.
+    /// Applies callbacks that were kept before: what they were read as then is replaced by what they are read as now.
+    /// Delivery states that rose stay where they are.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn apply_receipts(
+    pub async fn replay(&mut self, callbacks: &[Delivered], now: Timestamp) -> Result<Received, StoreError> {
+        let kept: Vec<_> = callbacks.iter().map(|callback| (callback.id,)).collect();
+        self.tx.run(FORGET, vec![json_rows(&kept)?]).await?;
+        self.apply_receipts(callbacks, now).await
+    }
+
+    async fn apply_receipts(
         &mut self,
         callbacks: &[Delivered],
         now: Timestamp,
@@ -176,13 +184,48 @@ impl Batch {
         }
         let (mut links, mut found) = (Vec::new(), Vec::new());
         for row in &parked {
-            let (message, number) = (row.int(1)?, row.int(2)?);
-            links.push((row.int(0)?, message, number));
-            let state = word(row, 3, "delivery state", Delivery::from_word)?;
-            found.push(Evidence { message, number, provider_id: None, state, opted_out: row.int(4)? == 1 });
+            let attempt = (row.int(1)?, row.int(2)?);
+            links.push((row.int(0)?, attempt.0, attempt.1));
+            found.push(Evidence::parked(row, attempt)?);
         }
-        self.tx.run(UNPARK, vec![json_rows(&links)?]).await?;
-        self.join(&found, now).await?;
+        self.unpark(&links, &found, now).await
+    }
+
+    /// Joins young receipts that wait although their attempt is known: on several nodes, a receipt and the answer it
+    /// waits for can be written at once without seeing each other. Answers how many.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn rejoin(&mut self, since: Timestamp, now: Timestamp, most: i64) -> Result<usize, StoreError> {
+        let young = self.tx.rows(YOUNG, args![since.0, most]).await?;
+        if young.is_empty() {
+            return Ok(0);
+        }
+        let mut asked = Vec::with_capacity(young.len());
+        for (place, row) in young.iter().enumerate() {
+            asked.push((place, row.text(1)?, row.text(2)?));
+        }
+        let (mut links, mut found) = (Vec::new(), Vec::new());
+        for row in self.tx.rows(BY_PROVIDER_ID, vec![json_rows(&asked)?]).await? {
+            let place = usize::try_from(row.int(0)?).map_err(|_| StoreError::NoRow)?;
+            let attempt = (row.int(1)?, row.int(2)?);
+            links.push((young[place].int(0)?, attempt.0, attempt.1));
+            found.push(Evidence::parked(&young[place], attempt)?);
+        }
+        if !links.is_empty() {
+            self.unpark(&links, &found, now).await?;
+        }
+        Ok(links.len())
+    }
+
+    async fn unpark(
+        &mut self,
+        links: &[(i64, i64, i64)],
+        found: &[Evidence],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.tx.run(UNPARK, vec![json_rows(links)?]).await?;
+        self.join(found, now).await?;
         Ok(())
     }
 
@@ -229,7 +272,8 @@ impl Batch {
         }
         for row in answers {
             let place = usize::try_from(row.int(0)?).map_err(|_| StoreError::NoRow)?;
-            reports[place].found = Some((row.int(1)?, row.int(2)?));
+            let accepted = row.opt_text(3)?.as_deref() == Some(OutcomeClass::Accepted.as_str());
+            reports[place].found = Some((row.int(1)?, row.int(2)?, accepted));
         }
         Ok(())
     }
@@ -247,6 +291,8 @@ impl Batch {
             let delivery = word(&row, 2, "delivery state", Delivery::from_word)?;
             states.insert(row.int(0)?, (dispatch, delivery, row.int(3)?));
         }
+        let open = found.iter().filter(|e| !e.accepted).map(|e| (e.message, e.number)).collect();
+        let outcomes = self.outcomes(&open).await?;
         let (mut raised, mut proven) = (BTreeMap::new(), Vec::new());
         for evidence in found {
             let Some((dispatch, delivery, conflict)) = states.get_mut(&evidence.message) else { continue };
@@ -256,19 +302,18 @@ impl Batch {
                 raised.insert(evidence.message, (joined.state.as_str(), flagged));
             }
             (*delivery, *conflict) = (joined.state, flagged);
-            if proves_acceptance(*dispatch, evidence.state) {
-                proven.push((evidence.message, evidence.number, evidence.provider_id.clone()));
+            let Some(outcome) = outcomes.get(&(evidence.message, evidence.number)) else { continue };
+            // An attempt that is under way is judged with its answer.
+            let awaited = outcome.is_none() && *dispatch == Dispatch::Submitting;
+            if !awaited && proves_acceptance(*outcome, evidence.state) {
+                proven.push(Proven::new(evidence.message, evidence.number, evidence.provider_id.clone()));
             }
         }
         let raised: Vec<_> = raised.into_iter().map(|(id, (state, flag))| (id, state, flag)).collect();
         if !raised.is_empty() {
-            self.tx.run(RAISE, super::connection::args![json_rows(&raised)?, now.0]).await?;
+            self.tx.run(RAISE, args![json_rows(&raised)?, now.0]).await?;
         }
-        if !proven.is_empty() {
-            self.tx.run(PROVE, args![json_rows(&proven)?, now.0]).await?;
-            let messages: Vec<_> = proven.iter().map(|(message, ..)| MessageId(*message)).collect();
-            self.accept_late(&messages, now).await?;
-        }
+        self.prove(&proven, now).await?;
         let refused: Vec<(i64,)> = found.iter().filter(|e| e.opted_out).map(|e| (e.message,)).collect();
         if !refused.is_empty() {
             self.suppress_messages(&refused, now).await?;
@@ -277,34 +322,30 @@ impl Batch {
     }
 }
 
-/// Whether a report proves that a provider has a message which we do not know as accepted. What was refused for good may
-/// be reported as refused too; only a report that it is under way or arrived overturns that.
-fn proves_acceptance(dispatch: Dispatch, report: Delivery) -> bool {
-    match dispatch {
-        // Its answer is still to come, or it is known.
-        Dispatch::Accepted | Dispatch::Submitting | Dispatch::Planned => false,
-        Dispatch::Rejected | Dispatch::Failed => {
-            matches!(report, Delivery::EnRoute | Delivery::Delivered | Delivery::Read)
-        }
-        _ => report != Delivery::None,
-    }
-}
-
 /// A report whose attempt is known.
 struct Evidence {
     message: i64,
     number: i64,
+    /// Known as accepted, so that nothing is left to prove.
+    accepted: bool,
     provider_id: Option<String>,
     state: Delivery,
     opted_out: bool,
 }
 
 impl Evidence {
+    /// A receipt that waited, with state and opt-out in its last columns, and the attempt it is about.
+    fn parked(row: &Row, (message, number): (i64, i64)) -> Result<Self, StoreError> {
+        let state = word(row, 3, "delivery state", Delivery::from_word)?;
+        Ok(Self { message, number, accepted: false, provider_id: None, state, opted_out: row.int(4)? == 1 })
+    }
+
     fn from_report(report: &Report<'_>) -> Option<Self> {
-        let (message, number) = report.found?;
+        let (message, number, accepted) = report.found?;
         Some(Self {
             message,
             number,
+            accepted,
             provider_id: report.receipt.provider_id.clone(),
             state: report.receipt.state,
             opted_out: report.receipt.opted_out,
@@ -364,23 +405,4 @@ fn receipt_row<'a>(report: &Report<'a>) -> ReceiptRow<'a> {
         &receipt.code,
         i64::from(receipt.opted_out),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refused_message_is_not_accepted_because_its_refusal_is_reported_twice() {
-        let check = |dispatch, report, proves| {
-            assert_eq!(proves_acceptance(dispatch, report), proves, "{dispatch:?} {report:?}");
-        };
-        check(Dispatch::Rejected, Delivery::Rejected, false);
-        check(Dispatch::Failed, Delivery::Undelivered, false);
-        check(Dispatch::Rejected, Delivery::Delivered, true);
-        check(Dispatch::Ambiguous, Delivery::Undelivered, true);
-        check(Dispatch::Unknown, Delivery::EnRoute, true);
-        check(Dispatch::Ambiguous, Delivery::None, false);
-        check(Dispatch::Submitting, Delivery::Delivered, false);
-    }
 }

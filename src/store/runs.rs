@@ -12,36 +12,42 @@ use crate::model::run::{Run, RunState, RunTerms};
 
 use super::batch::{Batch, json_rows, word};
 use super::connection::{Row, args};
-use super::dialect::{AVAILABLE_CODES, statements};
+use super::dialect::{AVAILABLE_CODES, LOCK_CAPS, LOCK_RUNS, statements};
 use super::{Store, StoreError};
 
 statements! {
     /// Launching twice makes one run: the key is unique.
     INSERT_RUN = "INSERT INTO runs (campaign, launch_key, plan_hash, state, definition, as_of, currency, budget, \
-          when_in_doubt, audience, starts_at, expires_at, created_at) \
-        VALUES ($1, $2, $3, 'preparing', $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+          when_in_doubt, audience, starts_at, expires_at, created_at, capped, audience_hash) \
+        VALUES ($1, $2, $3, 'preparing', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
         ON CONFLICT (launch_key) DO NOTHING RETURNING id";
     RUN_BY_KEY = "SELECT id, campaign, launch_key, plan_hash, state, definition, as_of, currency, budget, spent, \
-          when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at \
-        FROM runs WHERE launch_key = $1";
+          when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at, \
+          capped, withheld, audience_hash FROM runs WHERE launch_key = $1";
     RUN_BY_ID = "SELECT id, campaign, launch_key, plan_hash, state, definition, as_of, currency, budget, spent, \
-          when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at \
-        FROM runs WHERE id = $1";
+          when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at, \
+          capped, withheld, audience_hash FROM runs WHERE id = $1";
     RUNS_OF_CAMPAIGN = "SELECT id, campaign, launch_key, plan_hash, state, definition, as_of, currency, budget, spent, \
-          when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at \
-        FROM runs WHERE campaign = $1 ORDER BY id DESC LIMIT $2";
+          when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at, \
+          capped, withheld, audience_hash FROM runs WHERE campaign = $1 ORDER BY id DESC LIMIT $2";
     RECENT_RUNS = "SELECT id, campaign, launch_key, plan_hash, state, definition, as_of, currency, budget, spent, \
-          when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at \
-        FROM runs ORDER BY id DESC LIMIT $1";
+          when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at, \
+          capped, withheld, audience_hash FROM runs ORDER BY id DESC LIMIT $1";
     OPEN_RUNS = "SELECT id, campaign, launch_key, plan_hash, state, definition, as_of, currency, budget, spent, \
-          when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at \
-        FROM runs WHERE state IN ('preparing', 'running', 'paused', 'cancelling') ORDER BY id";
+          when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at, \
+          capped, withheld, audience_hash FROM runs WHERE state IN ('preparing', 'running', 'paused', 'cancelling') ORDER BY id";
     /// What moved away under a launch is withdrawn, and may be launched again under the same key. `$1` run.
     ABANDON = "UPDATE runs SET state = 'cancelling', launch_key = launch_key || '#' || CAST(id AS TEXT) \
         WHERE id = $1 AND state = 'preparing'";
     SET_STATE = "UPDATE runs SET state = $2, finished_at = $4 WHERE id = $1 AND state = $3";
     /// The cursor fences the planner: a chunk is written once, however often it is tried.
-    ADVANCE = "UPDATE runs SET cursor = $3, prepared = prepared + $4 WHERE id = $1 AND cursor = $2 AND state = 'preparing'";
+    ADVANCE = "UPDATE runs SET cursor = $3, prepared = prepared + $4, withheld = withheld + $5 \
+        WHERE id = $1 AND cursor = $2 AND state = 'preparing'";
+    /// Texts that count towards the cap of contacts. `$1` rows of (contact), `$2` since when.
+    RECENT = "SELECT m.contact_id, count(*) FROM json_each(CAST($1 AS TEXT)) AS j \
+        JOIN messages AS m ON m.contact_id = CAST(j.value ->> 0 AS BIGINT) \
+        WHERE m.submitted_at >= $2 OR m.dispatch IN ('planned', 'queued', 'claimed', 'submitting') \
+        GROUP BY m.contact_id";
     INSERT_WINDOW = "INSERT INTO run_windows (run_id, key, opens_at, closes_at) \
         SELECT $2, j.value ->> 0, CAST(j.value ->> 1 AS BIGINT), CAST(j.value ->> 2 AS BIGINT) \
         FROM json_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (run_id, key) DO NOTHING";
@@ -108,6 +114,8 @@ pub struct PlannedChunk<'a> {
     pub to: i64,
     /// The messages.
     pub messages: &'a [PlannedMessage],
+    /// Contacts between the two that were left out for the cap.
+    pub withheld: i64,
 }
 
 /// A window of a run: contacts with the same zones and law.
@@ -143,7 +151,9 @@ impl Store {
                     terms.audience,
                     terms.starts_at.0,
                     terms.expires_at.0,
-                    now.0
+                    now.0,
+                    terms.capped,
+                    terms.audience_hash.as_str()
                 ],
             )
             .await?;
@@ -279,6 +289,31 @@ impl Batch {
         rows.iter().map(|row| Ok((CouponId(row.int(0)?), row.text(1)?))).collect()
     }
 
+    /// Begins a chunk: whoever else writes this run waits until this batch ends, and holds no codes meanwhile.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn hold_run(&mut self, run: RunId) -> Result<(), StoreError> {
+        self.tx.rows_of(LOCK_RUNS, vec![json_rows(&[(run.0,)])?]).await?;
+        Ok(())
+    }
+
+    /// Texts of contacts since an instant, and those on their way: what a cap counts. Until this batch ends nobody else
+    /// who asks gets an answer, so that two launches cannot both find that there is room.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn recent_texts(
+        &mut self,
+        contacts: &[ContactId],
+        since: Timestamp,
+    ) -> Result<HashMap<ContactId, i64>, StoreError> {
+        self.tx.rows_of(LOCK_CAPS, vec![]).await?;
+        let ids: Vec<_> = contacts.iter().map(|contact| (contact.0,)).collect();
+        let rows = self.tx.rows(RECENT, args![json_rows(&ids)?, since.0]).await?;
+        rows.iter().map(|row| Ok((ContactId(row.int(0)?), row.int(1)?))).collect()
+    }
+
     /// Writes a chunk of planned messages, reserves their codes and moves the cursor; `false` when this chunk was
     /// written before or the run is no longer being prepared.
     ///
@@ -291,7 +326,8 @@ impl Batch {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let written = i64::try_from(chunk.messages.len()).unwrap_or(i64::MAX);
-        if self.tx.run(ADVANCE, args![chunk.run.0, chunk.from, chunk.to, written]).await? == 0 {
+        if self.tx.run(ADVANCE, args![chunk.run.0, chunk.from, chunk.to, written, chunk.withheld]).await? == 0
+        {
             return Ok(false);
         }
         let mut rows = Vec::with_capacity(chunk.messages.len());
@@ -340,12 +376,15 @@ fn run(row: &Row) -> Result<Run, StoreError> {
             budget: row.opt_int(8)?.map(Micros),
             when_in_doubt: word(row, 10, "policy", WhenInDoubt::from_word)?,
             audience: row.int(11)?,
+            capped: row.int(18)?,
+            audience_hash: row.text(20)?,
             starts_at: Timestamp(row.int(14)?),
             expires_at: Timestamp(row.int(15)?),
         },
         state: word(row, 4, "run state", RunState::from_word)?,
         spent: Micros(row.int(9)?),
         prepared: row.int(12)?,
+        withheld: row.int(19)?,
         cursor: row.int(13)?,
         created_at: Timestamp(row.int(16)?),
         finished_at: row.opt_int(17)?.map(Timestamp),

@@ -94,11 +94,22 @@ impl Store {
         limit: i64,
         query: &AudienceQuery<'_>,
     ) -> Result<Vec<AudienceRow>, StoreError> {
-        let mut page = Query::new(fragment, concat!("SELECT ", contact_columns!(), ", "));
-        page.suppressed_for(query.sender);
-        page.text.push_str(", ");
-        page.recent_since(query.cap_since);
-        page.over_contacts().page(after, limit).run(self).await?.iter().map(audience_row).collect()
+        let rows = Query::audience(fragment, query).page(after, limit).run(self).await?;
+        rows.iter().map(audience_row).collect()
+    }
+
+    /// One contact as a planner would see it; none if it is not in the segment.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn audience_row(
+        &self,
+        fragment: &Fragment,
+        contact: ContactId,
+        query: &AudienceQuery<'_>,
+    ) -> Result<Option<AudienceRow>, StoreError> {
+        let rows = Query::audience(fragment, query).only(contact).run(self).await?;
+        rows.first().map(audience_row).transpose()
     }
 }
 
@@ -116,6 +127,21 @@ impl<'a> Query<'a> {
             Value::Text(text) => Arg::from(text.as_str()),
         });
         Self { fragment, text: select.to_owned(), args: args.collect() }
+    }
+
+    fn audience(fragment: &'a Fragment, query: &AudienceQuery<'_>) -> Self {
+        let mut audience = Self::new(fragment, concat!("SELECT ", contact_columns!(), ", "));
+        audience.suppressed_for(query.sender);
+        audience.text.push_str(", ");
+        audience.recent_since(query.cap_since);
+        audience.over_contacts()
+    }
+
+    fn only(mut self, contact: ContactId) -> Self {
+        let id = self.arg(contact.0);
+        self.text.push_str(" AND c.id = ");
+        self.text.push_str(&id);
+        self
     }
 
     /// Adds an argument; answers how it is written.

@@ -9,12 +9,14 @@ use crate::model::clock::Timestamp;
 use crate::model::ids::MessageId;
 use crate::model::message::{CouponEffect, Settlement};
 use crate::model::outcome::{OutcomeClass, Proof};
+use crate::model::state::Dispatch;
 use crate::model::suppression::Reason;
 
 use super::StoreError;
 use super::batch::{Batch, json_rows};
 use super::connection::args;
-use super::dialect::statements;
+use super::dialect::{STATE_OF, statements};
+use super::evidence::Proven;
 
 statements! {
     /// `$1` rows of (message, number, class, code, detail, provider id), `$2` now.
@@ -24,7 +26,7 @@ statements! {
           j.value ->> 3 AS code, j.value ->> 4 AS detail, j.value ->> 5 AS provider_id \
         FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE attempts.message_id = g.message AND attempts.number = g.num \
-          AND (attempts.outcome IS NULL OR attempts.outcome = 'unknown')";
+          AND (attempts.outcome IS NULL OR attempts.outcome = 'unknown') RETURNING message_id, number";
     /// T7 to T10. `$1` rows of (message, epoch, state, due, counts, reason), `$2` now.
     MOVE = "UPDATE messages SET dispatch = g.state, not_before = g.due, attempts = attempts + g.counts, \
           reason = g.reason, settled_at = $2, owner = NULL, lease_until = NULL FROM (\
@@ -32,23 +34,21 @@ statements! {
           CAST(j.value ->> 3 AS BIGINT) AS due, CAST(j.value ->> 4 AS BIGINT) AS counts, j.value ->> 5 AS reason \
         FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'submitting' RETURNING id";
-    /// T11 and T14: proof of acceptance. `$1` message ids, `$2` now.
-    ACCEPT_LATE = "UPDATE messages SET dispatch = 'accepted', settled_at = $2, owner = NULL, lease_until = NULL, \
-          epoch = epoch + 1 \
-        WHERE dispatch IN ('ambiguous', 'unknown', 'queued', 'claimed', 'rejected', 'failed', 'suppressed', \
-          'cancelled', 'expired', 'blocked') AND last_number > 0 \
-          AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j) RETURNING id";
-    /// `$1` rows of (message, coupon state), `$2` now. A code whose message may be a second copy is never released.
+    /// `$1` rows of (message, coupon state), `$2` now. A code whose message may be a second copy is never released, and
+    /// one that a text proven late carries too goes to that text and not back on the shelf.
     MOVE_COUPONS = "UPDATE coupons SET changed_at = $2, \
-          state = CASE WHEN g.state = 'available' AND g.doubtful = 1 THEN 'quarantined' ELSE g.state END, \
-          message_id = CASE WHEN g.state = 'available' AND g.doubtful = 0 THEN NULL ELSE coupons.message_id END \
+          state = CASE WHEN g.state = 'available' AND g.doubtful = 1 THEN 'quarantined' \
+            WHEN g.state = 'available' AND coupons.contested_by IS NOT NULL THEN 'sent' ELSE g.state END, \
+          message_id = CASE WHEN g.state = 'available' AND g.doubtful = 0 THEN coupons.contested_by \
+            ELSE coupons.message_id END, \
+          contested_by = CASE WHEN g.state = 'available' AND g.doubtful = 0 THEN NULL ELSE coupons.contested_by END \
         FROM (SELECT m.coupon_id AS coupon, m.id AS message, m.possible_duplicate AS doubtful, j.value ->> 1 AS state \
               FROM json_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) \
               WHERE m.coupon_id IS NOT NULL) AS g \
         WHERE coupons.id = g.coupon AND coupons.message_id = g.message \
           AND coupons.state IN ('reserved', 'quarantined')";
-    /// `$1` message ids.
-    REFUND = "UPDATE runs SET spent = spent - g.amount FROM (\
+    /// `$1` message ids, each once for every attempt, `$2` 1 to charge their prices and -1 to give them back.
+    PAY = "UPDATE runs SET spent = spent + CAST($2 AS BIGINT) * g.amount FROM (\
         SELECT m.run_id AS run, CAST(SUM(m.price) AS BIGINT) AS amount FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) GROUP BY m.run_id) AS g WHERE runs.id = g.run";
     /// `$1` message ids, `$2` now.
@@ -74,6 +74,45 @@ impl Batch {
         if settlements.is_empty() {
             return Ok(());
         }
+        let moves: Vec<_> = settlements.iter().map(move_row).collect();
+        let moved = self.tx.rows(MOVE, args![json_rows(&moves)?, now.0]).await?;
+        let moved = moved.iter().map(|row| row.int(0)).collect::<Result<HashSet<i64>, _>>()?;
+        let (moved, late): (Vec<_>, Vec<_>) =
+            settlements.iter().partition(|s: &&Settlement| moved.contains(&s.message.0));
+        // What was settled before, or taken by somebody else, is not locked by the statement above.
+        self.hold(&late.iter().map(|s| (s.message.0,)).collect::<Vec<_>>()).await?;
+        let closed = self.close_attempts(settlements, now).await?;
+        let effects: Vec<_> = moved.iter().map(|s| (s.message, s.coupon)).collect();
+        self.apply_coupons(&effects, now).await?;
+        self.follow_up(settlements, closed, now).await?;
+        let proven: Vec<_> = late
+            .iter()
+            .filter(|s| s.outcome.class == OutcomeClass::Accepted)
+            .map(|s| Proven::by(s))
+            .collect();
+        self.prove(&proven, now).await?;
+        self.join_parked(route, settlements, now).await?;
+        // Proof for an earlier attempt may have come while this one was under way.
+        let unsent: Vec<_> =
+            moved.iter().filter(|s| s.to != Dispatch::Accepted).map(|s| (s.message.0,)).collect();
+        self.look_back(&unsent, now).await?;
+        Ok(())
+    }
+
+    /// Locks messages on PostgreSQL, so that their attempts change under one hand.
+    pub(super) async fn hold(&mut self, messages: &[(i64,)]) -> Result<(), StoreError> {
+        if !messages.is_empty() {
+            self.tx.rows_of(STATE_OF, vec![json_rows(messages)?]).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes outcomes to their attempts; answers those (message, number) that had none or were in doubt before.
+    async fn close_attempts(
+        &mut self,
+        settlements: &[Settlement],
+        now: Timestamp,
+    ) -> Result<HashSet<(i64, i64)>, StoreError> {
         let attempts: Vec<_> = settlements
             .iter()
             .map(|s| {
@@ -81,46 +120,56 @@ impl Batch {
                 (s.message.0, s.number, o.class.as_str(), &o.code, &o.detail, &o.provider_id)
             })
             .collect();
-        self.tx.run(CLOSE_ATTEMPTS, args![json_rows(&attempts)?, now.0]).await?;
-        let moves: Vec<_> = settlements.iter().map(move_row).collect();
-        let moved = self.tx.rows(MOVE, args![json_rows(&moves)?, now.0]).await?;
-        let moved = moved.iter().map(|row| row.int(0)).collect::<Result<HashSet<i64>, _>>()?;
-
-        let late = settlements.iter().filter(|s| !moved.contains(&s.message.0));
-        let late: Vec<_> =
-            late.filter(|s| s.outcome.class == OutcomeClass::Accepted).map(|s| s.message).collect();
-        self.accept_late(&late, now).await?;
-        let effects: Vec<_> = settlements
-            .iter()
-            .filter(|s| moved.contains(&s.message.0))
-            .map(|s| (s.message, s.coupon))
-            .collect();
-        self.apply_coupons(&effects, now).await?;
-        self.follow_up(settlements, &moved, now).await?;
-        self.join_parked(route, settlements, now).await
+        let rows = self.tx.rows(CLOSE_ATTEMPTS, args![json_rows(&attempts)?, now.0]).await?;
+        rows.iter().map(|row| Ok((row.int(0)?, row.int(1)?))).collect()
     }
 
-    /// Money, dead numbers and opt-outs that follow from outcomes.
+    /// Settles intents that may be on disk and were not sent. Those that are not there are left as they are.
+    ///
+    /// # Errors
+    /// As [`Batch::settle`].
+    pub async fn unsent(
+        &mut self,
+        route: &str,
+        settlements: &[Settlement],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        // A server may still be busy with the commit whose answer was lost; it holds the rows until it is done.
+        let messages: Vec<_> = settlements.iter().map(|s| (s.message.0,)).collect();
+        self.tx.rows_of(STATE_OF, vec![json_rows(&messages)?]).await?;
+        self.settle(route, settlements, now).await
+    }
+
+    /// Money, dead numbers and opt-outs that follow from outcomes. Money goes back once for each attempt that `closed`
+    /// says was paid for until now, wherever its message is.
     async fn follow_up(
         &mut self,
         settlements: &[Settlement],
-        moved: &HashSet<i64>,
+        mut closed: HashSet<(i64, i64)>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let of = |wanted: &dyn Fn(&Settlement) -> bool| -> Vec<(i64,)> {
-            settlements.iter().filter(|s| wanted(s)).map(|s| (s.message.0,)).collect()
+        let mut refunds =
+            settlements.iter().filter(|s| s.refund).map(|s| (s.message.0, s.number)).collect::<Vec<_>>();
+        refunds.retain(|attempt| closed.remove(attempt));
+        self.pay(&refunds, -1).await?;
+        let of = |class: OutcomeClass| -> Vec<(i64,)> {
+            settlements.iter().filter(|s| s.outcome.class == class).map(|s| (s.message.0,)).collect()
         };
-        let refunds = of(&|s| s.refund && moved.contains(&s.message.0));
-        if !refunds.is_empty() {
-            self.tx.run(REFUND, vec![json_rows(&refunds)?]).await?;
-        }
-        let dead = of(&|s| s.outcome.class == OutcomeClass::BadRecipient);
+        let dead = of(OutcomeClass::BadRecipient);
         if !dead.is_empty() {
             self.tx.run(MARK_UNREACHABLE, args![json_rows(&dead)?, now.0]).await?;
         }
-        let refused = of(&|s| s.outcome.class == OutcomeClass::OptedOut);
+        let refused = of(OutcomeClass::OptedOut);
         if !refused.is_empty() {
             self.suppress_messages(&refused, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Charges (1) or gives back (-1) the price of attempts, named by message and number.
+    pub(super) async fn pay(&mut self, attempts: &[(i64, i64)], sign: i64) -> Result<(), StoreError> {
+        if !attempts.is_empty() {
+            self.tx.run(PAY, args![json_rows(attempts)?, sign]).await?;
         }
         Ok(())
     }
@@ -137,37 +186,20 @@ impl Batch {
         self.suppress(&phones, Reason::Provider, "provider", now).await
     }
 
-    /// Marks messages as accepted on evidence (T11, T14); answers those that changed.
-    pub(super) async fn accept_late(
-        &mut self,
-        messages: &[MessageId],
-        now: Timestamp,
-    ) -> Result<Vec<i64>, StoreError> {
-        if messages.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids: Vec<_> = messages.iter().map(|m| (m.0,)).collect();
-        let rows = self.tx.rows(ACCEPT_LATE, args![json_rows(&ids)?, now.0]).await?;
-        let changed = rows.iter().map(|row| row.int(0)).collect::<Result<Vec<_>, _>>()?;
-        let effects: Vec<_> = changed.iter().map(|id| (MessageId(*id), CouponEffect::Send)).collect();
-        self.apply_coupons(&effects, now).await?;
-        Ok(changed)
-    }
-
-    /// Moves coupon codes along with their messages.
+    /// Moves coupon codes along with their messages; answers how many moved.
     pub(super) async fn apply_coupons(
         &mut self,
         effects: &[(MessageId, CouponEffect)],
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let rows: Vec<_> = effects
             .iter()
             .filter_map(|(message, effect)| coupon_state(*effect).map(|s| (message.0, s)))
             .collect();
-        if !rows.is_empty() {
-            self.tx.run(MOVE_COUPONS, args![json_rows(&rows)?, now.0]).await?;
+        if rows.is_empty() {
+            return Ok(0);
         }
-        Ok(())
+        self.tx.run(MOVE_COUPONS, args![json_rows(&rows)?, now.0]).await
     }
 }
 

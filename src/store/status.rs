@@ -21,13 +21,22 @@ statements! {
     REASONS = "SELECT dispatch, COALESCE(reason, ''), count(*) FROM messages WHERE run_id = $1 \
         AND dispatch IN ('rejected', 'failed', 'ambiguous', 'unknown', 'suppressed', 'cancelled', 'expired', 'blocked') \
         GROUP BY dispatch, reason ORDER BY count(*) DESC, dispatch, reason LIMIT 50";
-    CODES = "SELECT c.state, count(*) FROM messages AS m JOIN coupons AS c ON c.id = m.coupon_id AND c.message_id = m.id \
-        WHERE m.run_id = $1 GROUP BY c.state ORDER BY c.state";
+    /// A code that a text carries and somebody else has is contested.
+    CODES = "SELECT g.word, count(*) FROM (\
+          SELECT CASE WHEN c.message_id = m.id THEN c.state ELSE 'contested' END AS word FROM messages AS m \
+          JOIN coupons AS c ON c.id = m.coupon_id AND (c.message_id = m.id OR c.contested_by = m.id) \
+          WHERE m.run_id = $1) AS g GROUP BY g.word ORDER BY g.word";
     MESSAGES = "SELECT id, run_id, contact_id, phone, route, country, parts, price, dispatch, delivery, attempts, \
-          possible_duplicate, conflict, reason, not_before, submitted_at, delivery_at, body FROM messages \
+          possible_duplicate, conflict, reason, not_before, submitted_at, delivery_at, body, \
+          CAST(CASE WHEN dispatch = 'accepted' AND EXISTS (SELECT 1 FROM coupons AS c WHERE c.id = messages.coupon_id \
+            AND (c.message_id IS NULL OR c.message_id <> messages.id)) THEN 1 ELSE 0 END AS BIGINT) FROM messages \
         WHERE run_id = $1 AND id > $2 AND ($3 = '' OR dispatch = $3) ORDER BY id LIMIT $4";
     MESSAGE = "SELECT id, run_id, contact_id, phone, route, country, parts, price, dispatch, delivery, attempts, \
-          possible_duplicate, conflict, reason, not_before, submitted_at, delivery_at, body FROM messages WHERE id = $1";
+          possible_duplicate, conflict, reason, not_before, submitted_at, delivery_at, body, \
+          CAST(CASE WHEN dispatch = 'accepted' AND EXISTS (SELECT 1 FROM coupons AS c WHERE c.id = messages.coupon_id \
+            AND (c.message_id IS NULL OR c.message_id <> messages.id)) THEN 1 ELSE 0 END AS BIGINT) FROM messages WHERE id = $1";
+    /// `$1` run, `$2` contact.
+    MESSAGE_OF = "SELECT id FROM messages WHERE run_id = $1 AND contact_id = $2";
     ATTEMPTS_OF = "SELECT number, reference, intent_at, answered_at, outcome, code, detail, provider_id FROM attempts \
         WHERE message_id = $1 ORDER BY number";
     RECEIPTS_OF = "SELECT received_at, state, status, code FROM receipts WHERE message_id = $1 ORDER BY id";
@@ -94,6 +103,8 @@ pub struct MessageView {
     pub delivery_at: Option<Timestamp>,
     /// Its text.
     pub body: String,
+    /// Whether it was accepted with a code that somebody else has: proof came after the code had been given back.
+    pub code_contested: bool,
 }
 
 /// One submission of a message.
@@ -164,7 +175,7 @@ impl Store {
             .collect()
     }
 
-    /// Coupon codes bound to messages of a run, by state.
+    /// Coupon codes bound to messages of a run, by state; `contested` are those that somebody else has.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -201,9 +212,18 @@ impl Store {
         let Some(row) = rows.first() else { return Ok(None) };
         let attempts = self.pools.read(ATTEMPTS_OF, args![id.0]).await?;
         let receipts = self.pools.read(RECEIPTS_OF, args![id.0]).await?;
-        let attempts = attempts.iter().map(attempt).collect::<Result<_, _>>()?;
+        let attempts = attempts.iter().map(|row| attempt_at(row, 0)).collect::<Result<_, _>>()?;
         let receipts = receipts.iter().map(receipt).collect::<Result<_, _>>()?;
         Ok(Some((view(row)?, attempts, receipts)))
+    }
+
+    /// The message of a run to a contact.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn message_of(&self, run: RunId, contact: ContactId) -> Result<Option<MessageId>, StoreError> {
+        let rows = self.pools.read(MESSAGE_OF, args![run.0, contact.0]).await?;
+        rows.first().map(|row| Ok(MessageId(row.int(0)?))).transpose()
     }
 
     /// Receipts whose message is not known yet.
@@ -235,19 +255,21 @@ fn view(row: &Row) -> Result<MessageView, StoreError> {
         submitted_at: row.opt_int(15)?.map(Timestamp),
         delivery_at: row.opt_int(16)?.map(Timestamp),
         body: row.text(17)?,
+        code_contested: row.int(18)? == 1,
     })
 }
 
-fn attempt(row: &Row) -> Result<AttemptView, StoreError> {
+/// The attempt whose columns begin at `at`.
+pub(super) fn attempt_at(row: &Row, at: usize) -> Result<AttemptView, StoreError> {
     Ok(AttemptView {
-        number: row.int(0)?,
-        reference: row.text(1)?,
-        intent_at: Timestamp(row.int(2)?),
-        answered_at: row.opt_int(3)?.map(Timestamp),
-        outcome: row.opt_text(4)?,
-        code: row.opt_text(5)?,
-        detail: row.opt_text(6)?,
-        provider_id: row.opt_text(7)?,
+        number: row.int(at)?,
+        reference: row.text(at + 1)?,
+        intent_at: Timestamp(row.int(at + 2)?),
+        answered_at: row.opt_int(at + 3)?.map(Timestamp),
+        outcome: row.opt_text(at + 4)?,
+        code: row.opt_text(at + 5)?,
+        detail: row.opt_text(at + 6)?,
+        provider_id: row.opt_text(at + 7)?,
     })
 }
 

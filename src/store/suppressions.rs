@@ -63,6 +63,13 @@ pub struct Suppression {
     pub lifted_by: Option<String>,
 }
 
+impl Suppression {
+    /// Whether it was in force at an instant.
+    pub fn holds_at(&self, at: Timestamp) -> bool {
+        self.created_at <= at && self.lifted_at.is_none_or(|lifted| lifted > at)
+    }
+}
+
 impl Store {
     /// Suppresses up to [`rows::MOST_ROWS`] numbers in one transaction; see [`suppress_in`].
     ///
@@ -101,6 +108,25 @@ impl Store {
         Ok(lifted)
     }
 
+    /// Ends these suppressions of a number, where they are still in force; answers how many. Whether they may be ended is
+    /// the caller's to know.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn lift_rows(
+        &self,
+        phone: Phone,
+        list: &[i64],
+        by: &str,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let list: Vec<(i64,)> = list.iter().map(|id| (*id,)).collect();
+        let mut tx = self.begin().await?;
+        let lifted = tx.run(LIFT_ROWS, args![stored_phone(phone), by, now.0, rows::json(&list)?]).await?;
+        tx.commit().await?;
+        Ok(lifted)
+    }
+
     /// Suppressions, in force and lifted, in the order they were made, from the one after `after`.
     ///
     /// # Errors
@@ -124,6 +150,17 @@ impl Store {
     /// When the store cannot be read.
     pub async fn is_suppressed(&self, phone: Phone, sender: &str) -> Result<bool, StoreError> {
         Ok(!self.pools.read(IN_FORCE, args![stored_phone(phone), sender]).await?.is_empty())
+    }
+
+    /// Which of these numbers are suppressed, for every sender or for one.
+    ///
+    /// # Errors
+    /// When the list is too long or the store cannot be read.
+    pub async fn suppressed_among(&self, phones: &[Phone]) -> Result<Vec<Phone>, StoreError> {
+        rows::refuse_more_than(rows::MOST_ROWS, phones.len())?;
+        let phones: Vec<(i64,)> = phones.iter().map(|phone| (stored_phone(*phone),)).collect();
+        let rows = self.pools.read(AMONG, args![rows::json(&phones)?]).await?;
+        rows.iter().map(|row| read_phone(row.int(0)?)).collect()
     }
 }
 
@@ -236,6 +273,10 @@ statements! {
     LIFT = "UPDATE suppressions SET lifted_at = CAST($3 AS BIGINT), lifted_by = $2 \
             WHERE phone = CAST($1 AS BIGINT) AND lifted_at IS NULL \
               AND reason IN (SELECT w.value ->> 0 FROM json_each(CAST($4 AS TEXT)) AS w)";
+    /// `$1` number, `$2` by whom, `$3` now, `$4` rows.
+    LIFT_ROWS = "UPDATE suppressions SET lifted_at = CAST($3 AS BIGINT), lifted_by = $2 \
+                 WHERE phone = CAST($1 AS BIGINT) AND lifted_at IS NULL \
+                   AND id IN (SELECT CAST(w.value ->> 0 AS BIGINT) FROM json_each(CAST($4 AS TEXT)) AS w)";
     /// `$1` rows of number, scope, reason, source; `$2` now. Messages that may have left are not touched.
     WITHDRAW = "UPDATE messages SET dispatch = 'suppressed', reason = 'suppressed', owner = NULL, \
                   lease_until = NULL, settled_at = CAST($2 AS BIGINT) \
@@ -245,8 +286,9 @@ statements! {
                                AND m.dispatch IN ('planned', 'queued', 'claimed') \
                                AND (j.value ->> 1 = 'all' OR j.value ->> 1 = m.sender)) \
                 RETURNING id, coupon_id, possible_duplicate";
-    /// `$1` rows of coupon and message, `$2` now.
-    RELEASE_COUPONS = "UPDATE coupons SET state = 'available', message_id = NULL, changed_at = CAST($2 AS BIGINT) \
+    /// `$1` rows of coupon and message, `$2` now. A code that a text proven late carries too goes to that text.
+    RELEASE_COUPONS = "UPDATE coupons SET state = CASE WHEN contested_by IS NULL THEN 'available' ELSE 'sent' END, \
+                         message_id = contested_by, contested_by = NULL, changed_at = CAST($2 AS BIGINT) \
                        FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS coupon, CAST(j.value ->> 1 AS BIGINT) AS message \
                              FROM json_each(CAST($1 AS TEXT)) AS j) AS w \
                        WHERE coupons.id = w.coupon AND message_id = w.message AND state = 'reserved'";
@@ -260,6 +302,9 @@ statements! {
             WHERE id > $1 ORDER BY id LIMIT $2";
     OF_PHONE = "SELECT id, phone, scope, reason, source, created_at, lifted_at, lifted_by FROM suppressions \
                 WHERE phone = $1 ORDER BY id";
+    /// `$1` numbers.
+    AMONG = "SELECT DISTINCT s.phone FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN suppressions AS s \
+             WHERE s.phone = CAST(j.value ->> 0 AS BIGINT) AND s.lifted_at IS NULL";
     /// `$1` number, `$2` sender.
     IN_FORCE = "SELECT id FROM suppressions WHERE phone = $1 AND lifted_at IS NULL AND scope IN ('all', $2) LIMIT 1";
 }

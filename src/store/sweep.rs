@@ -9,8 +9,16 @@ use crate::model::state::{Cause, Dispatch, next};
 
 use super::batch::{Batch, json_rows, word};
 use super::connection::{Row, args};
-use super::dialect::statements;
+use super::dialect::{LOCK_RUNS, statements};
 use super::{Store, StoreError};
+
+/// What the campaign of a run `r` wants done with doubt. What was cancelled is never sent again.
+macro_rules! policy_of_run {
+    () => {
+        "CASE WHEN r.state IN ('cancelling', 'cancelled') AND r.when_in_doubt = 'resend' THEN 'park' ELSE r.when_in_doubt END"
+    };
+}
+pub(super) use policy_of_run;
 
 statements! {
     /// T4 for owners that are gone, and for leases that ran out, whoever holds them: a commit whose answer was lost leaves
@@ -26,16 +34,16 @@ statements! {
     CLOSE_LOST = "UPDATE attempts SET outcome = 'unknown', detail = 'no answer was stored in time' \
         WHERE outcome IS NULL AND message_id IN (\
         SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
-    /// Messages in doubt that already have a receipt.
+    /// Messages in doubt with an attempt that is accepted, or in doubt and reported.
     EVIDENCE = "SELECT m.id FROM messages AS m WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
-        AND m.dispatch = 'ambiguous' AND EXISTS (SELECT 1 FROM receipts AS r WHERE r.message_id = m.id \
-        AND r.state <> 'none') ORDER BY m.run_id, m.id LIMIT $1";
-    /// Messages in doubt, run by run; ordered as the index of open messages is, so that history is never walked. What was cancelled is never sent again.
-    IN_DOUBT = "SELECT m.id, m.run_id, m.settled_at, \
-        CASE WHEN r.state IN ('cancelling', 'cancelled') AND r.when_in_doubt = 'resend' THEN 'park' ELSE r.when_in_doubt END, \
-        m.attempts FROM messages AS m \
+        AND m.dispatch = 'ambiguous' AND EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = m.id \
+          AND (a.outcome = 'accepted' OR ((a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) \
+            AND EXISTS (SELECT 1 FROM receipts AS r WHERE r.message_id = a.message_id AND r.number = a.number \
+              AND r.state <> 'none')))) ORDER BY m.run_id, m.id LIMIT $1";
+    /// Messages in doubt, run by run; ordered as the index of open messages is, so that history is never walked.
+    IN_DOUBT = concat!("SELECT m.id, m.run_id, m.settled_at, ", policy_of_run!(), ", m.attempts FROM messages AS m \
         JOIN runs AS r ON r.id = m.run_id WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
-        AND m.dispatch = 'ambiguous' AND (m.run_id > $1 OR (m.run_id = $1 AND m.id > $2)) ORDER BY m.run_id, m.id LIMIT $3";
+        AND m.dispatch = 'ambiguous' AND (m.run_id > $1 OR (m.run_id = $1 AND m.id > $2)) ORDER BY m.run_id, m.id LIMIT $3");
     /// T12 by decision. `$1` message ids, `$2` now.
     RESEND = "UPDATE messages SET dispatch = 'queued', possible_duplicate = 1, not_before = $2, \
         epoch = epoch + 1, owner = NULL, lease_until = NULL WHERE dispatch = 'ambiguous' \
@@ -55,6 +63,10 @@ statements! {
         ON m.window_id = w.id AND m.dispatch = 'planned' WHERE w.run_id = $1)";
     OPEN_MESSAGES = "SELECT dispatch, count(*) FROM messages WHERE run_id = $1 \
         AND dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') GROUP BY dispatch";
+    /// `$1` run, `$2` now. Whatever was queued meanwhile, by a decision say, keeps it open.
+    FINISH = "UPDATE runs SET state = 'finished', finished_at = $2 WHERE id = $1 AND state IN ('running', 'paused') \
+        AND NOT EXISTS (SELECT 1 FROM messages WHERE run_id = $1 AND dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
+          AND dispatch IN ('queued', 'claimed', 'submitting'))";
     EXPIRED_RUNS = "SELECT id FROM runs WHERE state IN ('preparing', 'running', 'paused', 'cancelling') \
         AND state IN ('running', 'paused') AND expires_at <= $1 ORDER BY id LIMIT $2";
 }
@@ -79,7 +91,7 @@ pub struct InDoubt {
 pub struct Sweeper<'a> {
     /// The process that sweeps; its own messages are left alone until their leases run out.
     pub owner: &'a str,
-    /// True when no other process can be alive (SQLite's daemon lock is held): leases need not run out first.
+    /// True when no other process can be alive (the lock of the store was just taken): leases need not run out first.
     pub sole: bool,
 }
 
@@ -107,14 +119,15 @@ impl Batch {
         Ok((freed, lost.len() as u64))
     }
 
-    /// First rung of the ladder: messages in doubt whose receipt is already here are accepted (T11).
+    /// First rung of the ladder: messages in doubt whose proof is already here are accepted (T11).
     ///
     /// # Errors
     /// When the store cannot be written.
     pub async fn accept_by_receipt(&mut self, now: Timestamp, most: i64) -> Result<usize, StoreError> {
         let rows = self.tx.rows(EVIDENCE, args![most]).await?;
-        let messages: Vec<_> = ids(&rows)?.into_iter().map(|id| MessageId(id.0)).collect();
-        Ok(self.accept_late(&messages, now).await?.len())
+        let messages = ids(&rows)?;
+        self.hold(&messages).await?;
+        self.look_back(&messages, now).await
     }
 
     /// Sends messages in doubt again, as their campaign decided; flagged as possible duplicates (T12).
@@ -203,6 +216,19 @@ impl Store {
             }
         }
         Ok(open)
+    }
+
+    /// Ends a run, unless something of it was queued since it was looked at; answers whether it did.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn finish_run(&self, run: RunId, now: Timestamp) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        // PostgreSQL sees what another has committed only in a statement that begins after it holds the row.
+        tx.rows_of(LOCK_RUNS, vec![json_rows(&[(run.0,)])?]).await?;
+        let finished = tx.run(FINISH, args![run.0, now.0]).await?;
+        tx.commit().await?;
+        Ok(finished == 1)
     }
 
     /// Runs whose deadline has passed.

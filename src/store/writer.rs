@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::ids::MessageId;
 use crate::model::message::{Claimed, Intent, Settlement};
+use crate::model::phone::Phone;
 
 use super::batch::Batch;
 use super::claims::ClaimRequest;
@@ -31,6 +32,9 @@ const BUSY: Duration = Duration::from_millis(20);
 
 /// How long a busy writer lets requests gather: one transaction for many costs hardly more than one for one.
 const LINGER: Duration = Duration::from_millis(2);
+
+/// Suppressed numbers that a listener may lag behind; one that lags more is told so.
+const SUPPRESSED_BACKLOG: usize = 4_096;
 
 /// How often an unwell store is tried again.
 const PROBE: Duration = Duration::from_secs(1);
@@ -56,6 +60,13 @@ pub enum Work {
         /// The outcomes.
         settlements: Vec<Settlement>,
     },
+    /// Intents that were answered with an error, settled as not sent if they are on disk all the same.
+    Unsent {
+        /// The route they would have gone out on.
+        route: String,
+        /// That they were not sent.
+        settlements: Vec<Settlement>,
+    },
     /// Give claimed messages back.
     Release(Vec<(MessageId, i64)>),
     /// Give claimed messages back, due at an instant of their own.
@@ -73,7 +84,7 @@ impl Work {
             Self::Listen(_) => 0,
             Self::Receive(_) => 1,
             Self::Settle { .. } => 2,
-            Self::Release(_) | Self::Postpone(_) => 3,
+            Self::Unsent { .. } | Self::Release(_) | Self::Postpone(_) => 3,
             Self::Intend { .. } => 4,
             Self::Claim(_) => 5,
         }
@@ -91,7 +102,7 @@ pub enum Done {
     Written,
 }
 
-/// Why a request was not done. Nothing of it happened.
+/// Why a request was not done. Nothing of it happened, unless the answer to its commit was lost on the way.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WriteError {
     /// The store answered with an error.
@@ -112,6 +123,7 @@ struct Job {
 pub struct Writer {
     jobs: mpsc::Sender<Job>,
     health: watch::Receiver<bool>,
+    suppressed: broadcast::Sender<Phone>,
 }
 
 impl Writer {
@@ -119,18 +131,27 @@ impl Writer {
     pub fn start(store: Store, clock: Arc<dyn Clock>) -> (Self, JoinHandle<()>) {
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let (well, health) = watch::channel(true);
-        let task = tokio::spawn(Task { store, clock, waiting, well, last_commit: Duration::ZERO }.run());
-        (Self { jobs, health }, task)
+        let (suppressed, _) = broadcast::channel(SUPPRESSED_BACKLOG);
+        let tell = suppressed.clone();
+        let task =
+            tokio::spawn(Task { store, clock, waiting, well, tell, last_commit: Duration::ZERO }.run());
+        (Self { jobs, health, suppressed }, task)
     }
 
     /// Asks for something to be written and waits until it is on disk.
     ///
     /// # Errors
-    /// When the store cannot be written; then nothing of it happened.
+    /// When the store cannot be written; then nothing of it happened, or the answer to its commit was lost.
     pub async fn write(&self, work: Work) -> Result<Done, WriteError> {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job { work, reply }).await.map_err(|_| WriteError::Stopped)?;
         answer.await.map_err(|_| WriteError::Stopped)?
+    }
+
+    /// Numbers that this writer suppressed, each told once its commit is done and before whoever asked has the answer:
+    /// from customers' words, from refusals of providers, from receipts.
+    pub fn suppressed(&self) -> broadcast::Receiver<Phone> {
+        self.suppressed.subscribe()
     }
 
     /// Whether the store can be written; changes are signalled.
@@ -144,6 +165,7 @@ struct Task {
     clock: Arc<dyn Clock>,
     waiting: mpsc::Receiver<Job>,
     well: watch::Sender<bool>,
+    tell: broadcast::Sender<Phone>,
     /// On the clock that never jumps.
     last_commit: Duration,
 }
@@ -221,7 +243,12 @@ impl Task {
             apply(&mut batch, &works[at..at + same], now, &mut done).await?;
             at += same;
         }
+        let suppressed = batch.suppressed();
         batch.commit().await?;
+        for phone in suppressed {
+            // No lane is listening while nothing is sent.
+            let _ = self.tell.send(phone);
+        }
         Ok(done)
     }
 
@@ -296,6 +323,10 @@ async fn apply_one(batch: &mut Batch, work: &Work, now: Timestamp) -> Result<Don
         Work::Intend { route, owner, intents } => {
             Done::Intended(batch.intend(route, owner, intents, now).await?)
         }
+        Work::Unsent { route, settlements } => {
+            batch.unsent(route, settlements, now).await?;
+            Done::Written
+        }
         Work::Release(held) => {
             batch.release(held).await?;
             Done::Written
@@ -322,7 +353,10 @@ fn is_unwell(error: &StoreError) -> bool {
         StoreError::Database(sqlx::Error::Database(database)) => {
             code_is_unwell(&database.code().unwrap_or_default())
         }
-        StoreError::Database(_) => true,
+        StoreError::Database(_)
+        | StoreError::Damaged { .. }
+        | StoreError::NoTable { .. }
+        | StoreError::Busy { .. } => true,
         _ => false,
     }
 }

@@ -5,7 +5,10 @@ mod doubt;
 mod failures;
 mod planning;
 mod process;
+mod proof;
+pub(crate) mod resolve;
 mod stop;
+mod supervision;
 
 use winback::dispatch::pace::Limit;
 use winback::store::Store;

@@ -10,7 +10,8 @@ mod suppressions;
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use winback::store::{DaemonLock, Store, StoreError, statements};
+use winback::model::clock::Timestamp;
+use winback::store::{Store, StoreError, statements};
 
 use crate::support::postgres;
 use crate::support::sql::Sql;
@@ -66,14 +67,66 @@ async fn a_sqlite_store_can_be_read_by_its_owner_only() {
 
 #[tokio::test]
 async fn a_second_daemon_is_refused_until_the_first_is_gone() {
+    on_both(async |bench| {
+        let since = Timestamp::parse("2018-01-02T19:00:00Z").unwrap();
+        assert_eq!(bench.daemon().await.unwrap(), None);
+        let first = bench.lock_daemon(since).await.expect("free");
+        let beside = Store::open(bench.url()).await.unwrap();
+        let refused = beside.lock_daemon(since).await.expect_err("taken").to_string();
+        assert!(
+            refused.contains(&format!("(process {} since 2018-01-02T19:00:00Z on ", std::process::id())),
+            "{refused}"
+        );
+        assert!(refused.contains(") already works on "), "{refused}");
+        assert!(refused.contains("stop it first"), "{refused}");
+        assert!(beside.daemon().await.unwrap().is_some_and(|owner| refused.contains(&owner)));
+        first.free().await;
+        beside.lock_daemon(since).await.expect("free again").free().await;
+        beside.close().await;
+    })
+    .await;
+}
+
+/// Writes without a pause while another process, here another handle, wants to write too.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_writes_without_a_pause_lets_everybody_else_have_a_turn() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     let bench = Bench::sqlite().await;
-    let path = bench.path().expect("a file");
-    let first = DaemonLock::take(path).expect("free");
-    let refused = DaemonLock::take(path).expect_err("taken").to_string();
-    assert!(refused.contains(&format!("(process {})", std::process::id())), "{refused}");
-    assert!(refused.contains("stop it first"), "{refused}");
-    drop(first);
-    DaemonLock::take(path).expect("free again");
+    let greedy = Store::open(bench.url()).await.expect("opens");
+    let (done, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let task = {
+        let (done, written) = (Arc::clone(&done), Arc::clone(&written));
+        tokio::spawn(async move {
+            while !done.load(Ordering::Relaxed) {
+                let n = written.fetch_add(1, Ordering::Relaxed);
+                greedy.meta_once(&format!("greedy {n}"), "1").await.expect("written");
+            }
+            greedy.close().await;
+        })
+    };
+    while written.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    for turn in 0..40 {
+        let before = written.load(Ordering::Relaxed);
+        let batch = bench.batch().await.expect("its turn");
+        let passed = written.load(Ordering::Relaxed) - before;
+        batch.commit().await.expect("committed");
+        assert!(passed <= 8, "in turn {turn} {passed} others went first");
+    }
+    done.store(true, Ordering::Relaxed);
+    task.await.expect("ended");
+}
+
+#[tokio::test]
+async fn whoever_only_looks_waits_for_nobody() {
+    let bench = Bench::sqlite().await;
+    let held = bench.batch().await.expect("begun");
+    let other = Store::open(bench.url()).await.expect("opens");
+    assert!(other.recent_runs(5).await.expect("read").is_empty());
+    other.close().await;
+    held.commit().await.expect("committed");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The lane against a scripted store and wire: what must never happen, and what must happen in the end.
 
+mod held;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::rngs::StdRng;
@@ -79,8 +81,12 @@ impl Hand {
     }
 
     fn answer(&mut self, id: i64, class: OutcomeClass) -> Vec<Effect> {
-        self.step(Event::Answered(vec![(MessageId(id), Outcome::of(class))]))
+        self.step(Event::Answered(vec![(MessageId(id), said(class))]))
     }
+}
+
+fn said(class: OutcomeClass) -> Answer {
+    Answer::Outcome(Outcome::of(class))
 }
 
 fn intents(effects: &[Effect]) -> Vec<MessageId> {
@@ -99,7 +105,7 @@ fn submitted(effects: &[Effect]) -> usize {
 }
 
 fn claims(effects: &[Effect]) -> Option<usize> {
-    effects.iter().find_map(|effect| if let Effect::Claim(limit) = effect { Some(*limit) } else { None })
+    effects.iter().find_map(|effect| if let Effect::Claim(limit, _) = effect { Some(*limit) } else { None })
 }
 
 fn settled(effects: &[Effect]) -> Vec<(i64, Dispatch)> {
@@ -204,7 +210,7 @@ fn what_is_too_late_or_was_suppressed_after_its_intent_never_reaches_the_wire() 
     assert_eq!(submitted(&effects), 1, "6 takes the free place");
     hand.send(&[7]);
     let effects =
-        hand.after(SEND_DEADLINE, Event::Answered(vec![(MessageId(2), Outcome::of(OutcomeClass::Accepted))]));
+        hand.after(SEND_DEADLINE, Event::Answered(vec![(MessageId(2), said(OutcomeClass::Accepted))]));
     assert!(settled(&effects).contains(&(7, Dispatch::Queued)) && submitted(&effects) == 0, "{effects:?}");
 }
 
@@ -242,7 +248,7 @@ impl Storm {
         let limit = Limit { parts_per_second: 40.0, burst: dice.random_range(1..20) };
         let mut config = config(dice.random_bool(0.7).then_some(limit));
         config.in_flight = dice.random_range(1..6);
-        config.per_request = dice.random_range(1..3);
+        config.per_request = dice.random_range(1..5);
         config.limits.countries.insert("FR".to_owned(), Limit { parts_per_second: 3.0, burst: 2 });
         let store = (1..60).map(|id| (id, (Held::Queued, 0))).collect();
         let (asked, log) = (Vec::new(), Vec::new());
@@ -256,7 +262,7 @@ impl Storm {
         for effect in self.hand.step(event) {
             self.log.push(format!("{effect:?}"));
             match effect {
-                Effect::Claim(limit) => {
+                Effect::Claim(limit, _) => {
                     assert!(!self.claiming && limit > 0, "one claim at a time");
                     self.claiming = true;
                     self.asked.push(Asked::Claim(limit));
@@ -345,7 +351,9 @@ impl Storm {
                 let classes = if kind { &[OutcomeClass::Accepted][..] } else { &OutcomeClass::ALL[..] };
                 let class = classes[self.dice.random_range(0..classes.len())];
                 assert!(ids.iter().all(|id| self.wire.remove(&id.0)));
-                self.feed(Event::Answered(ids.into_iter().map(|id| (id, Outcome::of(class))).collect()));
+                let together = !kind && ids.len() > 1 && self.dice.random_bool(0.3);
+                let answer = if together { Answer::Together(Outcome::of(class)) } else { said(class) };
+                self.feed(Event::Answered(ids.into_iter().map(|id| (id, answer.clone())).collect()));
             }
         }
     }

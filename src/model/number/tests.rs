@@ -128,3 +128,14 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn every_territory_with_telephones_is_a_country() {
+    use phonenumber::metadata::DATABASE;
+    let metas = (1..1000).flat_map(|code| DATABASE.by_code(&code).unwrap_or_default());
+    let ids: Vec<&str> = metas.map(phonenumber::Metadata::id).filter(|id| id.len() == 2).collect();
+    assert!(ids.len() > 240, "{}", ids.len());
+    for id in ids {
+        assert!(id.parse::<crate::model::country::Country>().is_ok(), "{id}");
+    }
+}

@@ -124,7 +124,7 @@ async fn picky(body: Bytes) -> (StatusCode, String) {
     (StatusCode::OK, format!(r#"{{"m":[{}]}}"#, ids.join(",")))
 }
 
-async fn classes(numbers: &[u64]) -> Vec<OutcomeClass> {
+async fn sent(numbers: &[u64]) -> (bool, Vec<OutcomeClass>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let base = format!("http://{}", listener.local_addr().expect("bound"));
     let server = tokio::spawn(async { axum::serve(listener, Router::new().route("/", post(picky))).await });
@@ -141,9 +141,9 @@ async fn classes(numbers: &[u64]) -> Vec<OutcomeClass> {
         ..Submission::sample()
     };
     let messages: Vec<_> = numbers.iter().enumerate().map(message).collect();
-    let outcomes = adapter.submit(&transport, &messages, Timestamp(0)).await;
+    let sent = adapter.submit(&transport, &messages, Timestamp(0)).await;
     server.abort();
-    outcomes.into_iter().map(|outcome| outcome.class).collect()
+    (sent.together, sent.outcomes.into_iter().map(|outcome| outcome.class).collect())
 }
 
 #[tokio::test]
@@ -154,27 +154,16 @@ async fn a_provider_that_cannot_be_reached_has_taken_nothing() {
     let adapter =
         bound("simulator", settings(&["api_key", "signing_key"], &[("base_url", &base)])).expect("fits");
     let transport = Transport::new(TransportLimits::default()).expect("builds");
-    let outcomes = adapter.submit(&transport, &[Submission::sample()], Timestamp(0)).await;
-    let [outcome] = outcomes.as_slice() else { panic!("one outcome for one message") };
+    let sent = adapter.submit(&transport, &[Submission::sample()], Timestamp(0)).await;
+    let [outcome] = sent.outcomes.as_slice() else { panic!("one outcome for one message") };
     assert_eq!((outcome.class, outcome.detail.as_deref()), (Unavailable, Some("the connection was refused")));
 }
 
 #[tokio::test]
-async fn one_bad_number_spoils_nobody_elses_message() {
+async fn a_request_that_is_refused_as_a_whole_is_told_from_messages_that_are() {
     let mut numbers: Vec<u64> = (0..40).map(|n| 14_155_550_000 + 100 * n).collect();
-    let good = vec![Accepted; 40];
-    assert_eq!(classes(&numbers).await, good);
+    assert_eq!(sent(&numbers).await, (false, vec![Accepted; 40]));
     numbers[27] += 13;
-    let mut wanted = good;
-    wanted[27] = BadContent;
-    assert_eq!(classes(&numbers).await, wanted);
-}
-
-#[tokio::test]
-async fn a_batch_that_is_refused_again_and_again_is_left_for_another_time() {
-    let numbers: Vec<u64> = (0..100).map(|n| 14_155_550_013 + 100 * n).collect();
-    let got = classes(&numbers).await;
-    let count = |class: OutcomeClass| got.iter().filter(|one| **one == class).count();
-    assert_eq!((count(Accepted), count(Unavailable) + count(BadContent)), (0, 100));
-    assert!(count(Unavailable) > 50, "{got:?}");
+    assert_eq!(sent(&numbers).await, (true, vec![BadContent; 40]), "nobody knows whom it minds");
+    assert_eq!(sent(&numbers[27..28]).await, (false, vec![BadContent]), "it can only be this one");
 }

@@ -90,6 +90,20 @@ impl Transport {
         }
     }
 
+    /// Asks whether anybody is at an address: a GET that carries nothing. Answers the HTTP status.
+    ///
+    /// # Errors
+    /// Why nobody answered.
+    pub async fn knock(&self, url: &str) -> Result<u16, &'static str> {
+        match self.client.get(url).send().await {
+            Ok(response) => Ok(response.status().as_u16()),
+            Err(error) => match failed(&error) {
+                Exchange::NotSent(why) | Exchange::Unknown(why) => Err(why),
+                Exchange::Answer(answer) => Ok(answer.status),
+            },
+        }
+    }
+
     async fn read(&self, mut response: reqwest::Response) -> Exchange {
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());

@@ -75,3 +75,18 @@ fn a_test_text_arrives_with_a_code_from_no_pool() {
     let ledger = std::fs::read_to_string(shop.path("simulator-ledger.jsonl")).expect("written");
     assert_eq!(ledger.lines().count(), 2, "{ledger}");
 }
+
+#[test]
+fn a_text_that_was_refused_is_not_called_sent() {
+    let shop = Shop::empty();
+    shop.good(&["init", "--provider", "simulator", "--price", "0.01"]);
+    let (_simulator, address) = Simulator::start(&shop);
+    shop_with_route(&address, &shop);
+    let mut command =
+        shop.command(&["provider", "try", "us", "--to", "+12125550123", "--text", "Hello", "--json"]);
+    command.env("SIMULATOR_API_KEY", "wrong").env("SIMULATOR_SIGNING_KEY", "simulator-signing");
+    let refused = Said::of(&command.output().expect("runs"));
+    assert_eq!(refused.code, Some(1), "{}{}", refused.out, refused.err);
+    let told: Value = serde_json::from_str(&refused.out).expect("JSON");
+    assert_eq!((&told["sent"], &told["outcome"]), (&false.into(), &"account".into()), "{told}");
+}

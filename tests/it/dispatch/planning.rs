@@ -10,9 +10,10 @@ use crate::support::stores::{Bench, on_both};
 use crate::support::world::{World, phone};
 use winback::campaign::law::Rules;
 use winback::dispatch::launch::{LaunchError, launch};
-use winback::dispatch::sweep::{DoubtPolicy, Sweep};
+use winback::dispatch::plan::plan;
+use winback::dispatch::sweep::{DoubtPolicy, Stalled, Sweep};
 use winback::model::clock::{ManualClock, Timestamp};
-use winback::model::run::RunState;
+use winback::model::run::{Run, RunState};
 
 const PEOPLE: u64 = 2_300;
 
@@ -64,6 +65,41 @@ async fn two_launches_at_the_same_time_make_one_run() {
         );
         assert_eq!(one.unwrap().run.id, two.unwrap().run.id);
         complete(bench, PEOPLE).await;
+        beside.close().await;
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_capped_campaigns_launched_at_the_same_time_text_nobody_twice_and_say_whom_they_left_out() {
+    const CAP: &str = "limits = { per_contact = \"1 per 7 days\" }";
+    on_both(async |bench| {
+        let world = World::new(bench, PEOPLE, |_| {}).await;
+        let (beside, rules, now) = (world.beside().await, Rules::load(), world.clock.now());
+        let people = PEOPLE.cast_signed();
+        let plans = [world.plan(bench, "one", CAP).await, world.plan(bench, "two", CAP).await];
+        assert!(
+            plans.iter().all(|plan| (plan.messages, plan.capped()) == (people, 0)),
+            "each has room for all"
+        );
+        let terms = [world.terms(bench, "one", CAP).await, world.terms(bench, "two", CAP).await];
+        let (one, two) = tokio::join!(
+            launch(bench, &terms[0], &rules, &plans[0], now, |_, _| {}),
+            launch(&beside, &terms[1], &rules, &plans[1], now, |_, _| {})
+        );
+        let (one, two) = (one.unwrap().run, two.unwrap().run);
+        assert_eq!((one.state, two.state), (RunState::Running, RunState::Running));
+        let counted = "SELECT count(*), count(DISTINCT contact_id) FROM messages";
+        assert_eq!(bench.lines(counted).await, [format!("{PEOPLE}|{PEOPLE}")]);
+        for run in [&one, &two] {
+            assert_eq!(run.prepared + run.withheld, people, "{run:?}");
+            assert_eq!(world.until(bench, run, |_| true).await.withheld, run.withheld);
+        }
+        assert_eq!(one.prepared + two.prepared, people);
+        assert_eq!(books(bench).await, format!("available 10 reserved {PEOPLE} sent 0 quarantined 0"));
+        let late = world.plan(bench, "three", CAP).await;
+        assert_eq!((late.messages, late.capped()), (0, people), "a plan says it in the same words");
         beside.close().await;
         world.end().await;
     })
@@ -132,7 +168,43 @@ async fn what_did_not_go_out_before_the_end_expires_and_gives_its_codes_back() {
     .await;
 }
 
-fn sweep(bench: &Bench, at: &str) -> Sweep {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_whose_process_died_is_seen_goes_on_by_itself_and_is_withdrawn_once_it_is_too_late() {
+    on_both(async |bench| {
+        let world = World::new(bench, 12, |_| {}).await;
+        let die = async |name: &'static str| {
+            let terms = world.terms(bench, name, "").await;
+            let (store, now, rules) = ((**bench).clone(), world.clock.now(), Rules::load());
+            let plan = plan(bench, &terms, &rules, now, |_, _| {}).await.unwrap();
+            let dying = tokio::spawn(async move {
+                launch(&store, &terms, &rules, &plan, now, |_, _| panic!("the process dies")).await.map(drop)
+            });
+            assert!(dying.await.is_err(), "it died");
+            bench.runs_of(name, 1).await.unwrap().remove(0)
+        };
+        let run = die("comeback").await;
+        let status = world.until(bench, &run, |_| true).await;
+        assert_eq!((status.state, status.prepared, status.messages), ("preparing", 12, 12));
+        let mut seen = Stalled::default();
+        let mut state = async |run: &Run, at: &str| {
+            let sweep = sweep(bench, at);
+            sweep.resume(&mut seen).await.unwrap();
+            sweep.once().await.unwrap();
+            bench.run(run.id).await.unwrap().unwrap().state
+        };
+        assert_eq!(state(&run, "2018-01-02T19:00:10Z").await, RunState::Preparing, "it may still be writing");
+        assert_eq!(state(&run, "2018-01-02T19:00:39Z").await, RunState::Preparing);
+        assert_eq!(state(&run, "2018-01-02T19:00:40Z").await, RunState::Running);
+        bench.sql().await.run("DELETE FROM contacts WHERE id > 5").await;
+        let late = die("late").await;
+        assert_eq!(state(&late, "2019-01-02T19:00:00Z").await, RunState::Cancelled);
+        assert_eq!(books(bench).await, "available 22 reserved 0 sent 0 quarantined 0");
+        world.end().await;
+    })
+    .await;
+}
+
+pub(super) fn sweep(bench: &Bench, at: &str) -> Sweep {
     Sweep {
         store: (**bench).clone(),
         clock: Arc::new(ManualClock::at(Timestamp::parse(at).unwrap())),

@@ -4,26 +4,82 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::books;
+use crate::support::hand::{claim, intend};
 use crate::support::stores::{Bench, on_both};
 use crate::support::world::World;
 use winback::daemon::Daemon;
-use winback::model::message::{Claimed, Intent, Refusal};
-use winback::model::reference;
 use winback::model::suppression::Reason;
 use winback::store::Store;
-use winback::store::claims::ClaimRequest;
 use winback::store::suppressions::{EVERY_SENDER, NewSuppression};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_daemon_on_one_sqlite_store_is_refused() {
-    let bench = Bench::sqlite().await;
-    let world = World::new(&bench, 1, |_| {}).await;
+async fn a_second_daemon_on_one_store_is_refused() {
+    on_both(async |bench| {
+        let world = World::new(bench, 1, |_| {}).await;
+        let daemon = world.daemon().await;
+        let second = Daemon::start(&world.config, world.clock.clone()).await;
+        let told = format!("{:#}", second.expect_err("one daemon for one store"));
+        let owner = format!("process {} since 2018-01-02T19:00", std::process::id());
+        assert!(told.contains(&owner), "it names the owner: {told}");
+        assert!(daemon.stop().await);
+        assert!(world.daemon().await.stop().await, "the next one has it at once");
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_loses_its_hold_on_the_store_stops_sending_and_ends() {
+    let bench = Bench::postgres().await;
+    let mut world = World::new(&bench, 200, |_| {}).await;
+    super::slow(&mut world);
     let daemon = world.daemon().await;
-    let second = Daemon::start(&world.config, world.clock.clone()).await;
-    let told = format!("{:#}", second.expect_err("one daemon for one file"));
-    assert!(told.contains(&std::process::id().to_string()), "it names the owner: {told}");
+    let (_, run) = world.launch(&bench, "comeback", "").await;
+    world.until(&bench, &run, |s| s.accepted > 0).await;
+    let cut = "SELECT CAST(pg_terminate_backend(l.pid) AS TEXT) FROM pg_locks AS l WHERE l.locktype = 'advisory' \
+        AND l.classid = 2002874987 \
+        AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())";
+    assert_eq!(bench.lines(cut).await, ["true"]);
+    let told = tokio::time::timeout(Duration::from_secs(30), daemon.failed()).await;
+    assert_eq!(told.expect("it is noticed"), "the hold on the store ended");
+    let status =
+        world.until(&bench, &run, |s| s.submitting == 0 && !s.dispatch.contains_key("claimed")).await;
+    assert!(status.waiting > 0, "stopped in the middle, though nobody asked it to: {status:?}");
+    assert!(!daemon.stop().await);
+    world.end().await;
+}
+
+/// A server that holds one commit back, as one does that waits for a standby; the session is then cut off, so that the
+/// commit happens and nobody hears of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_intent_whose_commit_was_done_and_not_answered_is_sent_again_and_in_no_doubt() {
+    let bench = Bench::postgres().await;
+    let world = World::new(&bench, 6, |_| {}).await;
+    let mut sql = bench.sql().await;
+    sql.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+    sql.run("SELECT pg_reload_conf()").await;
+    sql.run("CREATE TABLE once (done BIGINT); INSERT INTO once VALUES (1)").await;
+    sql.run(
+        "CREATE FUNCTION wait_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           DELETE FROM once; \
+           IF FOUND THEN PERFORM set_config('synchronous_commit', 'on', true); END IF; RETURN NULL; END $$; \
+         CREATE TRIGGER wait_once AFTER INSERT ON attempts FOR EACH STATEMENT EXECUTE FUNCTION wait_once()",
+    )
+    .await;
+    let daemon = world.daemon().await;
+    let (_, run) = world.launch(&bench, "comeback", "").await;
+    let cut = "SELECT CAST(pg_terminate_backend(pid) AS TEXT) FROM pg_stat_activity \
+        WHERE datname = current_database() AND wait_event = 'SyncRep'";
+    let cut_off = async { while bench.lines(cut).await.is_empty() {} };
+    tokio::time::timeout(Duration::from_secs(30), cut_off).await.expect("a commit waits");
+    let status = world.finished(&bench, &run).await;
+    assert_eq!((status.accepted, status.in_doubt, status.possible_duplicates), (6, 0, 0), "{status:?}");
+    assert_eq!((status.spent, world.ledger().len()), (status.cost, 6));
+    let unsent = "SELECT count(*) FROM attempts WHERE outcome = 'throttled'";
+    assert_ne!(bench.lines(unsent).await, ["0"], "the commit did happen");
+    assert_eq!(bench.lines("SELECT count(*) FROM attempts WHERE outcome IS NULL").await, ["0"]);
+    assert!(world.audit(&bench, &run).await.agrees());
     assert!(daemon.stop().await);
-    world.daemon().await.stop().await;
     world.end().await;
 }
 
@@ -99,6 +155,19 @@ async fn what_a_living_process_forgot_is_found_when_its_lease_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lane_never_gets_more_than_its_permits_allow() {
+    on_both(async |bench| {
+        let world = World::new(bench, 6, |_| {}).await;
+        world.launch(bench, "comeback", "").await;
+        for limit in [1, 2, 1] {
+            assert_eq!(claim(bench, &world, "node", limit).await.len(), limit);
+        }
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_never_hold_the_same_message() {
     let bench = Bench::postgres().await;
     let world = World::new(&bench, 400, |_| {}).await;
@@ -156,35 +225,4 @@ async fn a_stop_that_meets_an_intent_either_withdraws_the_message_or_comes_after
     assert!(sent + withdrawn == 120 && withdrawn > 0, "sent {sent}, withdrawn {withdrawn}");
     beside.close().await;
     world.end().await;
-}
-
-async fn claim(store: &Store, world: &World, owner: &str, limit: usize) -> Vec<Claimed> {
-    let now = world.clock.now();
-    let request = ClaimRequest {
-        route: "sim".to_owned(),
-        owner: owner.to_owned(),
-        lease_until: now.plus(Duration::from_secs(30)),
-        limit,
-    };
-    let mut batch = store.batch().await.unwrap();
-    let claimed = batch.claim(&request, now).await.unwrap();
-    batch.commit().await.unwrap();
-    claimed
-}
-
-/// Records intents; answers how many were granted, and the refusals.
-async fn intend(store: &Store, world: &World, owner: &str, held: &[Claimed]) -> (u64, Vec<Refusal>) {
-    let intents: Vec<Intent> = held
-        .iter()
-        .map(|message| Intent {
-            message: message.id,
-            epoch: message.epoch,
-            number: message.last_number + 1,
-            reference: reference::compose(store.tag(), message.id, message.last_number + 1),
-        })
-        .collect();
-    let mut batch = store.batch().await.unwrap();
-    let answer = batch.intend("sim", owner, &intents, world.clock.now()).await.unwrap();
-    batch.commit().await.unwrap();
-    (answer.granted.len() as u64, answer.refused.into_iter().map(|(_, why)| why).collect())
 }

@@ -4,8 +4,13 @@ use super::{books, slow};
 use crate::support::calls::Caller;
 use crate::support::stores::on_both;
 use crate::support::world::{World, phone};
+use winback::model::ids::MessageId;
+use winback::model::message::{CouponEffect, Settlement};
+use winback::model::outcome::{Outcome, OutcomeClass};
+use winback::model::state::Dispatch;
 use winback::model::suppression::Reason;
 use winback::store::suppressions::{EVERY_SENDER, NewSuppression};
+use winback::store::writer::{Work, Writer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_the_answer_to_a_stop_nothing_more_leaves_for_that_number() {
@@ -66,13 +71,7 @@ async fn a_repeated_stop_does_not_undo_the_start_after_it_and_start_lifts_only_s
             assert_eq!(caller.inbound(&format!("stop-again-{n}"), phone(n), "stop").await.status, 200);
             assert!(suppressed(n).await, "a new STOP does act");
         }
-        let by_operator = NewSuppression {
-            phone: phone(0),
-            scope: EVERY_SENDER.to_owned(),
-            reason: Reason::Operator,
-            source: "test".to_owned(),
-        };
-        bench.suppress(&[by_operator], world.clock.now()).await.unwrap();
+        bench.suppress(&[opt_out(0, Reason::Operator)], world.clock.now()).await.unwrap();
         assert_eq!(caller.inbound("start-0", phone(0), "START").await.status, 200);
         assert!(suppressed(0).await, "a START lifts only what a STOP did");
         assert_eq!(caller.inbound("nul", phone(8), "STOP\0").await.status, 200);
@@ -132,4 +131,72 @@ async fn a_letter_stops_only_where_the_route_announces_it() {
         world.end().await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opt_out_by_command_reaches_what_waits_between_intent_and_wire() {
+    on_both(async |bench| {
+        let mut world = World::new(bench, 12, |simulator| {
+            simulator.latency =
+                winback::simulator::config::Curve::constant(std::time::Duration::from_secs(4));
+        })
+        .await;
+        world.config.routes.get_mut("sim").unwrap().in_flight = 2;
+        let daemon = world.daemon().await;
+        let (_, run) = world.launch(bench, "comeback", "").await;
+        world.until(bench, &run, |s| s.submitting == 4).await;
+        let beside = world.beside().await;
+        let all: Vec<_> = (0..12).map(|n| opt_out(n, Reason::Operator)).collect();
+        beside.suppress(&all, world.clock.now()).await.unwrap();
+        beside.close().await;
+        let status = world.finished(bench, &run).await;
+        assert_eq!((status.accepted, status.withdrawn), (2, 10), "two were on the wire: {status:?}");
+        assert_eq!(world.ledger().len(), 2);
+        assert_eq!(books(bench).await, "available 20 reserved 0 sent 2 quarantined 0");
+        assert!(daemon.stop().await);
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lanes_are_told_of_every_number_that_the_writer_suppresses_whoever_waits_for_it() {
+    on_both(async |bench| {
+        let world = World::new(bench, 1, |_| {}).await;
+        let (_, run) = world.launch(bench, "comeback", "").await;
+        let daemon = world.daemon().await;
+        world.finished(bench, &run).await;
+        assert!(daemon.stop().await);
+        let store = world.beside().await;
+        let (writer, task) = Writer::start(store.clone(), world.clock.clone());
+        let mut told = writer.suppressed();
+        let id = bench.lines("SELECT id FROM messages").await[0].parse().unwrap();
+        let refused = Settlement {
+            message: MessageId(id),
+            number: 1,
+            epoch: 1,
+            to: Dispatch::Rejected,
+            not_before: world.clock.now(),
+            counts: true,
+            coupon: CouponEffect::Keep,
+            refund: false,
+            outcome: Outcome::of(OutcomeClass::OptedOut),
+        };
+        let work = Work::Settle { route: "sim".to_owned(), settlements: vec![refused] };
+        writer.write(work.clone()).await.unwrap();
+        assert_eq!(told.try_recv().unwrap(), phone(0), "a refusal, before it is answered");
+        // Whoever asked has gone away as soon as it had asked.
+        assert!(futures_util::FutureExt::now_or_never(Box::pin(writer.write(work))).is_none());
+        let heard = tokio::time::timeout(std::time::Duration::from_secs(30), told.recv()).await;
+        assert_eq!(heard.expect("told").unwrap(), phone(0));
+        drop(writer);
+        task.await.unwrap();
+        store.close().await;
+        world.end().await;
+    })
+    .await;
+}
+
+fn opt_out(n: u64, reason: Reason) -> NewSuppression {
+    NewSuppression { phone: phone(n), scope: EVERY_SENDER.to_owned(), reason, source: "test".to_owned() }
 }

@@ -91,7 +91,7 @@ async fn kept_callbacks_come_back_page_by_page_and_applying_them_again_keeps_not
         assert!(bench.kept_receipts("other", Timestamp(0), 0, 9).await.expect("read").is_empty());
 
         let mut batch = bench.batch().await.expect("a batch");
-        let again = batch.apply_receipts(&callbacks, NOW).await.expect("applied");
+        let again = batch.replay(&callbacks, NOW).await.expect("applied");
         batch.commit().await.expect("durable");
         assert_eq!((again.matched, again.parked, again.changed), (0, 3, 0));
         assert_eq!(bench.waiting_receipts().await.expect("read"), 3);

@@ -1,0 +1,15 @@
+-- What people decided about messages in doubt, one for each attempt at most; kept for good.
+CREATE TABLE decisions (
+    message_id INTEGER NOT NULL REFERENCES messages (id),
+    number INTEGER NOT NULL,
+    run_id INTEGER NOT NULL REFERENCES runs (id),
+    decided_at INTEGER NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('accepted', 'not-sent', 'resend')),
+    decided_by TEXT NOT NULL,
+    reason TEXT,
+    PRIMARY KEY (message_id, number)
+) STRICT, WITHOUT ROWID;
+-- Accepted by decision, in the numbers of a run.
+CREATE INDEX decisions_of_run ON decisions (run_id, verdict);
+-- The operator's list of what is in doubt; only rows in doubt touch it.
+CREATE INDEX messages_in_doubt ON messages (run_id, id) WHERE dispatch IN ('ambiguous', 'unknown');

@@ -1,0 +1,287 @@
+//! `winback message list --in-doubt` and `winback message resolve`: what nobody knows, and a person's word about it.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::dispatch::resolve::{Decider, Kept, Resolved, resolve};
+use crate::dispatch::sweep::{DoubtEnd, DoubtPolicy};
+use crate::model::clock::Timestamp;
+use crate::model::ids::{MessageId, RunId};
+use crate::model::message::Verdict;
+use crate::model::state::Dispatch;
+use crate::store::Store;
+use crate::store::resolve::Doubt;
+
+use super::{Context, WrongUse, print, terms};
+
+/// Messages decided between two looks at the store.
+const PAGE: i64 = 1_000;
+
+/// Messages left as they are that are told one by one.
+const TOLD: usize = 20;
+
+/// Which messages in doubt, and what they are.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+accepted  the provider took it: its code counts as sent, the message as accepted by decision
+not-sent  it never left: it counts as failed, its code returns to the pool and its money to the budget
+resend    send it again with the same code, marked as a possible duplicate; refused for a run that was cancelled or
+          is past its end, and for a number that must not be texted
+
+A message that a receipt has proven, or that is no longer in doubt, stays as it is. Each decision is recorded with who,
+when and why. It works with a running daemon and without one.")]
+pub(super) struct ResolveArgs {
+    /// Ids of messages, as `winback message list --in-doubt` shows them.
+    #[arg(required_unless_present = "campaign", conflicts_with = "campaign")]
+    ids: Vec<i64>,
+    /// What they are.
+    #[arg(long = "as", value_name = "VERDICT", value_parser = verdict)]
+    verdict: Verdict,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Every message in doubt of this campaign.
+    #[arg(long, value_name = "NAME", requires = "all")]
+    campaign: Option<String>,
+    /// Really every one of them.
+    #[arg(long, requires = "campaign")]
+    all: bool,
+    /// Who decides, for the record; whoever is logged in if not given.
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+fn verdict(word: &str) -> Result<Verdict, String> {
+    Verdict::from_word(word).ok_or_else(|| {
+        let known: Vec<&str> = Verdict::ALL.iter().map(|verdict| verdict.as_str()).collect();
+        format!("there is no such verdict; there are: {}", known.join(", "))
+    })
+}
+
+/// Which messages in doubt are listed.
+pub(super) struct Listing {
+    pub(super) campaign: Option<String>,
+    pub(super) after: i64,
+    pub(super) limit: i64,
+    pub(super) phones: bool,
+}
+
+/// Lists messages in doubt with what was looked for and what they wait for.
+pub(super) async fn list(context: &Context, listing: Listing) -> anyhow::Result<ExitCode> {
+    let config = context.config()?;
+    let store = context.store(&config).await?;
+    let after = match store.message(MessageId(listing.after)).await? {
+        Some((message, ..)) => (message.run, message.id),
+        None => (RunId(0), MessageId(0)),
+    };
+    let mut found = Vec::new();
+    for (first, last) in ranges(&store, listing.campaign.as_deref()).await? {
+        let room = listing.limit - i64::try_from(found.len()).unwrap_or(i64::MAX);
+        if room > 0 && last >= after.0 {
+            found.extend(store.doubts(after.max((first, MessageId(0))), last, room).await?);
+        }
+    }
+    store.close().await;
+    let policy = config.doubt_policy();
+    if context.json() {
+        let list: Vec<Value> = found.iter().map(|one| as_json(one, policy, listing.phones)).collect();
+        print::json(&list)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if found.is_empty() {
+        print::line("nothing is in doubt");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows = found.iter().map(|one| {
+        vec![
+            one.message.id.to_string(),
+            one.campaign.clone(),
+            print::phone(one.phone, listing.phones),
+            since(one).rfc3339(),
+            one.attempt.as_ref().map_or_else(String::new, |attempt| attempt.number.to_string()),
+            why(one),
+            looked_for(one).to_owned(),
+            Awaited::of(one, policy).words(&one.campaign, one.message.id),
+        ]
+    });
+    let headers = ["message", "campaign", "number", "since", "attempt", "why", "looked for", "waits for"];
+    print::table(&headers, &[0, 4], rows);
+    if i64::try_from(found.len()).unwrap_or(i64::MAX) == listing.limit
+        && let Some(last) = found.last()
+    {
+        print::line(format!("more may follow: --after {}", last.message.id));
+    }
+    print::line("decide with: winback message resolve ID… --as accepted|not-sent|resend");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs to look into: each a first and a last one.
+async fn ranges(store: &Store, campaign: Option<&str>) -> anyhow::Result<Vec<(RunId, RunId)>> {
+    let Some(campaign) = campaign else { return Ok(vec![(RunId(0), RunId(i64::MAX))]) };
+    terms::latest_run(store, campaign).await?;
+    let mut runs: Vec<RunId> =
+        store.runs_of(&terms::name(campaign), i64::MAX).await?.iter().map(|run| run.id).collect();
+    runs.sort_unstable();
+    Ok(runs.into_iter().map(|run| (run, run)).collect())
+}
+
+/// What a message in doubt waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// A receipt until then; after that its campaign's policy.
+    Receipt(DoubtEnd, Timestamp),
+    /// A receipt, or a person.
+    Person,
+    /// Nothing: it is parked. A late receipt or a person may still end it.
+    Parked,
+}
+
+impl Awaited {
+    pub(super) fn of(doubt: &Doubt, policy: DoubtPolicy) -> Self {
+        if doubt.dispatch == Dispatch::Unknown {
+            return Self::Parked;
+        }
+        policy.ends(&doubt.message).map_or(Self::Person, |(end, at)| Self::Receipt(end, at))
+    }
+
+    pub(super) fn words(self, campaign: &str, id: MessageId) -> String {
+        match self {
+            Self::Receipt(DoubtEnd::Park, at) => {
+                format!("a receipt until {}, then it is parked", at.rfc3339())
+            }
+            Self::Receipt(DoubtEnd::Resend, at) => {
+                format!("a receipt until {}, then it is sent again", at.rfc3339())
+            }
+            Self::Person => {
+                format!("a receipt, or your word, as {campaign} asks: winback message resolve {id} --as …")
+            }
+            Self::Parked => "nothing, it is parked; a late receipt or your word may still end it".to_owned(),
+        }
+    }
+
+    pub(super) fn as_json(self) -> Value {
+        let (what, until, then) = match self {
+            Self::Receipt(DoubtEnd::Park, at) => ("receipt", Some(at), Some("park")),
+            Self::Receipt(DoubtEnd::Resend, at) => ("receipt", Some(at), Some("resend")),
+            Self::Person => ("operator", None, None),
+            Self::Parked => ("nothing", None, None),
+        };
+        json!({"what": what, "until": until.map(Timestamp::rfc3339), "then": then})
+    }
+}
+
+/// Since when nobody knows: since the attempt that got no answer.
+fn since(doubt: &Doubt) -> Timestamp {
+    doubt.attempt.as_ref().map_or(doubt.message.since, |attempt| attempt.intent_at)
+}
+
+/// Why its fate is unknown.
+pub(super) fn why(doubt: &Doubt) -> String {
+    let told = doubt.attempt.as_ref().and_then(|attempt| attempt.detail.clone().or(attempt.outcome.clone()));
+    told.unwrap_or_else(|| "no answer was stored".to_owned())
+}
+
+/// By what a receipt of it would be known; none has come.
+pub(super) fn looked_for(doubt: &Doubt) -> &'static str {
+    match doubt.attempt.as_ref().map(|attempt| attempt.provider_id.is_some()) {
+        Some(true) => "receipts with our reference or the provider's id: none",
+        Some(false) => "receipts with our reference: none",
+        None => "nothing: it has no attempt",
+    }
+}
+
+fn as_json(doubt: &Doubt, policy: DoubtPolicy, phones: bool) -> Value {
+    let attempt = doubt.attempt.as_ref().map(|attempt| {
+        json!({
+            "number": attempt.number, "reference": attempt.reference, "at": attempt.intent_at.rfc3339(),
+            "provider_id": attempt.provider_id, "why": why(doubt),
+        })
+    });
+    json!({
+        "id": doubt.message.id, "run": doubt.message.run, "campaign": doubt.campaign, "route": doubt.route,
+        "phone": print::phone(doubt.phone, phones), "state": doubt.dispatch.as_str(), "since": since(doubt).rfc3339(),
+        "attempts": doubt.message.attempts, "attempt": attempt, "possible_duplicate": doubt.possible_duplicate,
+        "looked_for": looked_for(doubt), "waits_for": Awaited::of(doubt, policy).as_json(),
+    })
+}
+
+/// Decides about messages in doubt.
+pub(super) async fn decide(context: &Context, args: ResolveArgs) -> anyhow::Result<ExitCode> {
+    let by = args.by.unwrap_or_else(Config::person);
+    if by.trim().is_empty() || args.reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+        return Err(WrongUse(
+            "--by and --reason are for the record; write something or leave them out".to_owned(),
+        )
+        .into());
+    }
+    let config = context.config()?;
+    let store = context.store(&config).await?;
+    let decider = Decider { by: &by, reason: args.reason.as_deref() };
+    let resolved = match &args.campaign {
+        None => {
+            let ids: Vec<MessageId> = args.ids.iter().map(|id| MessageId(*id)).collect();
+            resolve(&store, &ids, args.verdict, decider, context.now()).await?
+        }
+        Some(campaign) => decide_all(context, &store, campaign, args.verdict, decider).await?,
+    };
+    store.close().await;
+    told(context, args.verdict, &resolved)
+}
+
+/// Decides about everything in doubt of a campaign, page by page.
+async fn decide_all(
+    context: &Context,
+    store: &Store,
+    campaign: &str,
+    verdict: Verdict,
+    decider: Decider<'_>,
+) -> anyhow::Result<Resolved> {
+    let mut all = Resolved::default();
+    for (first, last) in ranges(store, Some(campaign)).await? {
+        let mut after = (first, MessageId(0));
+        loop {
+            let page = store.doubts(after, last, PAGE).await?;
+            let Some(end) = page.last() else { break };
+            after = (end.message.run, end.message.id);
+            let ids: Vec<MessageId> = page.iter().map(|one| one.message.id).collect();
+            let some = resolve(store, &ids, verdict, decider, context.now()).await?;
+            all.changed.extend(some.changed);
+            all.kept.extend(some.kept);
+        }
+    }
+    Ok(all)
+}
+
+fn told(context: &Context, verdict: Verdict, resolved: &Resolved) -> anyhow::Result<ExitCode> {
+    // Saying the same twice is no mistake.
+    let (already, kept): (Vec<_>, Vec<_>) =
+        resolved.kept.iter().copied().partition(|(_, why)| *why == Kept::Decided(verdict));
+    if context.json() {
+        let ids = |list: &[(MessageId, Kept)]| list.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+        let kept: Vec<Value> = kept.iter().map(|(id, why)| json!({"id": id, "why": why.words()})).collect();
+        print::json(&json!({
+            "as": verdict.as_str(), "changed": resolved.changed, "already": ids(&already), "kept": kept,
+        }))?;
+    } else {
+        let count = |n: usize| print::count(i64::try_from(n).unwrap_or(i64::MAX));
+        let what = match verdict {
+            Verdict::Accepted => "accepted by decision, their codes count as sent",
+            Verdict::NotSent => "failed, their codes and their money are back",
+            Verdict::Resend => "queued again with the same code, as possible duplicates",
+        };
+        print::line(format!("{} messages are {what}", count(resolved.changed.len())));
+        if !already.is_empty() {
+            print::line(format!("{} were decided so before; nothing changed", count(already.len())));
+        }
+        for (id, why) in kept.iter().take(TOLD) {
+            print::line(format!("message {id} stays as it is: {}", why.words()));
+        }
+        if kept.len() > TOLD {
+            print::line(format!("and {} more", count(kept.len() - TOLD)));
+        }
+    }
+    Ok(if kept.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,191 @@
+//! What a person decides about messages in doubt: which decisions hold, and writing them a batch at a time.
+//!
+//! It never guesses: a message that a receipt has proven, that is no longer in doubt, or that must not be sent again stays
+//! as it is, with the reason. Works beside a running daemon and without one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::clock::Timestamp;
+use crate::model::ids::MessageId;
+use crate::model::message::{CouponEffect, Verdict};
+use crate::model::state::{Dispatch, next};
+use crate::store::resolve::{Candidate, Decision};
+use crate::store::{Store, StoreError};
+
+/// Messages decided in one transaction, so that nobody else waits longer than 100 ms for a turn to write.
+const CHUNK: usize = 1_000;
+
+/// Why a message stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// There is none with this id.
+    Missing,
+    /// It is not in doubt.
+    NotInDoubt(Dispatch),
+    /// It was decided before.
+    Decided(Verdict),
+    /// A receipt shows that the provider took it.
+    Proven,
+    /// Its run was cancelled.
+    Cancelled,
+    /// Its last useful moment has passed.
+    TooLate,
+    /// Its number must not be texted any more.
+    Suppressed,
+    /// It changed while it was being decided.
+    Changed,
+}
+
+impl Kept {
+    /// The reason as people read it.
+    pub fn words(self) -> String {
+        match self {
+            Self::Missing => "there is no such message".to_owned(),
+            Self::NotInDoubt(state) => format!("it is {}, not in doubt", state.as_str()),
+            Self::Decided(verdict) => format!("it was decided as {} before", verdict.as_str()),
+            Self::Proven => "a receipt shows that the provider took it; decide it as accepted".to_owned(),
+            Self::Cancelled => "its run was cancelled; nothing of it is sent again".to_owned(),
+            Self::TooLate => {
+                "its last useful moment has passed; decide it as accepted or not-sent".to_owned()
+            }
+            Self::Suppressed => "its number must not be texted any more".to_owned(),
+            Self::Changed => "it changed meanwhile; look at it again".to_owned(),
+        }
+    }
+}
+
+/// What became of the messages that were decided about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resolved {
+    /// Decided now.
+    pub changed: Vec<MessageId>,
+    /// Left as they are, with the reason.
+    pub kept: Vec<(MessageId, Kept)>,
+}
+
+/// Who decides, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct Decider<'a> {
+    /// By whom.
+    pub by: &'a str,
+    /// Why.
+    pub reason: Option<&'a str>,
+}
+
+/// Decides about messages in doubt, [`CHUNK`] in one transaction. Doing it twice changes nothing more.
+///
+/// # Errors
+/// When the store cannot be written; chunks before that are decided.
+pub async fn resolve(
+    store: &Store,
+    messages: &[MessageId],
+    verdict: Verdict,
+    decider: Decider<'_>,
+    now: Timestamp,
+) -> Result<Resolved, StoreError> {
+    let mut resolved = Resolved::default();
+    let messages: Vec<MessageId> = messages.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+    for chunk in messages.chunks(CHUNK) {
+        let mut batch = store.batch().await?;
+        let known: BTreeMap<MessageId, Candidate> =
+            batch.candidates(chunk).await?.into_iter().map(|one| (one.id, one)).collect();
+        let mut decisions = Vec::with_capacity(known.len());
+        for id in chunk {
+            match known.get(id).ok_or(Kept::Missing).and_then(|one| decide(one, verdict, now)) {
+                Ok(decision) => decisions.push(decision),
+                Err(kept) => resolved.kept.push((*id, kept)),
+            }
+        }
+        let written = batch.decide(&decisions, decider.by, decider.reason, now).await?;
+        batch.commit().await?;
+        let written: BTreeSet<MessageId> = written.into_iter().collect();
+        let missed = decisions.iter().map(|one| one.about.id).filter(|id| !written.contains(id));
+        resolved.kept.extend(missed.map(|id| (id, Kept::Changed)));
+        resolved.changed.extend(written);
+    }
+    Ok(resolved)
+}
+
+/// Where a verdict leads, or why the message stays as it is. Pure.
+fn decide(about: &Candidate, verdict: Verdict, now: Timestamp) -> Result<Decision, Kept> {
+    let to = next(about.dispatch, verdict.cause())
+        .map_err(|_| about.decided.map_or(Kept::NotInDoubt(about.dispatch), Kept::Decided))?;
+    if about.proven && verdict != Verdict::Accepted {
+        return Err(Kept::Proven);
+    }
+    let mut decision =
+        Decision { about: *about, verdict, to, run_to: None, due: about.not_before, coupon: coupon(verdict) };
+    if verdict == Verdict::Resend {
+        decision.run_to = Some(about.run_state.after_resend().ok_or(Kept::Cancelled)?);
+        decision.due = now;
+        if about.suppressed {
+            return Err(Kept::Suppressed);
+        }
+        if about.expires_at <= now {
+            return Err(Kept::TooLate);
+        }
+    }
+    Ok(decision)
+}
+
+/// A code that goes out again stays locked away with its message until that is accepted.
+fn coupon(verdict: Verdict) -> CouponEffect {
+    match verdict {
+        Verdict::Accepted => CouponEffect::Send,
+        Verdict::NotSent => CouponEffect::Release,
+        Verdict::Resend => CouponEffect::Keep,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::RunId;
+    use crate::model::run::RunState;
+
+    const NOW: Timestamp = Timestamp(1_000);
+
+    fn candidate(dispatch: Dispatch) -> Candidate {
+        Candidate {
+            id: MessageId(1),
+            run: RunId(1),
+            dispatch,
+            epoch: 2,
+            number: 1,
+            not_before: Timestamp(0),
+            expires_at: Timestamp(2_000),
+            run_state: RunState::Running,
+            proven: false,
+            suppressed: false,
+            decided: None,
+        }
+    }
+
+    #[test]
+    fn only_doubt_is_decided_and_nothing_is_sent_again_that_must_not_be() {
+        use Verdict::{Accepted, NotSent, Resend};
+        let check = |about: Candidate, verdict, wanted: Result<Dispatch, Kept>| {
+            assert_eq!(decide(&about, verdict, NOW).map(|d| d.to), wanted, "{about:?} {verdict:?}");
+        };
+        let doubt = candidate(Dispatch::Ambiguous);
+        let parked = candidate(Dispatch::Unknown);
+        for about in [doubt, parked] {
+            check(about, Accepted, Ok(Dispatch::Accepted));
+            check(about, NotSent, Ok(Dispatch::Failed));
+            check(about, Resend, Ok(Dispatch::Queued));
+        }
+        let sent = candidate(Dispatch::Accepted);
+        check(sent, NotSent, Err(Kept::NotInDoubt(Dispatch::Accepted)));
+        check(Candidate { decided: Some(Accepted), ..sent }, NotSent, Err(Kept::Decided(Accepted)));
+        let proven = Candidate { proven: true, ..doubt };
+        check(proven, NotSent, Err(Kept::Proven));
+        check(proven, Resend, Err(Kept::Proven));
+        check(proven, Accepted, Ok(Dispatch::Accepted));
+        let cancelled = Candidate { run_state: RunState::Cancelled, ..doubt };
+        check(cancelled, Resend, Err(Kept::Cancelled));
+        check(cancelled, NotSent, Ok(Dispatch::Failed));
+        check(Candidate { suppressed: true, ..doubt }, Resend, Err(Kept::Suppressed));
+        check(Candidate { expires_at: NOW, ..doubt }, Resend, Err(Kept::TooLate));
+        check(Candidate { expires_at: NOW, ..doubt }, Accepted, Ok(Dispatch::Accepted));
+    }
+}

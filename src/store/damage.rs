@@ -1,0 +1,58 @@
+//! What a database error says about the store as a whole: a file that is damaged, foreign or busy, told with its name and
+//! the way out. Knows no statement and mends nothing.
+
+use std::path::Path;
+
+use super::StoreError;
+
+/// SQLite: broken pages, no database at all.
+const CORRUPT: i64 = 11;
+const NOT_A_DATABASE: i64 = 26;
+/// The file ends in the middle of a page.
+const SHORT_READ: i64 = 522;
+/// Somebody else holds the file, or a table of it.
+const BUSY: i64 = 5;
+const LOCKED: i64 = 6;
+/// PostgreSQL: the table does not exist.
+const UNDEFINED_TABLE: &str = "42P01";
+
+/// Turns an error of the database at `path` (none for PostgreSQL) into what can be done about it.
+pub(super) fn told(path: Option<&Path>, error: sqlx::Error) -> StoreError {
+    let sqlx::Error::Database(said) = &error else { return unread(error) };
+    let code = said.code().unwrap_or_default().into_owned();
+    let Some(path) = path else {
+        return match code.as_str() {
+            UNDEFINED_TABLE => StoreError::NoTable { place: "the PostgreSQL database".to_owned() },
+            _ => StoreError::Database(error),
+        };
+    };
+    let damaged = |what| StoreError::Damaged { path: path.to_owned(), what };
+    let number = code.parse::<i64>().unwrap_or_default();
+    match number & 0xff {
+        NOT_A_DATABASE => damaged("it is no SQLite file"),
+        CORRUPT => damaged("its pages are broken"),
+        _ if number == SHORT_READ => damaged("it was cut off"),
+        BUSY | LOCKED => StoreError::Busy { path: path.to_owned() },
+        1 if said.message().starts_with("no such table") || said.message().starts_with("no such column") => {
+            StoreError::NoTable { place: path.display().to_string() }
+        }
+        _ => StoreError::Database(error),
+    }
+}
+
+/// A value that does not fit its column's type; everything else is the database's own word.
+pub(super) fn unread(error: sqlx::Error) -> StoreError {
+    match error {
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::TypeNotFound { .. } => {
+            StoreError::Unreadable
+        }
+        error => StoreError::Database(error),
+    }
+}
+
+/// Whether the file is busy and may be free in a moment.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(said) = error else { return false };
+    let number = said.code().and_then(|code| code.parse::<i64>().ok()).unwrap_or_default();
+    matches!(number & 0xff, BUSY | LOCKED)
+}

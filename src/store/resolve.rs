@@ -1,0 +1,287 @@
+//! Messages in doubt as a person sees them, and the writing of what that person decided.
+//!
+//! What a verdict leads to is decided in `model` and `dispatch`; a row that has changed since it was looked at is left
+//! alone. Facts stay as they are: a decision is a row of its own beside the attempt it is about.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::model::clock::Timestamp;
+use crate::model::ids::{MessageId, RunId};
+use crate::model::message::{CouponEffect, Verdict, WhenInDoubt};
+use crate::model::phone::Phone;
+use crate::model::run::RunState;
+use crate::model::state::Dispatch;
+
+use super::batch::{Batch, json_rows, word};
+use super::claims::phone;
+use super::connection::{Row, args};
+use super::dialect::{LOCK_RUNS, statements};
+use super::status::{AttemptView, attempt_at};
+use super::sweep::{InDoubt, policy_of_run};
+use super::{Store, StoreError};
+
+statements! {
+    /// `$1`, `$2` run and message after which to begin, `$3` the last run that is meant, `$4` most.
+    DOUBTS = concat!("SELECT m.id, m.run_id, m.settled_at, ", policy_of_run!(), ", m.attempts, m.dispatch, r.campaign, \
+          m.phone, m.route, m.possible_duplicate, a.number, a.reference, a.intent_at, a.answered_at, a.outcome, a.code, \
+          a.detail, a.provider_id FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
+        LEFT JOIN attempts AS a ON a.message_id = m.id AND a.number = m.last_number \
+        WHERE m.dispatch IN ('ambiguous', 'unknown') AND (m.run_id, m.id) > ($1, $2) AND m.run_id <= $3 \
+        ORDER BY m.run_id, m.id LIMIT $4");
+    /// Runs of the messages in `$1`.
+    RUNS_OF = "SELECT DISTINCT m.run_id FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m \
+        WHERE m.id = CAST(j.value ->> 0 AS BIGINT)";
+    /// What a decision about the messages in `$1` depends on.
+    CANDIDATES = "SELECT m.id, m.run_id, m.dispatch, m.epoch, m.last_number, m.not_before, m.expires_at, r.state, \
+          CAST(CASE WHEN EXISTS (SELECT 1 FROM receipts AS e WHERE e.message_id = m.id AND e.state <> 'none') \
+            THEN 1 ELSE 0 END AS BIGINT), \
+          CAST(CASE WHEN EXISTS (SELECT 1 FROM suppressions AS s WHERE s.phone = m.phone AND s.lifted_at IS NULL \
+            AND s.scope IN ('all', m.sender)) THEN 1 ELSE 0 END AS BIGINT), d.verdict \
+        FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m JOIN runs AS r ON r.id = m.run_id \
+        LEFT JOIN decisions AS d ON d.message_id = m.id AND d.number = m.last_number \
+        WHERE m.id = CAST(j.value ->> 0 AS BIGINT)";
+    /// T15. `$1` rows of (message, state, epoch, next state, due, again, reason), `$2` now.
+    DECIDE = "UPDATE messages SET dispatch = g.goal, not_before = g.due, reason = g.reason, settled_at = $2, \
+          possible_duplicate = messages.possible_duplicate | g.again, epoch = messages.epoch + 1, owner = NULL, \
+          lease_until = NULL FROM (\
+        SELECT CAST(j.value ->> 0 AS BIGINT) AS message, j.value ->> 1 AS was, CAST(j.value ->> 2 AS BIGINT) AS fence, \
+          j.value ->> 3 AS goal, CAST(j.value ->> 4 AS BIGINT) AS due, CAST(j.value ->> 5 AS BIGINT) AS again, \
+          j.value ->> 6 AS reason FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        WHERE messages.id = g.message AND messages.dispatch = g.was AND messages.epoch = g.fence \
+          AND messages.dispatch IN ('ambiguous', 'unknown') RETURNING id";
+    /// `$1` rows of (message, number, run, verdict), `$2` now, `$3` by whom, `$4` reason.
+    RECORD = "INSERT INTO decisions (message_id, number, run_id, decided_at, verdict, decided_by, reason) \
+        SELECT CAST(j.value ->> 0 AS BIGINT), CAST(j.value ->> 1 AS BIGINT), CAST(j.value ->> 2 AS BIGINT), \
+          CAST($2 AS BIGINT), j.value ->> 3, $3, $4 FROM json_each(CAST($1 AS TEXT)) AS j WHERE true";
+    /// A run with nothing left to send has something again. `$1` rows of (run, state).
+    REOPEN = "UPDATE runs SET state = g.state, finished_at = NULL FROM (\
+        SELECT CAST(j.value ->> 0 AS BIGINT) AS run, j.value ->> 1 AS state FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        WHERE runs.id = g.run AND runs.state = 'finished'";
+    DECISIONS_OF = "SELECT number, decided_at, verdict, decided_by, reason FROM decisions WHERE message_id = $1 \
+        ORDER BY number";
+    /// Accepted because a person said so, and no receipt has said it since.
+    ACCEPTED_BY_DECISION = "SELECT count(*) FROM decisions AS d JOIN messages AS m ON m.id = d.message_id \
+        WHERE d.run_id = $1 AND d.verdict = 'accepted' AND m.delivery = 'none'";
+}
+
+/// A message in doubt, open or parked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// The message, and since when its state is what it is.
+    pub message: InDoubt,
+    /// Ambiguous, or unknown once it is parked.
+    pub dispatch: Dispatch,
+    /// Its campaign.
+    pub campaign: String,
+    /// Where it goes.
+    pub phone: Phone,
+    /// The route.
+    pub route: String,
+    /// Whether it may have been sent twice already.
+    pub possible_duplicate: bool,
+    /// The attempt whose fate nobody knows.
+    pub attempt: Option<AttemptView>,
+}
+
+/// What a decision about one message depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The message.
+    pub id: MessageId,
+    /// Its run.
+    pub run: RunId,
+    /// Where it stands.
+    pub dispatch: Dispatch,
+    /// Its fence.
+    pub epoch: i64,
+    /// Number of its last attempt.
+    pub number: i64,
+    /// When it may go.
+    pub not_before: Timestamp,
+    /// After this it is useless.
+    pub expires_at: Timestamp,
+    /// Where its run stands.
+    pub run_state: RunState,
+    /// Whether a receipt shows that it was accepted.
+    pub proven: bool,
+    /// Whether its number must not be texted.
+    pub suppressed: bool,
+    /// What was decided about this attempt before.
+    pub decided: Option<Verdict>,
+}
+
+/// A decision, ready to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What it is about, as it was when it was looked at.
+    pub about: Candidate,
+    /// What was said.
+    pub verdict: Verdict,
+    /// Where that leads.
+    pub to: Dispatch,
+    /// Where its run is afterwards, if it is to go out again.
+    pub run_to: Option<RunState>,
+    /// When it may go.
+    pub due: Timestamp,
+    /// What happens to its coupon.
+    pub coupon: CouponEffect,
+}
+
+/// A recorded decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionView {
+    /// The attempt it is about.
+    pub number: i64,
+    /// When.
+    pub decided_at: Timestamp,
+    /// What was said.
+    pub verdict: Verdict,
+    /// By whom.
+    pub decided_by: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+impl Store {
+    /// Messages in doubt after the one in `after`, by run and id, up to the run `last`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn doubts(
+        &self,
+        after: (RunId, MessageId),
+        last: RunId,
+        limit: i64,
+    ) -> Result<Vec<Doubt>, StoreError> {
+        let rows = self.pools.read(DOUBTS, args![after.0.0, after.1.0, last.0, limit]).await?;
+        rows.iter().map(doubt).collect()
+    }
+
+    /// What people decided about a message, attempt by attempt.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn decisions_of(&self, message: MessageId) -> Result<Vec<DecisionView>, StoreError> {
+        let rows = self.pools.read(DECISIONS_OF, args![message.0]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(DecisionView {
+                    number: row.int(0)?,
+                    decided_at: Timestamp(row.int(1)?),
+                    verdict: word(row, 2, "verdict", Verdict::from_word)?,
+                    decided_by: row.text(3)?,
+                    reason: row.opt_text(4)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Messages of a run that are accepted because a person said so, without a receipt since.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn accepted_by_decision(&self, run: RunId) -> Result<i64, StoreError> {
+        self.pools.read(ACCEPTED_BY_DECISION, args![run.0]).await?.first().ok_or(StoreError::NoRow)?.int(0)
+    }
+}
+
+impl Batch {
+    /// What decisions about these messages depend on; their runs are locked until the batch ends, so that none of them
+    /// is cancelled or finished meanwhile. Messages that do not exist are not in the answer.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn candidates(&mut self, messages: &[MessageId]) -> Result<Vec<Candidate>, StoreError> {
+        let ids: Vec<_> = messages.iter().map(|id| (id.0,)).collect();
+        let ids = json_rows(&ids)?;
+        let runs = self.tx.rows(RUNS_OF, vec![ids.clone()]).await?;
+        let runs = runs.iter().map(|row| Ok((row.int(0)?,))).collect::<Result<Vec<_>, StoreError>>()?;
+        self.tx.rows_of(LOCK_RUNS, vec![json_rows(&runs)?]).await?;
+        self.tx.rows(CANDIDATES, vec![ids]).await?.iter().map(candidate).collect()
+    }
+
+    /// Writes decisions about messages that still stand where they stood; answers those that were written.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then nothing of it happened.
+    pub async fn decide(
+        &mut self,
+        decisions: &[Decision],
+        by: &str,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Vec<MessageId>, StoreError> {
+        if decisions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<_> = decisions.iter().map(decide_row).collect();
+        let moved = self.tx.rows(DECIDE, args![json_rows(&rows)?, now.0]).await?;
+        let moved = moved.iter().map(|row| row.int(0)).collect::<Result<HashSet<i64>, _>>()?;
+        let done: Vec<&Decision> = decisions.iter().filter(|one| moved.contains(&one.about.id.0)).collect();
+        if done.is_empty() {
+            return Ok(Vec::new());
+        }
+        let records: Vec<_> = done
+            .iter()
+            .map(|one| (one.about.id.0, one.about.number, one.about.run.0, one.verdict.as_str()))
+            .collect();
+        let reason = reason.map(str::to_owned);
+        self.tx.run(RECORD, args![json_rows(&records)?, now.0, by, reason]).await?;
+        let effects: Vec<_> = done.iter().map(|one| (one.about.id, one.coupon)).collect();
+        self.apply_coupons(&effects, now).await?;
+        let unsent = done.iter().filter(|one| one.verdict == Verdict::NotSent);
+        self.pay(&unsent.map(|one| (one.about.id.0, one.about.number)).collect::<Vec<_>>(), -1).await?;
+        let reopened: BTreeMap<i64, &str> =
+            done.iter().filter_map(|one| one.run_to.map(|state| (one.about.run.0, state.as_str()))).collect();
+        if !reopened.is_empty() {
+            self.tx.run(REOPEN, vec![json_rows(&reopened.into_iter().collect::<Vec<_>>())?]).await?;
+        }
+        Ok(done.iter().map(|one| one.about.id).collect())
+    }
+}
+
+fn decide_row(one: &Decision) -> (i64, &'static str, i64, &'static str, i64, i64, &'static str) {
+    let reason = match one.verdict {
+        Verdict::Accepted => "accepted by decision",
+        Verdict::NotSent => "not sent, by decision",
+        Verdict::Resend => "sent again by decision",
+    };
+    let again = i64::from(one.verdict == Verdict::Resend);
+    (one.about.id.0, one.about.dispatch.as_str(), one.about.epoch, one.to.as_str(), one.due.0, again, reason)
+}
+
+fn doubt(row: &Row) -> Result<Doubt, StoreError> {
+    Ok(Doubt {
+        message: InDoubt {
+            id: MessageId(row.int(0)?),
+            run: RunId(row.int(1)?),
+            since: Timestamp(row.opt_int(2)?.unwrap_or(0)),
+            policy: word(row, 3, "policy", WhenInDoubt::from_word)?,
+            attempts: row.int(4)?,
+        },
+        dispatch: word(row, 5, "dispatch state", Dispatch::from_word)?,
+        campaign: row.text(6)?,
+        phone: phone(row.int(7)?)?,
+        route: row.text(8)?,
+        possible_duplicate: row.int(9)? == 1,
+        attempt: row.opt_int(10)?.map(|_| attempt_at(row, 10)).transpose()?,
+    })
+}
+
+fn candidate(row: &Row) -> Result<Candidate, StoreError> {
+    let decided = row.opt_text(10)?;
+    let known = |word: String| Verdict::from_word(&word).ok_or(StoreError::Word { what: "verdict", word });
+    Ok(Candidate {
+        id: MessageId(row.int(0)?),
+        run: RunId(row.int(1)?),
+        dispatch: word(row, 2, "dispatch state", Dispatch::from_word)?,
+        epoch: row.int(3)?,
+        number: row.int(4)?,
+        not_before: Timestamp(row.int(5)?),
+        expires_at: Timestamp(row.int(6)?),
+        run_state: word(row, 7, "run state", RunState::from_word)?,
+        proven: row.int(8)? == 1,
+        suppressed: row.int(9)? == 1,
+        decided: decided.map(known).transpose()?,
+    })
+}
