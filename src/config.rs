@@ -93,6 +93,14 @@ pub struct DaemonConfig {
     pub callback_header_time: Duration,
     /// Longest time for a whole request.
     pub callback_body_time: Duration,
+    /// Connections open at a time.
+    pub callback_connections: usize,
+    /// Callbacks under way at a time.
+    pub callbacks_at_once: usize,
+    /// Octets of callbacks that may wait for the store together.
+    pub callback_waiting_bytes: usize,
+    /// How long receipts that match no text are kept.
+    pub keep_unmatched_receipts: Duration,
 }
 
 /// Facts about the shop.
@@ -230,6 +238,9 @@ impl Config {
             body_bytes: self.daemon.callback_body_bytes,
             header_seconds: self.daemon.callback_header_time.as_secs(),
             body_seconds: self.daemon.callback_body_time.as_secs(),
+            connections: self.daemon.callback_connections,
+            callbacks: self.daemon.callbacks_at_once,
+            waiting_bytes: self.daemon.callback_waiting_bytes,
         }
     }
 
@@ -295,6 +306,10 @@ impl Default for DaemonConfig {
             callback_body_bytes: 1 << 20,
             callback_header_time: Duration::from_secs(10),
             callback_body_time: Duration::from_secs(15),
+            callback_connections: 1_024,
+            callbacks_at_once: 512,
+            callback_waiting_bytes: 32 << 20,
+            keep_unmatched_receipts: Duration::from_hours(30 * 24),
         }
     }
 }

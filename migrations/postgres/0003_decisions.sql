@@ -12,4 +12,4 @@ CREATE TABLE decisions (
 -- Accepted by decision, in the numbers of a run.
 CREATE INDEX decisions_of_run ON decisions (run_id, verdict);
 -- The operator's list of what is in doubt; only rows in doubt touch it.
-CREATE INDEX messages_in_doubt ON messages (run_id, id) WHERE dispatch IN ('ambiguous', 'unknown');
+CREATE INDEX messages_in_doubt ON messages (dispatch, run_id, id) WHERE dispatch IN ('ambiguous', 'unknown');

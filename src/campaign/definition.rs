@@ -161,11 +161,6 @@ impl Texts {
         self.variants.iter().map(|(language, template)| (language.as_str(), template.as_str()))
     }
 
-    /// The language for contacts whose own is not there.
-    pub fn default_language(&self) -> &str {
-        &self.default
-    }
-
     fn choose(&self, locale: Option<&str>) -> (&str, &str) {
         let wanted = locale.map(plain_locale).unwrap_or_default();
         let mut rest = wanted.as_str();

@@ -3,10 +3,9 @@
 //! The story happens on the day after its data ends, at an hour at which all of the United States may be texted: the
 //! clock is moved there and runs on at its natural speed. Everything lies in one folder that is gone afterwards.
 
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,13 +29,11 @@ use crate::intake::table::{Table, TableOptions};
 use crate::model::clock::{Clock, ShiftedClock, Timestamp};
 use crate::model::country::Country;
 use crate::model::coupon::{Alphabet, GuessOdds};
-use crate::model::ids::RunId;
 use crate::model::run::Run;
-use crate::report::audit::{Audit, Taken, audit};
-use crate::simulator::ledger;
 use crate::store::Store;
 
-use super::{Context, print, status, terms};
+use super::simulated::{Simulated, free_address};
+use super::{Context, ledger, print, status, terms};
 
 /// The day after the data ends, a Tuesday, at an hour lawful from New York to Honolulu.
 const TODAY: &str = "2018-01-02T19:00:00Z";
@@ -82,7 +79,7 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> anyhow::Result<Exi
 struct Scene {
     folder: PathBuf,
     config: Config,
-    simulator: Child,
+    _simulator: Simulated,
 }
 
 impl Scene {
@@ -90,8 +87,9 @@ impl Scene {
         let folder = std::env::temp_dir().join(format!("winback-demo-{:08x}", rand::rng().random::<u32>()));
         std::fs::create_dir_all(folder.join("campaigns"))?;
         let listen = free_address()?;
-        let (simulator, provider) = start_simulator(&folder, listen, clock)?;
-        let mut scene = Self { folder, config: Config::default(), simulator };
+        let simulator = Simulated::start(&folder.join("ledger.jsonl"), &**clock, &manners(listen))?;
+        let provider = simulator.address;
+        let mut scene = Self { folder, config: Config::default(), _simulator: simulator };
         scene.config = scene.write_files(listen, provider)?;
         Ok(scene)
     }
@@ -133,52 +131,22 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        // Both may be gone already; nothing is left to be done then.
-        let _ = self.simulator.kill();
-        let _ = self.simulator.wait();
+        // It may be gone already; nothing is left to be done then.
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-fn free_address() -> std::io::Result<SocketAddr> {
-    std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()
-}
-
-fn start_simulator(
-    folder: &Path,
-    listen: SocketAddr,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<(Child, SocketAddr)> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["simulator", "--listen", "127.0.0.1:0", "--ledger"])
-        .arg(folder.join("ledger.jsonl"))
-        .args(["--clock", &clock.now().rfc3339(), "--seed", "7"])
-        .args(["--latency-ms", "40", "120", "--receipt-ms", "1500", "4000"])
-        .args(["--fail", "reset=0.004", "--fail", "bad-number=0.006", "--fail", "unavailable=0.01"])
-        .args([
-            "--end",
-            "undelivered=0.02",
-            "--end",
-            "expired=0",
-            "--end",
-            "rejected=0.005",
-            "--end",
-            "never=0",
-        ])
-        .args(["--reply", "STOP=0.02", "--inbound-url", &format!("http://{listen}/callback/demo/inbound")])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("the simulator could not be started")?;
-    let mut first = String::new();
-    let out = child.stdout.take().context("the simulator has no output")?;
-    BufReader::new(out).read_line(&mut first)?;
-    let address = first.trim().rsplit(' ').next().unwrap_or_default().parse();
-    let Ok(address) = address else {
-        let _ = child.kill();
-        bail!("the simulator did not start: {}", first.trim());
-    };
-    Ok((child, address))
+/// How the simulator of the story behaves: now and then it loses an answer, refuses a number, or is not there.
+fn manners(listen: SocketAddr) -> Vec<String> {
+    let inbound = format!("http://{listen}/callback/demo/inbound");
+    let words = [
+        "--seed 7 --latency-ms 40 120 --receipt-ms 1500 4000",
+        "--fail reset=0.004 --fail bad-number=0.006 --fail unavailable=0.01",
+        "--end undelivered=0.02 --end expired=0 --end rejected=0.005 --end never=0",
+        "--reply STOP=0.02 --inbound-url",
+    ];
+    let words = words.into_iter().flat_map(|line| line.split(' ')).map(str::to_owned);
+    words.chain([inbound]).collect()
 }
 
 async fn play(
@@ -272,7 +240,10 @@ async fn finale(context: &Context, scene: &Scene, store: &Store, run: Run) -> an
         let run = store.run(id).await?.context("the run is gone")?;
         crate::report::status::status(store, &run).await?
     };
-    let audit = hold_against_ledger(scene, store, id).await?;
+    let rules = routes::rules(&scene.config)?;
+    let limit = scene.config.routes.values().find_map(|route| route.limits.account);
+    let audit =
+        ledger::hold(store, &scene.folder.join("ledger.jsonl"), &ledger::about(id, &rules, limit)).await?;
     if context.json() {
         print::json(&serde_json::json!({ "status": status, "audit": audit }))?;
         return Ok(audit.agrees());
@@ -280,27 +251,11 @@ async fn finale(context: &Context, scene: &Scene, store: &Store, run: Run) -> an
     status::show(&status);
     print::line("");
     print::line(format!(
-        "provider's ledger against the store: {} accepted on both sides, {} lost, {} duplicated, {} unexpected, {} unrecorded, {} wrong",
-        print::count(audit.accepted),
-        audit.lost,
-        audit.duplicated,
-        audit.unexpected,
-        audit.unrecorded,
-        audit.wrong
+        "provider's ledger against the store: {} accepted on both sides",
+        print::count(audit.accepted)
     ));
+    let faults = audit.faults().map(|(term, count)| format!("{count} {}", term.replace('_', " ")));
+    print::line(faults.join(", "));
     print::line(if audit.agrees() { "they agree" } else { "they DISAGREE" });
     Ok(audit.agrees())
-}
-
-async fn hold_against_ledger(scene: &Scene, store: &Store, run: RunId) -> anyhow::Result<Audit> {
-    let mut taken = Vec::new();
-    for entry in ledger::read(&scene.folder.join("ledger.jsonl"))? {
-        let entry = entry?;
-        taken.push(Taken {
-            reference: entry.reference.into_owned(),
-            to: entry.to.into_owned(),
-            body_sha256: entry.body_sha256.into_owned(),
-        });
-    }
-    Ok(audit(store, run, taken).await?)
 }

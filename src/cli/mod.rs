@@ -19,6 +19,7 @@ mod event;
 mod import;
 mod init;
 mod launch;
+mod ledger;
 mod lines;
 mod message;
 mod one_text;
@@ -28,8 +29,10 @@ mod plan;
 mod print;
 mod provider;
 mod receipt;
+mod rehearse;
 mod route;
 mod segment;
+mod simulated;
 mod simulator;
 mod status;
 mod store;
@@ -78,6 +81,7 @@ enum Command {
     Check(check::CheckArgs),
     Plan(plan::PlanArgs),
     Launch(launch::LaunchArgs),
+    Rehearse(rehearse::RehearseArgs),
     Test(test::TestArgs),
     Status(status::StatusArgs),
     Watch(status::WatchArgs),
@@ -160,6 +164,7 @@ async fn dispatch(context: &Context, command: Command) -> anyhow::Result<ExitCod
         Command::Demo(args) => demo::run(context, args).await,
         Command::Plan(args) => plan::run(context, args).await,
         Command::Launch(args) => launch::run(context, args).await,
+        Command::Rehearse(args) => rehearse::run(context, args).await,
         Command::Simulator(args) => simulator::run(context, *args).await,
         Command::Status(args) => status::run(context, args).await,
         Command::Watch(args) => status::watch(context, args).await,

@@ -1,25 +1,38 @@
 //! `winback simulator`: a provider to rehearse against, in a process of its own.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::clock::{Clock, ShiftedClock};
-use crate::simulator::Simulator;
 use crate::simulator::config::{Curve, Failures, Receipts, Replies, ReplyText, SimulatorConfig};
+use crate::simulator::{Fired, Script, Simulator};
 use crate::telemetry::Secret;
 
 use super::{Context, WrongUse, print};
 
+mod audit;
+
+/// Octets that a script may have.
+const LONGEST_SCRIPT: u64 = 1 << 20;
+
 /// Play an SMS provider: take texts over HTTP, keep a ledger of them, send receipts, misbehave as told.
+///
+/// A script is misbehaviour by phases; `winback simulator scripts` lists those that come along, and each of them is an
+/// example for one of your own. What became of a run is told by `winback simulator audit LEDGER STORE`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct SimulatorArgs {
+    #[command(subcommand)]
+    command: Option<SimulatorCommand>,
     /// Where to listen; port 0 takes a free one, which is printed.
     #[arg(long, default_value = "127.0.0.1:8490")]
     listen: SocketAddr,
@@ -32,7 +45,10 @@ pub(super) struct SimulatorArgs {
     /// Key that signs receipts and replies.
     #[arg(long, default_value = "simulator-signing")]
     signing_key: String,
-    /// Seed of every decision.
+    /// Misbehave by this script: a name from `winback simulator scripts`, or a file.
+    #[arg(long, value_name = "NAME|FILE")]
+    script: Option<String>,
+    /// Seed of every decision; the same seed gives the same message the same answers.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Parts per second before it answers 429.
@@ -72,9 +88,30 @@ pub(super) struct SimulatorArgs {
     /// Show this time at the start instead of the machine's (RFC 3339).
     #[arg(long, value_name = "TIME")]
     clock: Option<String>,
+    /// Stop when standard input ends, as it does when whoever started this is gone.
+    #[arg(long, hide = true)]
+    until_input_ends: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum SimulatorCommand {
+    Audit(audit::AuditArgs),
+    /// List the scripts that come along, or print one.
+    Scripts {
+        /// Print the text of this one.
+        name: Option<String>,
+    },
 }
 
 pub(super) async fn run(context: &Context, args: SimulatorArgs) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Some(SimulatorCommand::Audit(args)) => audit::run(context, args).await,
+        Some(SimulatorCommand::Scripts { name }) => scripts(context, name.as_deref()),
+        None => play(context, args).await,
+    }
+}
+
+async fn play(context: &Context, args: SimulatorArgs) -> anyhow::Result<ExitCode> {
     let clock: Arc<dyn Clock> = match &args.clock {
         Some(text) => {
             let at = crate::model::clock::Timestamp::parse(text).map_err(|_| {
@@ -86,21 +123,90 @@ pub(super) async fn run(context: &Context, args: SimulatorArgs) -> anyhow::Resul
     };
     let stop = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let until_input_ends = args.until_input_ends;
     let simulator = Simulator::start(config(args)?, clock, stop.clone()).await?;
     print::line(format!("listening on {}", simulator.address()));
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = input_ends(), if until_input_ends => {}
         }
         stop.cancel();
     });
     let summary = simulator.wait().await;
-    print::json(&summary.stats)?;
+    let mut told = serde_json::to_value(summary.stats)?;
+    if !summary.fired.is_empty() {
+        told["fired"] = serde_json::to_value(&summary.fired)?;
+        unseen(&summary.fired);
+    }
+    print::json(&told)?;
     if summary.dropped > 0 {
         print::note(format!("{} receipts and replies were still to come and are dropped", summary.dropped));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Faults of the script that nobody has seen prove nothing; says which.
+pub(super) fn unseen(fired: &[Fired]) {
+    for fault in fired.iter().filter(|fault| fault.times == 0) {
+        print::note(format!("the script's fault `{}` was never seen", fault.fault));
+    }
+}
+
+/// The script of this name or in this file.
+pub(super) fn script(name: &str) -> anyhow::Result<Script> {
+    if !name.contains(['/', '.']) {
+        let known = || {
+            WrongUse(format!(
+                "there is no script `{name}`; there are {}",
+                Script::names().collect::<Vec<_>>().join(", ")
+            ))
+        };
+        return Ok(Script::builtin(name).ok_or_else(known)??);
+    }
+    let path = Path::new(name);
+    let read = || format!("the script {} cannot be read", path.display());
+    let long = std::fs::metadata(path).with_context(read)?.len() > LONGEST_SCRIPT;
+    if long {
+        return Err(WrongUse(format!(
+            "{} has more than a million octets; a script has a few hundred",
+            path.display()
+        ))
+        .into());
+    }
+    Ok(Script::parse(name, &std::fs::read_to_string(path).with_context(read)?)?)
+}
+
+fn scripts(context: &Context, name: Option<&str>) -> anyhow::Result<ExitCode> {
+    if let Some(name) = name {
+        let unknown =
+            || WrongUse(format!("there is no script `{name}`; `winback simulator scripts` lists them"));
+        print::line(Script::text(name).ok_or_else(unknown)?.trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut all = Vec::new();
+    for name in Script::names() {
+        let script = script(name)?;
+        all.push(json!({"name": name, "about": script.about, "faults": script.faults().collect::<Vec<_>>()}));
+    }
+    if context.json() {
+        print::json(&all)?;
+    } else {
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        print::table(
+            &["script", "plays"],
+            &[],
+            all.iter().map(|one| vec![text(&one["name"]), text(&one["about"])]),
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn input_ends() {
+    // An input that cannot be read has ended, too.
+    let read = || std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+    let _ = tokio::task::spawn_blocking(read).await;
 }
 
 fn config(args: SimulatorArgs) -> anyhow::Result<SimulatorConfig> {
@@ -147,6 +253,7 @@ fn config(args: SimulatorArgs) -> anyhow::Result<SimulatorConfig> {
         ledger: args.ledger,
         sync: !args.no_sync,
         seed: args.seed,
+        script: args.script.as_deref().map(script).transpose()?,
         parts_per_second: args.parts_per_second,
         latency: args.latency_ms.as_deref().and_then(curve).unwrap_or_default(),
         failures,

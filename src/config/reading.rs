@@ -86,13 +86,23 @@ fn daemon(table: Table<'_>) -> DaemonConfig {
     let default = DaemonConfig::default();
     let times = Duration::from_secs(1)..=Duration::from_mins(5);
     let time = |key| table.get(key).and_then(|value| duration(&value, times.clone()));
-    let body = table.get("callback_body_bytes").and_then(|value| value.whole(1_024..=67_108_864));
+    let kept = Duration::from_hours(96)..=Duration::from_hours(366 * 24);
+    let kept = table.get("keep_unmatched_receipts").and_then(|value| duration(&value, kept));
+    let count = |key, least, most, otherwise: usize| {
+        let written = table.get(key).and_then(|value| value.whole(least..=most));
+        written.and_then(|n| n.try_into().ok()).unwrap_or(otherwise)
+    };
+    let body = |key, otherwise| count(key, 1_024, 67_108_864, otherwise);
     let daemon = DaemonConfig {
         listen: table.get("listen").and_then(|value| listen(&value)).unwrap_or(default.listen),
         public_url: table.get("public_url").and_then(|value| public_url(&value)),
-        callback_body_bytes: body.and_then(|n| n.try_into().ok()).unwrap_or(default.callback_body_bytes),
+        callback_body_bytes: body("callback_body_bytes", default.callback_body_bytes),
         callback_header_time: time("callback_header_time").unwrap_or(default.callback_header_time),
         callback_body_time: time("callback_body_time").unwrap_or(default.callback_body_time),
+        callback_connections: count("callback_connections", 1, 65_536, default.callback_connections),
+        callbacks_at_once: count("callbacks_at_once", 1, 65_536, default.callbacks_at_once),
+        callback_waiting_bytes: body("callback_waiting_bytes", default.callback_waiting_bytes),
+        keep_unmatched_receipts: kept.unwrap_or(default.keep_unmatched_receipts),
     };
     table.finish();
     daemon

@@ -86,6 +86,7 @@ impl Daemon {
             rules,
             owner: owner.clone(),
             doubt: config.doubt_policy(),
+            keep_unmatched: config.daemon.keep_unmatched_receipts,
             bell: Arc::clone(&bell),
         };
         let (freed, lost) =
@@ -132,15 +133,9 @@ impl Daemon {
         let sweeping = sweep.run(stop.child_token());
         tasks.spawn("the sweep", lanes.track_future(until(abandon.clone(), sweeping)));
         lanes.close();
-        let (lost, free) = (CancellationToken::new(), CancellationToken::new());
-        let lock = tokio::spawn(hold(lock, lost.clone(), free.clone()));
-        let stopping = stop.clone();
-        tasks.spawn("the hold on the store", async move {
-            stopping.run_until_cancelled(lost.cancelled()).await;
-        });
+        let (lock, free) = hold_on(lock, &mut tasks, stop.clone());
         let watch = tokio::spawn(tasks.watch(failure.clone(), stop.clone()));
         let drain = answers + DRAIN_SLACK;
-        let free = free.drop_guard();
         Ok(Self { store, server, lanes, stop, abandon, writer, failure, watch, metrics, drain, lock, free })
     }
 
@@ -220,6 +215,16 @@ fn lane(context: &LaneContext, part: RouteParts) -> anyhow::Result<Lane> {
         retry: part.retry,
     };
     Ok(Lane::new(context.clone(), &part.name, part.adapter, transport, config, rand::rng().random()))
+}
+
+/// Keeps the lock of the store until the guard is dropped; losing it ends the daemon.
+fn hold_on(lock: DaemonLock, tasks: &mut Tasks, stop: CancellationToken) -> (JoinHandle<()>, DropGuard) {
+    let (lost, free) = (CancellationToken::new(), CancellationToken::new());
+    let held = tokio::spawn(hold(lock, lost.clone(), free.clone()));
+    tasks.spawn("the hold on the store", async move {
+        stop.run_until_cancelled(lost.cancelled()).await;
+    });
+    (held, free.drop_guard())
 }
 
 /// Keeps the lock of the store until it shall be freed, and says if it is lost: another daemon may then be running.

@@ -6,6 +6,7 @@
 mod flow;
 mod halves;
 mod narrow;
+mod words;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -15,18 +16,20 @@ use rand::Rng;
 
 use crate::model::clock::{Moment, Timestamp};
 use crate::model::ids::{MessageId, RunId};
-use crate::model::message::{Claimed, Full, Intent, Refusal, RetryPolicy, Settlement};
+use crate::model::message::{Claimed, Intent, Refusal, Settlement};
 use crate::model::outcome::{Outcome, OutcomeClass};
 use crate::model::phone::Phone;
 use crate::model::reference;
 
 use super::breaker::{Admission, Breaker};
-use super::pace::{Hold, LaneLimits, Pacer};
+use super::pace::{Hold, Pacer};
 use super::settle::settle;
 
 use flow::Flow;
 use halves::{HALVINGS, Waits, Withheld};
 use narrow::Narrow;
+
+pub use words::{Answer, Effect, Event, LaneConfig, Picture};
 
 /// Intents recorded in one go, and most that wait for a place on the wire.
 const INTENTS_AT_ONCE: usize = 1024;
@@ -52,90 +55,6 @@ const TOO_LATE: &str = "withheld before the first byte: too late after the inten
 
 /// Content refusals in a row after which a run is paused: the text is at fault, not the people.
 const BAD_CONTENT_LIMIT: u32 = 5;
-
-/// What a lane is told about itself.
-#[derive(Clone, Debug)]
-pub struct LaneConfig {
-    /// The tag of the store, first part of every reference.
-    pub tag: String,
-    /// Submissions that may be under way at once.
-    pub in_flight: usize,
-    /// Recipients that fit into one request.
-    pub per_request: usize,
-    /// Its limits.
-    pub limits: LaneLimits,
-    /// Its retries.
-    pub retry: RetryPolicy,
-}
-
-/// What happens to a lane.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// Time has passed.
-    Tick,
-    /// There may be new work.
-    Wake,
-    /// The store answered a claim.
-    Claimed(Vec<Claimed>),
-    /// The store could not answer a claim.
-    ClaimFailed,
-    /// Intents were recorded, or refused; what is granted may go to the wire from now on.
-    Intended {
-        /// May go.
-        granted: Vec<MessageId>,
-        /// Must not go, and is no longer ours.
-        refused: Vec<(MessageId, Refusal)>,
-    },
-    /// The store could not record intents; none of them may go, all are still claimed.
-    IntendFailed(Vec<MessageId>),
-    /// The wire answered.
-    Answered(Vec<(MessageId, Answer)>),
-    /// These numbers were suppressed a moment ago.
-    Suppressed(Vec<Phone>),
-    /// The store can be written again, or cannot.
-    StoreHealth(bool),
-    /// Finish what is under way and take nothing new.
-    Drain,
-}
-
-/// What came of handing a message to the wire.
-#[derive(Clone, Debug)]
-pub enum Answer {
-    /// This.
-    Outcome(Outcome),
-    /// Its request was refused as a whole, so that nobody knows which message is at fault: none of them was sent.
-    Together(Outcome),
-    /// Not one byte left, because it was too late.
-    TooLate,
-}
-
-/// What a lane wants done.
-#[derive(Clone, Debug)]
-pub enum Effect {
-    /// Take up to this many due messages, none of them fresh whose sender or country is full.
-    Claim(usize, Full),
-    /// Record these intents durably.
-    Intend(Vec<Intent>),
-    /// Hand one request to the wire, before the deadline on the lane's clock.
-    Submit {
-        /// The messages in the request, with the number of their attempt.
-        messages: Vec<(Arc<Claimed>, i64)>,
-        /// Instant of [`Moment::elapsed`] after which it must not be written any more.
-        deadline: Duration,
-    },
-    /// Write these outcomes.
-    Settle(Vec<Settlement>),
-    /// Give these claimed messages back: (message, epoch).
-    Release(Vec<(MessageId, i64)>),
-    /// Give these claimed messages back until their sender or country has room again: (message, epoch, due).
-    Postpone(Vec<(MessageId, i64, Timestamp)>),
-    /// The text of this run is refused again and again.
-    PauseRun(RunId),
-    /// Come back at this instant of [`Moment::elapsed`], or earlier.
-    WakeAt(Duration),
-    /// Nothing is under way any more and nothing will be.
-    Drained,
-}
 
 struct Flight {
     message: Arc<Claimed>,
@@ -501,7 +420,9 @@ impl LaneCore {
         if self.ready.is_empty() && !due.is_empty() {
             self.ready_since = now.elapsed;
         }
-        due.into_iter().for_each(|message| self.ready.push_front(message));
+        for message in due {
+            self.ready.push_front(message);
+        }
         while intents.len() < room.min(INTENTS_AT_ONCE) {
             let Some(message) = self.ready.pop_front() else { break };
             let parts = u32::from(message.parts);
@@ -592,23 +513,6 @@ impl LaneCore {
 /// What the lane itself keeps from leaving costs no attempt.
 fn withheld(why: &'static str) -> Outcome {
     Outcome::of(OutcomeClass::Throttled).because(why)
-}
-
-/// What a lane looks like from outside.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Picture {
-    /// Claimed and waiting for permits.
-    pub ready: usize,
-    /// Between intent and stored outcome.
-    pub under_way: usize,
-    /// On the wire.
-    pub on_wire: usize,
-    /// Share of its limit at which it runs.
-    pub rate_share: f64,
-    /// Whether its breaker is open.
-    pub broken: bool,
-    /// Whether the store can be written.
-    pub healthy: bool,
 }
 
 #[cfg(test)]

@@ -84,6 +84,8 @@ pub struct Sweep {
     pub owner: String,
     /// What becomes of doubt.
     pub doubt: DoubtPolicy,
+    /// How long receipts that match no text are kept.
+    pub keep_unmatched: Duration,
     /// Rung when lanes may have new work.
     pub bell: Arc<Notify>,
 }
@@ -185,6 +187,7 @@ impl Sweep {
             self.cancel(now).await,
             self.doubt(now).await,
             self.finish(now).await,
+            self.forget(now).await,
         ];
         self.bell.notify_waiters();
         steps.into_iter().collect()
@@ -219,6 +222,17 @@ impl Sweep {
         if accepted > 0 {
             batch.commit().await?;
             tracing::info!(messages = accepted, "in doubt, now accepted: a receipt is here");
+        }
+        Ok(())
+    }
+
+    /// Ends receipts that waited too long for their text, a chunk a sweep: nothing depends on them any more.
+    async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
+        let mut batch = self.store.batch().await?;
+        let forgotten = batch.forget_unmatched(now.minus(self.keep_unmatched), CHUNK).await?;
+        if forgotten > 0 {
+            batch.commit().await?;
+            tracing::info!(receipts = forgotten, "matched no text in all the time they were kept");
         }
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! Provider callbacks: verify over the raw bytes, translate, make durable, answer.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
-use axum::extract::{OriginalUri, Path, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::extract::{FromRequest as _, Path, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use serde::Deserialize;
@@ -13,11 +15,15 @@ use crate::model::receipt::{Inbound, Receipt};
 use crate::provider::{Adapter, Callback, CallbackKind, VerifyError};
 use crate::store::inbound::Reaction;
 use crate::store::receipts::{Delivered, RawCallback};
-use crate::store::writer::Work;
+use crate::store::writer::{Work, WriteError};
 use crate::telemetry::metrics::{Route, RouteWord};
 use crate::text::keywords::{self, Keyword};
 
-use super::{CallbackRoute, HttpContext};
+use super::gate::Taken;
+use super::{CallbackRoute, Entry, HttpContext};
+
+/// Seconds after which a provider that was turned away may call again.
+const COME_BACK: &str = "5";
 
 /// The path of a callback.
 #[derive(Debug, Deserialize)]
@@ -26,47 +32,66 @@ pub(super) struct CallbackPath {
     reference: Option<String>,
 }
 
-/// The request around a callback's body.
-type Around = (State<HttpContext>, Path<CallbackPath>, Method, OriginalUri, HeaderMap);
-
 /// `/callback/{route}/receipt[/{ref}]`
-pub(super) async fn receipt(around: Around, body: Bytes) -> Response {
-    serve(CallbackKind::Receipt, around, &body).await
+pub(super) async fn receipt(
+    State(entry): State<Entry>,
+    Path(path): Path<CallbackPath>,
+    request: Request,
+) -> Response {
+    serve(CallbackKind::Receipt, &entry, &path, request).await
 }
 
 /// `/callback/{route}/inbound[/{ref}]`
-pub(super) async fn inbound(around: Around, body: Bytes) -> Response {
-    serve(CallbackKind::Inbound, around, &body).await
+pub(super) async fn inbound(
+    State(entry): State<Entry>,
+    Path(path): Path<CallbackPath>,
+    request: Request,
+) -> Response {
+    serve(CallbackKind::Inbound, &entry, &path, request).await
 }
 
-async fn serve(kind: CallbackKind, around: Around, body: &[u8]) -> Response {
-    let (State(context), Path(path), method, OriginalUri(uri), headers) = around;
+async fn serve(kind: CallbackKind, entry: &Entry, path: &CallbackPath, mut request: Request) -> Response {
+    let Entry { context, gate } = entry;
     let Some((name, route)) = context.routes.get_key_value(&path.route) else {
         return (StatusCode::NOT_FOUND, "no such route\n").into_response();
     };
+    let refuse = |status: StatusCode, kind: &'static str| {
+        context.metrics.refused_callbacks.get_or_create(&RouteWord { route: name.clone(), kind }).inc();
+        let told = (status, format!("{kind}\n"));
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => ([(RETRY_AFTER, COME_BACK)], told).into_response(),
+            _ => told.into_response(),
+        }
+    };
+    let Some(place) = gate.enter() else { return refuse(StatusCode::SERVICE_UNAVAILABLE, "busy") };
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let headers = std::mem::take(request.headers_mut());
+    let body = match Bytes::from_request(request, &()).await {
+        Ok(body) => body,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let Some(room) = gate.hold(body.len()) else {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "busy");
+    };
     let started = context.clock.elapsed();
     let now = context.clock.now();
-    let query = uri.path_and_query().map_or("/", |pq| pq.as_str());
-    let url = format!("{}{query}", context.public_url.trim_end_matches('/'));
+    let called = uri.path_and_query().map_or("/", |pq| pq.as_str());
+    let url = format!("{}{called}", context.public_url.trim_end_matches('/'));
     let callback = Callback {
         kind,
         method: method.as_str(),
         url: &url,
         path_ref: path.reference.as_deref(),
         headers: &headers,
-        body,
-    };
-    let refuse = |status: StatusCode, kind: &'static str| {
-        context.metrics.refused_callbacks.get_or_create(&RouteWord { route: name.clone(), kind }).inc();
-        (status, format!("{kind}\n")).into_response()
+        body: &body,
     };
     if let Err(error) = route.adapter.verify(&callback, now) {
         return refuse(StatusCode::FORBIDDEN, refusal(error));
     }
-    let Ok(delivered) = translate(&context, route, name, &callback, now) else {
+    let Ok(delivered) = translate(context, route, name, &callback, now) else {
         return refuse(StatusCode::BAD_REQUEST, "malformed");
     };
-    if store(&context, kind, delivered).await.is_err() {
+    if store(context, kind, delivered, (place, room)).await.is_err() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "store");
     }
     let took = context.clock.elapsed().saturating_sub(started);
@@ -78,21 +103,27 @@ async fn serve(kind: CallbackKind, around: Around, body: &[u8]) -> Response {
     answer(&route.adapter, kind)
 }
 
-/// Durable first. What must be known at once (a STOP) the writer tells the lanes itself, so that it does not depend on
-/// a caller who waits for the answer.
+/// Durable first, then counted. It goes on when the caller hangs up, and takes up its room for as long as it does. What
+/// must be known at once (a STOP) the writer tells the lanes itself.
 async fn store(
-    context: &HttpContext,
+    context: &Arc<HttpContext>,
     kind: CallbackKind,
     delivered: Delivered,
-) -> Result<(), crate::store::writer::WriteError> {
-    count(context, &delivered);
-    let delivered = Box::new(delivered);
-    let work = match kind {
-        CallbackKind::Receipt => Work::Receive(delivered),
-        CallbackKind::Inbound => Work::Listen(delivered),
-    };
-    context.writer.write(work).await?;
-    Ok(())
+    taken: (Taken, Taken),
+) -> Result<(), WriteError> {
+    let context = Arc::clone(context);
+    let stored = tokio::spawn(async move {
+        let delivered = Arc::new(delivered);
+        let work = match kind {
+            CallbackKind::Receipt => Work::Receive(Arc::clone(&delivered)),
+            CallbackKind::Inbound => Work::Listen(Arc::clone(&delivered)),
+        };
+        context.writer.write(work).await?;
+        count(&context, &delivered);
+        drop(taken);
+        Ok(())
+    });
+    stored.await.unwrap_or(Err(WriteError::Stopped))
 }
 
 fn translate(
@@ -120,10 +151,10 @@ fn translate(
         route: name.to_owned(),
         received_at: now,
         raw: RawCallback {
-            kind: if callback.kind == CallbackKind::Receipt { "receipt" } else { "inbound" },
+            kind: word(callback.kind),
             method: callback.method.to_owned(),
-            url: callback.url.to_owned(),
-            path_ref: callback.path_ref.map(|text| cleaned(text.to_owned())),
+            url: shown_url(&route.adapter, name, callback),
+            path_ref: callback.path_ref.map(|text| cleaned(route.adapter.without_token(text))),
             content_type: content_type.map(str::to_owned),
             body,
             body_encoding,
@@ -131,6 +162,27 @@ fn translate(
         receipts,
         inbound: inbound.map(|(reaction, text)| (text, reaction)).collect(),
     })
+}
+
+/// Path and query that were called, put together anew: however the token in it was escaped, it is not shown.
+fn shown_url(adapter: &Adapter, route: &str, callback: &Callback<'_>) -> String {
+    let mut url = format!("/callback/{route}/{}", word(callback.kind));
+    for (mark, rest) in
+        [('/', callback.path_ref), ('?', callback.url.split_once('?').map(|(_, query)| query))]
+    {
+        if let Some(rest) = rest {
+            url.push(mark);
+            url.push_str(&adapter.without_token(rest));
+        }
+    }
+    cleaned(url)
+}
+
+fn word(kind: CallbackKind) -> &'static str {
+    match kind {
+        CallbackKind::Receipt => "receipt",
+        CallbackKind::Inbound => "inbound",
+    }
 }
 
 /// No database keeps a NUL in a text; a callback must not be refused for ever because of one.

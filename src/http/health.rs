@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
-use super::HttpContext;
+use super::Entry;
 
 /// The process runs.
 pub(super) async fn healthz() -> &'static str {
@@ -13,7 +13,7 @@ pub(super) async fn healthz() -> &'static str {
 }
 
 /// The daemon is whole and the store can be written: receipts would be acknowledged and messages sent.
-pub(super) async fn readyz(State(context): State<HttpContext>) -> Response {
+pub(super) async fn readyz(State(Entry { context, .. }): State<Entry>) -> Response {
     if context.failed.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "a task has failed; the daemon is ending\n").into_response()
     } else if *context.writer.health().borrow() {
@@ -25,7 +25,11 @@ pub(super) async fn readyz(State(context): State<HttpContext>) -> Response {
 }
 
 /// Every metric as OpenMetrics text.
-pub(super) async fn metrics(State(context): State<HttpContext>) -> Response {
+pub(super) async fn metrics(State(Entry { context, .. }): State<Entry>) -> Response {
+    // A store that cannot be read says so elsewhere; the page then shows the last count.
+    if let Ok(waiting) = context.store.waiting_receipts().await {
+        context.metrics.waiting_receipts.set(waiting);
+    }
     match context.metrics.page() {
         Ok(page) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], page)
             .into_response(),

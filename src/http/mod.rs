@@ -4,6 +4,7 @@
 //! it is on disk; what cannot be believed leaves a counter and nothing else.
 
 mod callback;
+mod gate;
 mod health;
 
 use std::collections::HashMap;
@@ -21,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 
+use gate::{Connections, Gate};
+
 use crate::model::clock::Clock;
 use crate::model::ids::IdSource;
 use crate::provider::Adapter;
@@ -36,13 +39,26 @@ pub struct HttpLimits {
     pub body_bytes: usize,
     /// Longest wait for the request's headers, in seconds.
     pub header_seconds: u64,
-    /// Longest pause between two pieces of a body, and longest time for the whole request, in seconds.
+    /// Longest pause between two pieces of a body; a whole request may take twice as long. In seconds.
     pub body_seconds: u64,
+    /// Connections open at a time; more are closed as they come.
+    pub connections: usize,
+    /// Callbacks under way at a time, from their headers to the answer; more are answered 503.
+    pub callbacks: usize,
+    /// Octets of bodies that may wait for the writer together; more are answered 503.
+    pub waiting_bytes: usize,
 }
 
 impl Default for HttpLimits {
     fn default() -> Self {
-        Self { body_bytes: 1 << 20, header_seconds: 10, body_seconds: 15 }
+        Self {
+            body_bytes: 1 << 20,
+            header_seconds: 10,
+            body_seconds: 15,
+            connections: 1_024,
+            callbacks: 512,
+            waiting_bytes: 32 << 20,
+        }
     }
 }
 
@@ -76,8 +92,16 @@ pub struct HttpContext {
     pub ids: Arc<IdSource>,
 }
 
+/// What a handler is given: the rest of the daemon, and the bounds of this server.
+#[derive(Clone, Debug)]
+struct Entry {
+    context: Arc<HttpContext>,
+    gate: Arc<Gate>,
+}
+
 /// The routes of the server.
 pub fn router(context: HttpContext, limits: HttpLimits) -> Router {
+    let context = Entry { context: Arc::new(context), gate: Arc::new(Gate::new(limits)) };
     let whole = Duration::from_secs(limits.body_seconds);
     Router::new()
         .route("/callback/{route}/receipt", any(callback::receipt))
@@ -111,7 +135,10 @@ impl Server {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let handle = Handle::new();
-        let mut server = axum_server::from_tcp(listener)?.handle(handle.clone());
+        let connections = Connections::new(limits.connections, Arc::clone(&context.metrics));
+        // One version: telling two apart waits for the first bytes without any deadline.
+        let mut server =
+            axum_server::from_tcp(listener)?.handle(handle.clone()).acceptor(connections).http1_only();
         // hyper keeps no deadline for headers unless it is given a timer.
         server
             .http_builder()

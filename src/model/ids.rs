@@ -63,6 +63,11 @@ impl IdSource {
     }
 }
 
+/// The lowest id that any [`IdSource`] makes at an instant: what is below it was made before.
+pub fn first_at(instant: Timestamp) -> i64 {
+    (instant.0.max(0) & ((1 << 41) - 1)) << 22
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +83,15 @@ mod tests {
         }
         let other = IdSource::new(6);
         assert_ne!(other.next(Timestamp(1)), IdSource::new(5).next(Timestamp(1)));
+    }
+
+    #[test]
+    fn what_is_below_the_first_id_of_an_instant_was_made_before_it() {
+        let at = Timestamp(1_700_000_000_000);
+        for process in [0, 5, 1_023] {
+            let earlier = IdSource::new(process).next(Timestamp(at.0 - 1));
+            let then = IdSource::new(process).next(at);
+            assert!(earlier < first_at(at) && first_at(at) <= then, "{process}");
+        }
     }
 }

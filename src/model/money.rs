@@ -28,19 +28,6 @@ impl Micros {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// Reads a configuration value; rounds to the nearest millionth.
-    ///
-    /// # Errors
-    /// When the number is not finite or too large to hold.
-    pub fn from_f64(value: f64) -> Result<Self, BadAmount> {
-        let micros = (value * 1e6).round();
-        if !micros.is_finite() || micros.abs() > 9e18 {
-            return Err(BadAmount(value.to_string()));
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "the range was checked above")]
-        Ok(Self(micros as i64))
-    }
-
     /// Serialises an amount, or none, as the decimal text that answers hold; give it as `serialize_with`. The bare number
     /// of millionths is what a store keeps.
     ///
@@ -51,12 +38,6 @@ impl Micros {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         amount.into().map(ToString::to_string).serialize(serializer)
-    }
-
-    /// The amount as a floating number, for segment arithmetic and JSON.
-    #[expect(clippy::cast_precision_loss, reason = "amounts stay far below 2^53 millionths of a unit")]
-    pub fn to_f64(self) -> f64 {
-        self.0 as f64 / 1e6
     }
 }
 

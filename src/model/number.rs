@@ -286,11 +286,6 @@ impl NumberKind {
     pub fn may_text(self) -> bool {
         matches!(self, Self::Mobile | Self::FixedLineOrMobile)
     }
-
-    /// Whether an operator may choose to text such a number all the same.
-    pub fn may_be_allowed(self) -> bool {
-        self.may_text() || matches!(self, Self::FixedLine | Self::Voip | Self::PersonalNumber)
-    }
 }
 
 impl BadNumber {

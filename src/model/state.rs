@@ -86,11 +86,6 @@ impl Dispatch {
         !matches!(self, Self::Planned | Self::Queued | Self::Claimed | Self::Submitting | Self::Ambiguous)
     }
 
-    /// True while the message can be withdrawn because no byte can have left.
-    pub fn is_withdrawable(self) -> bool {
-        matches!(self, Self::Planned | Self::Queued | Self::Claimed)
-    }
-
     /// What the state means, in one line for documentation.
     fn meaning(self) -> &'static str {
         match self {

@@ -1,99 +1,361 @@
 //! Holds a provider's ledger against the store: what it accepted must be what we believe it accepted.
 //!
-//! The ledger is the truth about the wire; our own tables are what is being judged.
+//! The ledger is the truth about the wire; our own tables are what is being judged. It is read once from its beginning
+//! to its end and never kept: what is remembered is a word for each message and each code. Nothing is ever written.
 
-use std::collections::HashMap;
+mod marks;
+mod pace;
+
+use std::collections::{BTreeMap, HashMap};
+use std::error::Error as StdError;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::campaign::law::Rules;
+use crate::campaign::schedule::ScheduleKey;
+use crate::dispatch::pace::Limit;
+use crate::dispatch::terms::Terms;
+use crate::model::clock::Timestamp;
 use crate::model::hex::hex;
 use crate::model::ids::{MessageId, RunId};
 use crate::model::reference;
+use crate::model::run::RunState;
 use crate::model::state::Dispatch;
+use crate::store::audit::{Standing, TakenFacts};
 use crate::store::{Store, StoreError};
 
-/// Messages read at a time.
-const PAGE: i64 = 5_000;
+use marks::Marks;
+use pace::Pace;
+
+/// Lines and messages looked at together.
+const PAGE: usize = 5_000;
+
+/// Examples of each term that are told.
+const EXAMPLES: usize = 3;
+
+/// How far the provider's clock may be behind ours before an hour counts as unlawful.
+const SKEW_MS: i64 = 5_000;
 
 /// One message that a provider took.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
+    /// When, by the provider's clock.
+    pub at: Timestamp,
     /// The reference it was given.
     pub reference: String,
     /// The number, in E.164.
     pub to: String,
     /// SHA-256 of the text, in hex.
     pub body_sha256: String,
+    /// Its parts, as the provider counts them.
+    pub parts: u32,
 }
 
-/// The result, in fixed terms. Every list but `accepted` must be empty.
+/// What an audit is told beside ledger and store.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// Only this run; other runs' texts are passed over.
+    pub run: Option<RunId>,
+    /// The rate that the account allows; without one it is not checked.
+    pub limit: Option<Limit>,
+    /// The law.
+    pub rules: &'a Rules,
+}
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ledger cannot be read to its end.
+    #[error(transparent)]
+    Ledger(Box<dyn StdError + Send + Sync>),
+}
+
+/// The result, in fixed terms. Everything must be zero but `accepted`, `waiting`, `not_sent` and `unresolved`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Audit {
     /// Messages that both sides know as accepted.
     pub accepted: i64,
-    /// Accepted by us, unknown to the ledger.
+    /// Messages of runs that go on and that have not been handed over.
+    pub waiting: i64,
+    /// Messages that ended without being sent, and are not in the ledger.
+    pub not_sent: i64,
+    /// Accepted by us and unknown to the ledger, or of a run that ended without them.
     pub lost: i64,
     /// Taken more than once without a recorded decision to resend.
     pub duplicated: i64,
-    /// Taken, and never planned.
+    /// Taken, and never planned, or without an intent.
     pub unexpected: i64,
-    /// Taken, and not known as accepted or in doubt.
+    /// Taken, and we believe that it was not sent.
     pub unrecorded: i64,
-    /// Taken with another text or number than planned.
-    pub wrong: i64,
+    /// Taken after the number had said STOP.
+    pub after_stop: i64,
+    /// Taken outside the hours of its run and its law.
+    pub outside_window: i64,
+    /// Parts above what rate and burst allow in any second; none if no rate is known.
+    pub over_rate: Option<i64>,
+    /// Taken beyond the budget of its run.
+    pub over_budget: i64,
+    /// Taken with another text than planned.
+    pub wrong_body: i64,
+    /// Taken for another number than planned.
+    pub wrong_number: i64,
+    /// Taken with a code that is not the reserved one, or that somebody else was sent.
+    pub wrong_code: i64,
     /// In doubt on our side, taken or not.
     pub unresolved: i64,
+    /// A few messages of each term, by its name, with no more of a number than its end.
+    pub examples: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl Audit {
     /// Whether ledger and store agree. Doubt is not disagreement: it is said, counted and visible.
     pub fn agrees(&self) -> bool {
-        self.lost + self.duplicated + self.unexpected + self.unrecorded + self.wrong == 0
+        self.faults().iter().all(|(_, count)| *count == 0)
+    }
+
+    /// Every term that must be zero, with its count.
+    pub fn faults(&self) -> [(&'static str, i64); 11] {
+        [
+            ("lost", self.lost),
+            ("duplicated", self.duplicated),
+            ("unexpected", self.unexpected),
+            ("unrecorded", self.unrecorded),
+            ("after_stop", self.after_stop),
+            ("outside_window", self.outside_window),
+            ("over_rate", self.over_rate.unwrap_or(0)),
+            ("over_budget", self.over_budget),
+            ("wrong_body", self.wrong_body),
+            ("wrong_number", self.wrong_number),
+            ("wrong_code", self.wrong_code),
+        ]
+    }
+
+    fn example(&mut self, term: &'static str, text: impl FnOnce() -> String) {
+        let told = self.examples.entry(term).or_default();
+        if told.len() < EXAMPLES {
+            told.push(text());
+        }
     }
 }
 
-/// Compares a ledger with one run.
+/// Compares a ledger, in the order in which it was written, with the store.
 ///
 /// # Errors
-/// When the store cannot be read.
-pub async fn audit(
+/// When the store or the ledger cannot be read to its end; half an audit proves nothing.
+pub async fn audit<E: StdError + Send + Sync + 'static>(
     store: &Store,
-    run: RunId,
-    ledger: impl IntoIterator<Item = Taken>,
-) -> Result<Audit, StoreError> {
-    let mut audit = Audit::default();
-    let mut taken: HashMap<i64, Vec<Taken>> = HashMap::new();
+    ledger: impl IntoIterator<Item = Result<Taken, E>>,
+    question: &Question<'_>,
+) -> Result<Audit, AuditError> {
+    let mut auditor = Auditor::new(store, question);
+    let mut page = Vec::with_capacity(PAGE);
     for entry in ledger {
-        match reference::resolve(store.tag(), &entry.reference) {
-            Some((message, _)) => taken.entry(message.0).or_default().push(entry),
-            None => audit.unexpected += 1,
+        page.push(entry.map_err(|error| AuditError::Ledger(Box::new(error)))?);
+        if page.len() == PAGE {
+            auditor.judge(&std::mem::take(&mut page)).await?;
         }
     }
-    let mut after = MessageId(0);
-    loop {
-        let page = store.messages(run, None, after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = last.id;
-        for message in page {
-            let entries = taken.remove(&message.id.0).unwrap_or_default();
-            let accepted = message.dispatch == Dispatch::Accepted;
-            // A message that was sent again by decision may have arrived the first time, whatever became of the second.
-            let doubtful = matches!(message.dispatch, Dispatch::Ambiguous | Dispatch::Unknown)
-                || (message.possible_duplicate && !accepted);
-            audit.unresolved += i64::from(doubtful);
-            match entries.len() {
-                0 => audit.lost += i64::from(accepted),
-                _ if accepted => audit.accepted += 1,
-                _ if doubtful => {}
-                _ => audit.unrecorded += 1,
+    auditor.judge(&page).await?;
+    auditor.conclude().await
+}
+
+/// An audit under way.
+struct Auditor<'a> {
+    store: &'a Store,
+    question: &'a Question<'a>,
+    audit: Audit,
+    /// For each message, a bit for each attempt that was taken.
+    taken: Marks,
+    /// For each code, the message that was taken with it.
+    carried: Marks,
+    runs: HashMap<RunId, Judged>,
+    /// The interval last looked up, by window.
+    hours: HashMap<i64, (Timestamp, Timestamp)>,
+    pace: Option<Pace>,
+}
+
+/// A run whose texts are being judged.
+struct Judged {
+    /// None when they cannot be read by this version; its hours are not checked then.
+    terms: Option<Terms>,
+    budget: Option<i64>,
+    spent: i64,
+}
+
+impl<'a> Auditor<'a> {
+    fn new(store: &'a Store, question: &'a Question<'a>) -> Self {
+        Self {
+            store,
+            question,
+            audit: Audit::default(),
+            taken: Marks::default(),
+            carried: Marks::default(),
+            runs: HashMap::new(),
+            hours: HashMap::new(),
+            pace: question.limit.map(Pace::new),
+        }
+    }
+
+    async fn judge(&mut self, page: &[Taken]) -> Result<(), AuditError> {
+        let resolved: Vec<_> =
+            page.iter().map(|entry| reference::resolve(self.store.tag(), &entry.reference)).collect();
+        let asked = resolved.iter().zip(page).map(|(found, entry)| {
+            let (message, number) = found.unwrap_or((MessageId(0), 0));
+            (message, number, entry.at)
+        });
+        let mut facts: Vec<Option<TakenFacts>> = page.iter().map(|_| None).collect();
+        for fact in self.store.taken_facts(&asked.collect::<Vec<_>>()).await? {
+            let place = fact.place;
+            facts[place] = Some(fact);
+        }
+        for ((entry, found), fact) in page.iter().zip(resolved).zip(facts) {
+            self.pace(entry);
+            let known = found.zip(fact);
+            let ours = |run| self.question.run.is_none_or(|wanted| wanted == run);
+            match known {
+                Some((_, fact)) if !ours(fact.run) => {}
+                Some(((_, number), fact)) if fact.intended => {
+                    self.judge_known(entry, number, &fact).await?;
+                }
+                _ => {
+                    self.audit.unexpected += 1;
+                    self.audit.example("unexpected", || tail(&entry.to));
+                }
             }
-            audit.duplicated += i64::from(entries.len() > 1 && !message.possible_duplicate);
-            let body = hex(&Sha256::digest(message.body.as_bytes()));
-            let number = message.phone.e164();
-            audit.wrong += i64::from(entries.iter().any(|e| e.to != number || e.body_sha256 != body));
+        }
+        Ok(())
+    }
+
+    fn pace(&mut self, entry: &Taken) {
+        if let Some(pace) = &mut self.pace {
+            pace.add(entry.at, entry.parts);
         }
     }
-    audit.unexpected += i64::try_from(taken.len()).unwrap_or(i64::MAX);
-    Ok(audit)
+
+    async fn judge_known(&mut self, entry: &Taken, number: i64, fact: &TakenFacts) -> Result<(), AuditError> {
+        let repeated = self.taken.mark_attempt(fact.message.0, number);
+        let wrong_number = entry.to.trim_start_matches('+') != fact.phone.digits().to_string();
+        let wrong_body = entry.body_sha256 != hex(&Sha256::digest(fact.body.as_bytes()));
+        let wrong_code = fact.coupon.as_ref().is_some_and(|(coupon, code)| {
+            let first = self.carried.first(coupon.0, fact.message.0);
+            first != fact.message.0 || !fact.body.contains(code.as_str())
+        });
+        let (outside, over_budget) = self.terms_broken(entry, fact).await?;
+        let audit = &mut self.audit;
+        let mut found = |broken: bool, term: &'static str, count: fn(&mut Audit) -> &mut i64| {
+            if broken {
+                *count(audit) += 1;
+                audit.example(term, || format!("message {} to {:?}", fact.message, fact.phone));
+            }
+        };
+        found(repeated, "duplicated", |a| &mut a.duplicated);
+        found(wrong_number, "wrong_number", |a| &mut a.wrong_number);
+        found(wrong_body, "wrong_body", |a| &mut a.wrong_body);
+        found(wrong_code, "wrong_code", |a| &mut a.wrong_code);
+        found(fact.stopped, "after_stop", |a| &mut a.after_stop);
+        found(outside, "outside_window", |a| &mut a.outside_window);
+        found(over_budget, "over_budget", |a| &mut a.over_budget);
+        Ok(())
+    }
+
+    /// Whether a text broke the hours or the budget of its run.
+    async fn terms_broken(&mut self, entry: &Taken, fact: &TakenFacts) -> Result<(bool, bool), AuditError> {
+        if !self.runs.contains_key(&fact.run) {
+            let run = self.store.run(fact.run).await?;
+            let terms = run.as_ref().and_then(|run| Terms::read(&run.terms.definition).ok());
+            // The guard keeps us inside the hours; what counts is the hours.
+            let terms = terms.map(|terms| Terms { guard: std::time::Duration::ZERO, ..terms });
+            let budget = run.and_then(|run| run.terms.budget).map(|budget| budget.0);
+            self.runs.insert(fact.run, Judged { terms, budget, spent: 0 });
+        }
+        let Some(run) = self.runs.get_mut(&fact.run) else { return Ok((false, false)) };
+        run.spent = run.spent.saturating_add(fact.price.0);
+        let over_budget = run.budget.is_some_and(|budget| run.spent > budget);
+        let Some(terms) = &run.terms else { return Ok((false, over_budget)) };
+        let within = |(open, close): (Timestamp, Timestamp)| {
+            open.0.saturating_sub(SKEW_MS) <= entry.at.0 && entry.at < close
+        };
+        if self.hours.get(&fact.window).copied().is_some_and(within) {
+            return Ok((false, over_budget));
+        }
+        let key = ScheduleKey::from_text(fact.window_key.as_str());
+        let at = Timestamp(entry.at.0.saturating_add(SKEW_MS));
+        let next = [entry.at, at].into_iter().find_map(|at| {
+            terms.next_interval(&key, self.question.rules, at).filter(|interval| within(*interval))
+        });
+        self.hours.extend(next.map(|interval| (fact.window, interval)));
+        Ok((next.is_none(), over_budget))
+    }
+
+    /// Looks at every message once, now that all is known that was taken.
+    async fn conclude(mut self) -> Result<Audit, AuditError> {
+        let (mut after, page) = (MessageId(0), i64::try_from(PAGE).unwrap_or(i64::MAX));
+        loop {
+            let standing = self.store.standing(self.question.run, after, page).await?;
+            let Some(last) = standing.last() else { break };
+            after = last.message;
+            for message in &standing {
+                self.count(message);
+            }
+        }
+        self.audit.over_rate = self.pace.map(Pace::finish);
+        Ok(self.audit)
+    }
+
+    fn count(&mut self, message: &Standing) {
+        let attempts = self.taken.attempts(message.message.0);
+        let accepted = message.dispatch == Dispatch::Accepted;
+        // A message that was sent again by decision may have arrived the first time, whatever became of the second.
+        let doubtful = matches!(message.dispatch, Dispatch::Ambiguous | Dispatch::Unknown)
+            || (message.possible_duplicate && !accepted);
+        let ended = matches!(message.run, RunState::Finished | RunState::Cancelled);
+        let open = matches!(
+            message.dispatch,
+            Dispatch::Planned | Dispatch::Queued | Dispatch::Claimed | Dispatch::Submitting
+        );
+        let audit = &mut self.audit;
+        audit.unresolved += i64::from(doubtful);
+        let term = match (attempts, accepted) {
+            (0, true) => Some("lost"),
+            (0, false) if open && ended => Some("lost"),
+            (0, false) if open => {
+                audit.waiting += 1;
+                None
+            }
+            (0, false) => {
+                audit.not_sent += i64::from(!doubtful);
+                None
+            }
+            (_, true) => {
+                audit.accepted += 1;
+                None
+            }
+            // What is on the wire while we look was taken before its answer was written.
+            (_, false) if doubtful || (message.dispatch == Dispatch::Submitting && !ended) => None,
+            (_, false) => Some("unrecorded"),
+        };
+        match term {
+            Some("lost") => audit.lost += 1,
+            Some(_) => audit.unrecorded += 1,
+            None => {}
+        }
+        let example = || format!("message {} to {:?}", message.message, message.phone);
+        if let Some(term) = term {
+            audit.example(term, example);
+        }
+        if attempts > 1 && !message.possible_duplicate {
+            audit.duplicated += 1;
+            audit.example("duplicated", example);
+        }
+    }
+}
+
+/// The end of a number that may be anybody's.
+fn tail(number: &str) -> String {
+    let end: Vec<char> = number.chars().rev().take(2).collect();
+    format!("a text to …{}", end.into_iter().rev().collect::<String>())
 }

@@ -1,8 +1,8 @@
 //! What the simulated provider decides: how it answers a submission and what becomes of the message.
 //!
-//! Pure: a decision is a function of the seed, the shares and the submission's number, so two runs that see the
-//! same submissions in the same order decide alike, however their threads interleave. It never touches a socket, a
-//! file or a clock; new kinds of misbehaviour are new [`Answer`]s and [`Fate`]s here.
+//! Pure: a decision is a function of the seed, the shares, and a submission's reference with how often it came, so two
+//! runs that see the same submissions decide alike, however their threads interleave. It never touches a socket, a
+//! file or a clock; new kinds of misbehaviour are faults of scripts.
 
 use std::f64::consts::TAU;
 use std::time::Duration;
@@ -55,6 +55,8 @@ pub enum Answer {
     Silent,
     /// A connection reset.
     Reset,
+    /// As this fault of the script says.
+    Scripted(usize),
 }
 
 impl Answer {
@@ -136,6 +138,8 @@ pub struct Reply {
 enum Stream {
     Decision = 1,
     Fate = 2,
+    ScriptedAnswer = 3,
+    ScriptedReceipts = 4,
 }
 
 impl Behaviour {
@@ -154,9 +158,40 @@ impl Behaviour {
         }
     }
 
-    /// How the `nth` well-formed submission is answered.
-    pub fn decide(&self, nth: u64) -> Decision {
-        let mut rng = self.chance(nth, Stream::Decision);
+    /// What every draw for a submission starts from: its reference and how often that came before.
+    pub(super) fn key(reference: &str, times: u32) -> u64 {
+        // FNV-1a, so that it is the same in every build.
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+        reference.bytes().chain(times.to_le_bytes()).fold(0xCBF2_9CE4_8422_2325, step)
+    }
+
+    /// Whether submissions of one reference may be answered differently, so that they must be counted.
+    pub(super) fn is_random(&self) -> bool {
+        self.failures.shares().iter().any(|share| *share > 0.0)
+    }
+
+    /// Which fault of a list befalls the submission with this key; none of them in what their shares leave.
+    pub(super) fn fault(&self, key: u64, shares: &[(f64, usize)], receipts: bool) -> Option<usize> {
+        if shares.is_empty() {
+            return None;
+        }
+        let stream = if receipts { Stream::ScriptedReceipts } else { Stream::ScriptedAnswer };
+        let mut draw = self.chance(key, stream).random::<f64>();
+        let found = shares.iter().find(|(share, _)| {
+            draw -= share;
+            draw < 0.0
+        });
+        found.map(|(_, fault)| *fault)
+    }
+
+    /// A delay of the submission with this key from another curve.
+    pub(super) fn latency(&self, key: u64, curve: Curve) -> Duration {
+        draw(curve, &mut self.chance(key, Stream::Decision))
+    }
+
+    /// How the submission with this key is answered.
+    pub fn decide(&self, key: u64) -> Decision {
+        let mut rng = self.chance(key, Stream::Decision);
         let answer =
             pick(rng.random(), &self.failures.shares()).map_or(Answer::Accepted, |i| Answer::FAILURES[i]);
         let accepts = match answer {
@@ -166,14 +201,15 @@ impl Behaviour {
             | Answer::BadNumber
             | Answer::BadText
             | Answer::OptedOut
-            | Answer::Unavailable => false,
+            | Answer::Unavailable
+            | Answer::Scripted(_) => false,
         };
         Decision { accepts, answer, latency: draw(self.latency, &mut rng) }
     }
 
-    /// What becomes of the `nth` submission once it is accepted.
-    pub fn fate(&self, nth: u64) -> Fate {
-        let mut rng = self.chance(nth, Stream::Fate);
+    /// What becomes of the submission with this key once it is accepted.
+    pub fn fate(&self, key: u64) -> Fate {
+        let mut rng = self.chance(key, Stream::Fate);
         let receipts = &self.receipts;
         let shares = [receipts.undelivered, receipts.expired, receipts.rejected, receipts.never];
         let end = pick(rng.random(), &shares);
@@ -208,13 +244,13 @@ impl Behaviour {
         Some(Reply { after: delivered.saturating_add(draw(self.replies.delay, rng)), text })
     }
 
-    fn chance(&self, nth: u64, stream: Stream) -> Xoshiro256PlusPlus {
-        // The multipliers are odd, so that each (seed, number, stream) near another starts elsewhere;
+    fn chance(&self, key: u64, stream: Stream) -> Xoshiro256PlusPlus {
+        // The multipliers are odd, so that each (seed, key, stream) near another starts elsewhere;
         // seed_from_u64 mixes the result.
         let start = self
             .seed
             .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .wrapping_add(nth.wrapping_mul(0xD1B5_4A32_D192_ED03))
+            .wrapping_add(key.wrapping_mul(0xD1B5_4A32_D192_ED03))
             .wrapping_add((stream as u64).wrapping_mul(0x8CB9_2BA7_2F3D_8DD7));
         Xoshiro256PlusPlus::seed_from_u64(start)
     }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::behaviour::Status;
 use super::config::Retry;
 use super::post::Poster;
+use super::script::Twist;
 use super::stats::Stats;
 use super::target::Target;
 use crate::model::clock::Timestamp;
@@ -43,8 +44,17 @@ pub(super) enum What {
         status: Status,
         code: Option<&'static str>,
         at: Timestamp,
+        odd: Odd,
     },
     Reply(Box<ReplyToSend>),
+}
+
+/// What a script makes of a receipt.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Odd {
+    pub(super) twist: Twist,
+    /// The fault that is seen with it.
+    pub(super) fault: Option<usize>,
 }
 
 /// A customer's answer on its way.
@@ -60,11 +70,20 @@ pub(super) struct ReplyToSend {
 }
 
 impl Job {
+    /// Whether it is tried again: nobody has to take what was forged.
+    fn insists(&self) -> bool {
+        !matches!(&self.what, What::Receipt { odd, .. } if odd.twist == Twist::Foreign)
+    }
+
     /// Whether both may travel in one request.
     fn joins(&self, other: &Job) -> bool {
         match (&self.what, &other.what) {
-            (What::Receipt { target: ours, .. }, What::Receipt { target: theirs, .. }) => {
-                !ours.by_reference && Arc::ptr_eq(ours, theirs)
+            (
+                What::Receipt { target: ours, odd: our_odd, .. },
+                What::Receipt { target: theirs, odd: their_odd, .. },
+            ) => {
+                let one_key = (our_odd.twist == Twist::Foreign) == (their_odd.twist == Twist::Foreign);
+                one_key && !ours.by_reference && Arc::ptr_eq(ours, theirs)
             }
             _ => false,
         }
@@ -199,7 +218,7 @@ impl Schedule {
         for mut job in jobs {
             let reply = matches!(job.what, What::Reply(_));
             job.attempt = job.attempt.saturating_add(1);
-            if !taken && job.attempt < self.retry.attempts {
+            if !taken && job.attempt < self.retry.attempts && job.insists() {
                 job.due = self.started.elapsed() + self.retry.delay(job.attempt);
                 self.later.push(Reverse(Scheduled(job)));
                 continue;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::SimulatorError;
+use super::script::Script;
 use super::target::Target;
 use crate::telemetry::Secret;
 
@@ -24,8 +25,10 @@ pub struct SimulatorConfig {
     /// False skips the disk sync before an answer. For benchmarks that compare; such a ledger proves nothing after a
     /// power cut.
     pub sync: bool,
-    /// The seed of every decision: same seed and same requests in the same order give the same answers.
+    /// The seed of every decision: same seed and same requests give each message the same answer, whatever their order.
     pub seed: u64,
+    /// Misbehaviour by phases; what it leaves alone follows the shares below.
+    pub script: Option<Script>,
     /// Parts taken per second before answering 429; `None` takes all.
     pub parts_per_second: Option<u32>,
     /// Parts taken at once above the steady rate; `None` means a tenth of a second's worth, at least ten.
@@ -176,6 +179,7 @@ impl Default for SimulatorConfig {
             ledger: PathBuf::from("simulator-ledger.jsonl"),
             sync: true,
             seed: 1,
+            script: None,
             parts_per_second: None,
             burst_parts: None,
             parts_per_message: 10,

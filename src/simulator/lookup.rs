@@ -14,7 +14,8 @@ use crate::model::clock::Timestamp;
 /// One accepted message as a look-up shows it.
 #[derive(Debug)]
 pub(super) struct Known {
-    pub(super) nth: u64,
+    /// What its fate is drawn from.
+    pub(super) key: u64,
     pub(super) id: Box<str>,
     pub(super) at: Timestamp,
     pub(super) to: Box<str>,
@@ -71,7 +72,7 @@ impl Lookup {
                 from: known.from.to_string(),
                 text: known.text.to_string(),
                 at: known.at.0,
-                status: status_after(behaviour, known.nth, now.since(known.at)).as_str(),
+                status: status_after(behaviour, known.key, now.since(known.at)).as_str(),
             })
             .collect()
     }
@@ -90,8 +91,8 @@ impl Inner {
 }
 
 /// The latest status that the message's fate reports within `age`; known even if nobody wants receipts.
-fn status_after(behaviour: &Behaviour, nth: u64, age: Duration) -> Status {
-    let steps = behaviour.fate(nth).steps;
+fn status_after(behaviour: &Behaviour, key: u64, age: Duration) -> Status {
+    let steps = behaviour.fate(key).steps;
     let past = steps.iter().filter(|step| step.after <= age);
     past.max_by_key(|step| step.after).map_or(Status::Accepted, |step| step.status)
 }
@@ -104,7 +105,7 @@ mod tests {
     fn known(nth: u64) -> Known {
         let text = |text: &str| text.into();
         Known {
-            nth,
+            key: nth,
             id: format!("sim-{nth}").into(),
             at: Timestamp(0),
             to: text("+1"),

@@ -4,8 +4,8 @@
 //! tells what was really sent. Failures, delays and fates follow shares and a seed. It is a separate process: it knows
 //! nothing of the store and shares no code with the sending side, and it never sends a text to anyone.
 //!
-//! - [`config`]: what it is told; [`behaviour`]: what it decides, pure; [`ledger`]: what it accepted
-//! - `server` shows decisions on the wire, `submit` carries a submission as far as the ledger
+//! - [`config`]: what it is told; [`behaviour`] and [`script`]: what it decides, pure; [`ledger`]: what it accepted
+//! - `server` shows decisions on the wire, `odd` the bad ones as octets, `submit` carries a submission as far as the ledger
 //! - `callbacks` and `post` send receipts and replies when they are due
 //!
 //! Wire: `POST /v1/messages`, `GET /v1/messages?reference=…` (both with a bearer token), `GET /healthz`, `GET /stats`.
@@ -28,8 +28,10 @@ mod callbacks;
 pub mod config;
 pub mod ledger;
 mod lookup;
+mod odd;
 mod parts;
 mod post;
+pub mod script;
 mod server;
 mod sign;
 mod stats;
@@ -42,6 +44,7 @@ mod wire;
 
 pub use config::SimulatorConfig;
 pub use ledger::LedgerError;
+pub use script::{Fired, Script};
 pub use stats::StatsSnapshot;
 
 /// How long requests in work may take to be answered after the stop signal, if `drain` is not longer.
@@ -70,10 +73,12 @@ pub enum SimulatorError {
 }
 
 /// What a simulator did, once it has stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The counters at the end.
     pub stats: StatsSnapshot,
+    /// How often each fault of the script was seen; empty without a script.
+    pub fired: Vec<Fired>,
     /// Receipts and replies that were still waiting and are now lost.
     pub dropped: u64,
 }
@@ -94,6 +99,7 @@ pub async fn run(
 pub struct Simulator {
     address: SocketAddr,
     stats: Arc<stats::Stats>,
+    play: Option<Arc<script::Play>>,
     desk: Arc<submit::Desk>,
     accepting: JoinHandle<()>,
     connections: TaskTracker,
@@ -122,22 +128,25 @@ impl Simulator {
         let boot = format!("{:x}", clock.now().0);
         let started = Instant::now();
         let stats = Arc::new(stats::Stats::default());
+        let play = config.script.clone().map(|script| Arc::new(script::Play::new(script)));
         let inbox = Arc::new(callbacks::Inbox::default());
         let desk = Arc::new(submit::Desk::open(
             &config,
             boot.clone(),
+            play.clone(),
             started,
             clock.clone(),
             inbox.clone(),
             stats.clone(),
         )?);
-        let poster = Arc::new(post::Poster::new(&config, boot, clock, stats.clone()));
+        let poster = Arc::new(post::Poster::new(&config, boot, clock, stats.clone(), play.clone()));
         let schedule = callbacks::Schedule::new(started, inbox, poster, stats.clone(), &config);
         let finish = CancellationToken::new();
         let callbacks = tokio::spawn(schedule.run(finish.clone(), config.drain));
         let server = Arc::new(server::Server {
             desk: desk.clone(),
             stats: stats.clone(),
+            play: play.clone(),
             authorization: format!("Bearer {}", config.key.expose()).into_bytes(),
             hold: config.failures.hold,
             stop: shutdown.clone(),
@@ -146,7 +155,7 @@ impl Simulator {
         let accepting = tokio::spawn(server.run(listener, config.limits.connections, connections.clone()));
         tracing::info!(%address, ledger = %config.ledger.display(), sync = config.sync, "the simulator listens");
         let drain = config.drain;
-        Ok(Self { address, stats, desk, accepting, connections, callbacks, finish, shutdown, drain })
+        Ok(Self { address, stats, play, desk, accepting, connections, callbacks, finish, shutdown, drain })
     }
 
     /// Where it listens; the real port when port 0 was asked for.
@@ -159,6 +168,11 @@ impl Simulator {
         self.stats.snapshot()
     }
 
+    /// How often each fault of the script was seen; empty without a script.
+    pub fn fired(&self) -> Vec<Fired> {
+        self.play.as_ref().map(|play| play.fired()).unwrap_or_default()
+    }
+
     /// Waits for the shutdown signal, then stops in order: no new submissions, requests in work answered, the ledger on
     /// the disk, receipts for as long as `drain` allows.
     pub async fn wait(self) -> Summary {
@@ -168,7 +182,7 @@ impl Simulator {
         if tokio::time::timeout(GRACE.max(self.drain), self.connections.wait()).await.is_err() {
             tracing::warn!(connections = self.connections.len(), "requests in work were cut off");
         }
-        let desk = self.desk;
+        let (desk, play) = (self.desk, self.play);
         let closed = tokio::task::spawn_blocking(move || desk.close()).await;
         self.finish.cancel();
         let done = self.callbacks.await;
@@ -179,6 +193,7 @@ impl Simulator {
         if stats.pending > 0 {
             tracing::warn!(dropped = stats.pending, "receipts and replies were dropped unsent");
         }
-        Summary { stats, dropped: stats.pending }
+        let fired = play.map(|play| play.fired()).unwrap_or_default();
+        Summary { stats, fired, dropped: stats.pending }
     }
 }

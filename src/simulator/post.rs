@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use super::SimulatorConfig;
 use super::callbacks::{Job, What};
 use super::config::ReplyText;
+use super::script::{Play, Twist};
 use super::sign;
 use super::stats::Stats;
 use super::target::Target;
@@ -26,6 +27,9 @@ use crate::telemetry::Secret;
 /// An answer of more than this is not read to its end; its connection is closed instead of kept.
 const ANSWER_BYTES: usize = 64 * 1024;
 
+/// The key of somebody else's account.
+const FOREIGN_KEY: &[u8] = b"the key of another account";
+
 /// Signs callbacks and puts them on the wire.
 pub(super) struct Poster {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -34,6 +38,7 @@ pub(super) struct Poster {
     boot: String,
     clock: Arc<dyn Clock>,
     stats: Arc<Stats>,
+    play: Option<Arc<Play>>,
 }
 
 impl Poster {
@@ -42,6 +47,7 @@ impl Poster {
         boot: String,
         clock: Arc<dyn Clock>,
         stats: Arc<Stats>,
+        play: Option<Arc<Play>>,
     ) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -58,6 +64,7 @@ impl Poster {
             boot,
             clock,
             stats,
+            play,
         }
     }
 
@@ -65,7 +72,8 @@ impl Poster {
     pub(super) async fn post(&self, jobs: &[Job]) -> bool {
         let Some((target, reference, body)) = self.render(jobs) else { return false };
         let timestamp = self.clock.now().0.div_euclid(1000).to_string();
-        let signature = sign::signature(self.signing_key.expose().as_bytes(), &timestamp, &body);
+        let key = if jobs.iter().any(forged) { FOREIGN_KEY } else { self.signing_key.expose().as_bytes() };
+        let signature = sign::signature(key, &timestamp, &body);
         let request = target.uri(reference).ok().and_then(|uri| {
             Request::post(uri)
                 .header(header::CONTENT_TYPE, "application/json")
@@ -105,8 +113,15 @@ impl Poster {
     }
 
     fn line<'a>(&self, job: &'a Job) -> Option<ReceiptLine<'a>> {
-        let What::Receipt { reference, status, code, at, .. } = &job.what else { return None };
-        let id = message_id(&self.boot, job.nth);
+        let What::Receipt { reference, status, code, at, odd, .. } = &job.what else { return None };
+        if let (Some(play), Some(fault), 0) = (&self.play, odd.fault, job.attempt) {
+            play.fire(fault);
+        }
+        let id = match odd.twist {
+            Twist::None | Twist::Foreign => message_id(&self.boot, job.nth),
+            Twist::Stray => message_id("elsewhere", job.nth),
+            Twist::SameId => same_id(&self.boot),
+        };
         Some(ReceiptLine { id, reference, status: status.as_str(), code: *code, at: at.0 })
     }
 }
@@ -114,4 +129,13 @@ impl Poster {
 /// The simulator's id of the `nth` submission; `boot` keeps ids of two starts apart.
 pub(super) fn message_id(boot: &str, nth: u64) -> String {
     format!("sim-{boot}-{nth}")
+}
+
+/// The id that a script gives to many texts.
+pub(super) fn same_id(boot: &str) -> String {
+    format!("sim-{boot}-same")
+}
+
+fn forged(job: &Job) -> bool {
+    matches!(&job.what, What::Receipt { odd, .. } if odd.twist == Twist::Foreign)
 }

@@ -16,13 +16,16 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use subtle::ConstantTimeEq;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::behaviour::{Answer, Decision};
-use super::stats::Stats;
+use super::odd::{Raw, Shown};
+use super::script::{Fired, Play};
+use super::stats::{Stats, StatsSnapshot};
 use super::submit::{Desk, Verdict};
 use super::wire::{Found, Problem, Taken};
 
@@ -39,6 +42,7 @@ const HOLD: Duration = Duration::from_secs(90);
 pub(super) struct Server {
     pub(super) desk: Arc<Desk>,
     pub(super) stats: Arc<Stats>,
+    pub(super) play: Option<Arc<Play>>,
     /// The whole `authorization` header that is right.
     pub(super) authorization: Vec<u8>,
     pub(super) hold: Duration,
@@ -52,6 +56,16 @@ enum Broken {
     Closed,
     #[error("reset without an answer")]
     Reset,
+    #[error("answered with octets of its own")]
+    Raw(Raw),
+}
+
+/// The counters and what a script did.
+#[derive(Serialize)]
+struct Counted {
+    #[serde(flatten)]
+    stats: StatsSnapshot,
+    fired: Vec<Fired>,
 }
 
 type Answered = Result<Response<Full<Bytes>>, Broken>;
@@ -110,9 +124,16 @@ impl Server {
             }
         };
         let broken = ended.as_ref().err().and_then(|error| std::error::Error::source(error)?.downcast_ref());
-        if matches!(broken, Some(Broken::Reset)) {
-            // Closing with a zero linger time sends RST instead of FIN.
-            let _ = connection.into_parts().io.into_inner().set_zero_linger();
+        match broken {
+            Some(Broken::Reset) => {
+                // Closing with a zero linger time sends RST instead of FIN.
+                let _ = connection.into_parts().io.into_inner().set_zero_linger();
+            }
+            Some(Broken::Raw(raw)) => {
+                let mut stream = connection.into_parts().io.into_inner();
+                let _ = self.stop.run_until_cancelled(write_raw(&mut stream, raw)).await;
+            }
+            Some(Broken::Closed) | None => {}
         }
     }
 
@@ -121,7 +142,11 @@ impl Server {
         match (request.method(), path) {
             (&Method::POST, "/v1/messages") => self.submit(request).await,
             (&Method::GET, "/v1/messages") => Ok(self.look_up(&request)),
-            (&Method::GET, "/stats") => Ok(json(StatusCode::OK, &self.stats.snapshot())),
+            (&Method::GET, "/stats") => Ok(self.counted()),
+            (_, "/followed") => {
+                self.stats.followed.fetch_add(1, Relaxed);
+                Ok(problem(StatusCode::NOT_FOUND, "not_found", None))
+            }
             (&Method::GET, "/healthz") if self.desk.healthy() => {
                 Ok(fixed(StatusCode::OK, r#"{"status":"ok"}"#))
             }
@@ -164,19 +189,43 @@ impl Server {
             }
             (Answer::Silent, _) => {
                 self.stats.answered(Answer::Silent);
-                let hold = if self.hold.is_zero() { HOLD } else { self.hold };
-                tokio::select! {
-                    () = tokio::time::sleep(hold) => {}
-                    () = self.stop.cancelled() => {}
-                }
-                Err(Broken::Closed)
+                self.keep_silent(if self.hold.is_zero() { HOLD } else { self.hold }).await
             }
+            (Answer::Scripted(fault), id) => self.misbehave(fault, id).await,
             (Answer::Reset, _) => {
                 self.stats.answered(Answer::Reset);
                 Err(Broken::Reset)
             }
             (Answer::Throttled, _) => Ok(self.throttle(self.desk.retry_after())),
             (answer, _) => Ok(self.refuse(answer)),
+        }
+    }
+
+    /// Lets the client see a fault of the script.
+    async fn misbehave(&self, fault: usize, id: Option<String>) -> Answered {
+        self.stats.answered(Answer::Scripted(fault));
+        if let Some(play) = &self.play {
+            play.fire(fault);
+        }
+        match self.desk.show(fault, id.as_deref().unwrap_or_default()) {
+            Some(Shown::Response(response)) => Ok(response),
+            Some(Shown::Raw(raw)) => Err(Broken::Raw(raw)),
+            Some(Shown::Silence(hold)) => self.keep_silent(hold).await,
+            Some(Shown::Reset) => Err(Broken::Reset),
+            None => Err(Broken::Closed),
+        }
+    }
+
+    async fn keep_silent(&self, hold: Duration) -> Answered {
+        let _ = self.stop.run_until_cancelled(tokio::time::sleep(hold)).await;
+        Err(Broken::Closed)
+    }
+
+    fn counted(&self) -> Response<Full<Bytes>> {
+        let stats = self.stats.snapshot();
+        match &self.play {
+            Some(play) => json(StatusCode::OK, &Counted { stats, fired: play.fired() }),
+            None => json(StatusCode::OK, &stats),
         }
     }
 
@@ -225,6 +274,21 @@ impl Server {
         self.stats.bad_request.fetch_add(1, Relaxed);
         problem(StatusCode::BAD_REQUEST, "bad_request", Some(detail))
     }
+}
+
+/// Writes octets that no server would write, as slowly as wanted; a client that hangs up ends it.
+async fn write_raw(stream: &mut TcpStream, raw: &Raw) -> std::io::Result<()> {
+    match raw.every {
+        None => stream.write_all(&raw.bytes).await?,
+        Some(every) => {
+            for octet in &raw.bytes {
+                stream.write_all(std::slice::from_ref(octet)).await?;
+                tokio::time::sleep(every).await;
+            }
+        }
+    }
+    tokio::time::sleep(raw.linger).await;
+    stream.shutdown().await
 }
 
 /// The body in one piece; a body that came in one piece is not copied. `None` when it is too long or breaks off.

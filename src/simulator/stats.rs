@@ -60,6 +60,10 @@ counters! {
     silent,
     /// Accepted, then the connection was reset.
     reset,
+    /// Answered as a script says.
+    scripted,
+    /// Requests to where a redirect of a script points: somebody followed it.
+    followed,
     /// Look-ups answered.
     lookups,
     /// Receipts put on the wire, repeats included.
@@ -98,6 +102,7 @@ impl Stats {
             Answer::Failed => &self.failed,
             Answer::Silent => &self.silent,
             Answer::Reset => &self.reset,
+            Answer::Scripted(_) => &self.scripted,
         };
         counter.fetch_add(1, Relaxed);
     }

@@ -3,17 +3,20 @@
 //! It never touches a socket: how the decision is shown to the client is the server's business.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::behaviour::{Answer, Behaviour, Decision};
-use super::callbacks::{Inbox, Job, ReplyToSend, What};
+use super::behaviour::{Answer, Behaviour, Decision, Step};
+use super::callbacks::{Inbox, Job, Odd, ReplyToSend, What};
 use super::ledger::{Entry, LedgerError, Writer};
 use super::lookup::{Known, Lookup};
-use super::post::message_id;
+use super::odd::{self, Shown};
+use super::post::{message_id, same_id};
+use super::script::{OddStep, Phase, Play, Reporting, Twist};
 use super::stats::{Room, Stats};
 use super::target::{Target, Targets};
 use super::throttle::Throttle;
@@ -25,9 +28,18 @@ use crate::model::phone::Phone;
 /// References and senders longer than this are refused, so that what is kept of a message stays small.
 const LONGEST_NAME: usize = 256;
 
+/// References whose repeats are counted, where answers are drawn; beyond it counting starts anew.
+const COUNTED: usize = 1_000_000;
+
+/// An answer that its receipt shall overtake is held back this long.
+const OVERTAKEN: Duration = Duration::from_millis(400);
+
 /// The part of the provider that decides and remembers.
 pub(super) struct Desk {
     behaviour: Behaviour,
+    play: Option<Arc<Play>>,
+    /// How often each reference came; none where answers are not drawn.
+    seen: Option<Mutex<HashMap<u64, u32>>>,
     parts_per_message: u32,
     retry_after: Duration,
     throttle: Option<Mutex<Throttle>>,
@@ -75,6 +87,7 @@ impl Desk {
     pub(super) fn open(
         config: &SimulatorConfig,
         boot: String,
+        play: Option<Arc<Play>>,
         started: Instant,
         clock: Arc<dyn Clock>,
         inbox: Arc<Inbox>,
@@ -85,8 +98,12 @@ impl Desk {
         let writer = Writer::open(&config.ledger, config.sync, settle)?;
         let throttle =
             config.parts_per_second.map(|rate| Mutex::new(Throttle::new(rate, config.burst_parts)));
+        let behaviour = Behaviour::new(config);
+        let drawn = play.is_some() || behaviour.is_random();
         Ok(Self {
-            behaviour: Behaviour::new(config),
+            behaviour,
+            play,
+            seen: drawn.then(Mutex::default),
             parts_per_message: config.parts_per_message,
             retry_after: config.failures.retry_after,
             throttle,
@@ -128,14 +145,22 @@ impl Desk {
             return Verdict::Refused(Answer::BadText);
         }
         let nth = self.next.fetch_add(1, Relaxed);
-        let decision = self.behaviour.decide(nth);
+        let key = self.key(&submission.reference);
+        let (decision, odd) = self.decide(key, target.is_some());
         if !decision.accepts {
             return Verdict::Decided(decision, None);
         }
-        match self.accept(nth, &submission, target, parts).await {
+        let numbers = Numbers { nth, key, odd, same_id: self.gives_the_same_id(&decision) };
+        match self.accept(numbers, &submission, target, parts).await {
             Ok(id) => Verdict::Decided(decision, Some(id)),
             Err(reason) => Verdict::Unavailable(reason),
         }
+    }
+
+    /// What an answer with this fault looks like to a submission that got `id`.
+    pub(super) fn show(&self, fault: usize, id: &str) -> Option<Shown> {
+        let (kind, _) = self.play.as_ref()?.script.answering(fault)?;
+        Some(odd::show(kind, id, &same_id(&self.boot), self.clock.now()))
     }
 
     /// What the remembered messages with this reference look like now.
@@ -164,28 +189,77 @@ impl Desk {
         throttle.take(self.started.elapsed(), parts).err()
     }
 
+    /// What the draws for this submission start from.
+    fn key(&self, reference: &str) -> u64 {
+        let Some(seen) = &self.seen else { return Behaviour::key(reference, 0) };
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= COUNTED {
+            seen.clear();
+        }
+        let times = seen.entry(Behaviour::key(reference, 0)).or_default();
+        *times += 1;
+        Behaviour::key(reference, *times - 1)
+    }
+
+    /// The decision, and which fault the receipts have: the script's word comes first.
+    fn decide(&self, key: u64, reports: bool) -> (Decision, Option<usize>) {
+        let mut decision = self.behaviour.decide(key);
+        let Some(play) = &self.play else { return (decision, None) };
+        let phase: &Phase = play.phase(self.started.elapsed());
+        if let Some(curve) = phase.latency {
+            decision.latency = self.behaviour.latency(key, curve);
+        }
+        if let Some(fault) = self.behaviour.fault(key, &phase.answers, false)
+            && let Some((_, accepts)) = play.script.answering(fault)
+        {
+            decision = Decision { accepts, answer: Answer::Scripted(fault), ..decision };
+        }
+        let odd = self.behaviour.fault(key, &phase.receipts, true).filter(|_| reports && decision.accepts);
+        if odd.and_then(|odd| play.script.reporting(odd)) == Some(Reporting::Early) {
+            decision.latency = decision.latency.max(OVERTAKEN);
+        }
+        (decision, odd)
+    }
+
+    /// The receipts as the script wants them; none at all is a fault that is seen at once.
+    fn odd_steps(&self, fault: Option<usize>, steps: &[Step]) -> Vec<OddStep> {
+        let plain = || steps.iter().map(|step| OddStep { step: *step, twist: Twist::None }).collect();
+        let Some((play, fault)) = self.play.as_ref().zip(fault) else { return plain() };
+        let Some(reporting) = play.script.reporting(fault) else { return plain() };
+        if reporting == Reporting::Never {
+            play.fire(fault);
+        }
+        reporting.distort(steps)
+    }
+
+    fn gives_the_same_id(&self, decision: &Decision) -> bool {
+        let Answer::Scripted(fault) = decision.answer else { return false };
+        let fault = self.play.as_ref().and_then(|play| play.script.answering(fault));
+        matches!(fault, Some((super::script::Answering::SameId, _)))
+    }
+
     async fn accept(
         &self,
-        nth: u64,
+        numbers: Numbers,
         submission: &Submission<'_>,
         target: Option<Arc<Target>>,
         parts: u32,
     ) -> Result<String, &'static str> {
         let entry = Entry {
             at: self.clock.now(),
-            id: message_id(&self.boot, nth).into(),
+            id: message_id(&self.boot, numbers.nth).into(),
             reference: Cow::Borrowed(&submission.reference),
             to: Cow::Borrowed(&submission.to),
             from: Cow::Borrowed(&submission.from),
             body_sha256: sign::sha256(submission.text.as_bytes()).into(),
             parts,
         };
-        let jobs = self.callbacks(nth, &entry, target);
+        let jobs = self.callbacks(numbers, &entry, target);
         let Some(room) = Stats::reserve(&self.stats, jobs.len() as u64, self.pending_limit) else {
             self.stats.backlog_full.fetch_add(1, Relaxed);
             return Err("backlog");
         };
-        let known = self.lookup.remembers().then(|| remember(nth, &entry, submission));
+        let known = self.lookup.remembers().then(|| remember(numbers.key, &entry, submission));
         if self.writer.append(&entry, Accepted { parts, jobs, room, known }).await.is_err() {
             self.stats.ledger_failed.fetch_add(1, Relaxed);
             return Err("ledger");
@@ -193,21 +267,27 @@ impl Desk {
         Ok(entry.id.into_owned())
     }
 
-    fn callbacks(&self, nth: u64, entry: &Entry<'_>, target: Option<Arc<Target>>) -> Vec<Job> {
-        let fate = self.behaviour.fate(nth);
+    fn callbacks(&self, numbers: Numbers, entry: &Entry<'_>, target: Option<Arc<Target>>) -> Vec<Job> {
+        let Numbers { nth, key, odd, same_id } = numbers;
+        let fate = self.behaviour.fate(key);
         let now = self.started.elapsed();
         let mut jobs = Vec::with_capacity(fate.steps.len() + usize::from(fate.reply.is_some()));
         if let Some(target) = target {
-            jobs.extend(fate.steps.iter().map(|step| Job {
+            let steps = self.odd_steps(odd, &fate.steps);
+            jobs.extend(steps.into_iter().map(|OddStep { step, twist }| Job {
                 due: now.saturating_add(step.after),
                 nth,
                 attempt: 0,
                 what: What::Receipt {
                     target: target.clone(),
-                    reference: (&*entry.reference).into(),
+                    reference: match twist {
+                        Twist::Stray => format!("stray-{}", entry.reference).into(),
+                        _ => (&*entry.reference).into(),
+                    },
                     status: step.status,
                     code: step.code,
                     at: entry.at.plus(step.after),
+                    odd: Odd { twist: if same_id { Twist::SameId } else { twist }, fault: odd },
                 },
             }));
         }
@@ -219,6 +299,19 @@ impl Desk {
         }
         jobs
     }
+}
+
+/// What one submission is known by, inside.
+#[derive(Clone, Copy)]
+struct Numbers {
+    /// Its place in the order of arrival.
+    nth: u64,
+    /// What its draws start from.
+    key: u64,
+    /// What is odd about its receipts.
+    odd: Option<usize>,
+    /// Whether it has the id that others have, too.
+    same_id: bool,
 }
 
 /// What the ledger's thread does with each durable batch: count, remember, schedule. It happens there and not in the
@@ -238,9 +331,9 @@ fn settle(lookup: Arc<Lookup>, inbox: Arc<Inbox>, stats: Arc<Stats>) -> impl FnM
     }
 }
 
-fn remember(nth: u64, entry: &Entry<'_>, submission: &Submission<'_>) -> (Box<str>, Known) {
+fn remember(key: u64, entry: &Entry<'_>, submission: &Submission<'_>) -> (Box<str>, Known) {
     let known = Known {
-        nth,
+        key,
         id: (&*entry.id).into(),
         at: entry.at,
         to: (&*entry.to).into(),

@@ -33,10 +33,11 @@ statements! {
         WHERE NOT EXISTS (SELECT 1 FROM json_each(CAST($6 AS TEXT)) AS j WHERE j.value ->> 0 = n.sender) \
           AND NOT EXISTS (SELECT 1 FROM json_each(CAST($7 AS TEXT)) AS j WHERE j.value ->> 0 = n.country) \
         ORDER BY n.id LIMIT $4)";
-    /// T4.
-    RELEASE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL \
-        WHERE dispatch = 'claimed' AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j \
-        WHERE CAST(j.value ->> 1 AS BIGINT) = messages.epoch)";
+    /// T4. `$1` rows of (message, epoch).
+    RELEASE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL FROM (\
+        SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence \
+        FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'claimed'";
     /// T4 with a due time. `$1` rows of (message, epoch, due).
     POSTPONE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL, not_before = g.due FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence, \

@@ -414,7 +414,7 @@ fn pg_rows(rows: Vec<PgRow>) -> Vec<Row> {
 }
 
 /// Creates the file before SQLite does, so that it and its log are never readable by others.
-fn create_private(path: &Path) -> Result<(), StoreError> {
+pub(super) fn create_private(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let opened = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
     match opened {

@@ -1,5 +1,6 @@
 //! Texts from customers: STOP suppresses and withdraws in the transaction that records it, before it is answered.
 
+use std::borrow::Borrow;
 use std::collections::HashSet;
 
 use crate::model::clock::Timestamp;
@@ -50,10 +51,15 @@ impl Batch {
     ///
     /// # Errors
     /// When the store cannot be written; then nothing may be acknowledged.
-    pub async fn listen(&mut self, callbacks: &[Delivered], now: Timestamp) -> Result<(), StoreError> {
-        self.keep_raw(callbacks).await?;
+    pub async fn listen(
+        &mut self,
+        callbacks: &[impl Borrow<Delivered>],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let callbacks: Vec<&Delivered> = callbacks.iter().map(Borrow::borrow).collect();
+        self.keep_raw(&callbacks).await?;
         let mut rows = Vec::new();
-        for callback in callbacks {
+        for callback in &callbacks {
             for (text, reaction) in &callback.inbound {
                 let phone = text.from.digits();
                 let at = callback.received_at.0;
@@ -70,7 +76,7 @@ impl Batch {
             .iter()
             .map(|row| Ok((row.int(0)?, row.int(1)?)))
             .collect::<Result<HashSet<_>, StoreError>>()?;
-        for callback in callbacks {
+        for callback in &callbacks {
             for (text, reaction) in &callback.inbound {
                 let digits = i64::try_from(text.from.digits()).unwrap_or(i64::MAX);
                 if !kept.contains(&(callback.id, digits)) {

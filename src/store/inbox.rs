@@ -1,7 +1,12 @@
-//! Raw callbacks as they came, to be read again. Never writes: what they mean is applied as any receipt is.
+//! Raw callbacks as they came, to be read again, and the end of those that match nothing. What they mean is applied as any
+//! receipt is, not here.
+
+use std::collections::BTreeSet;
 
 use crate::model::clock::Timestamp;
+use crate::model::ids;
 
+use super::batch::{Batch, json_rows};
 use super::connection::args;
 use super::dialect::statements;
 use super::receipts::RawCallback;
@@ -16,6 +21,23 @@ pub struct KeptCallback {
     pub received_at: Timestamp,
     /// The request.
     pub raw: RawCallback,
+}
+
+impl Batch {
+    /// Ends up to `most` receipts that came before an instant and match no text, with the calls they came in; answers
+    /// how many receipts. What these calls said of known texts stays in the receipts of those.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn forget_unmatched(&mut self, before: Timestamp, most: i64) -> Result<usize, StoreError> {
+        let gone = self.tx.rows(FORGET, args![ids::first_at(before), most]).await?;
+        let calls = gone.iter().map(|row| row.int(0)).collect::<Result<BTreeSet<_>, _>>()?;
+        let calls: Vec<_> = calls.into_iter().map(|id| (id,)).collect();
+        if !calls.is_empty() {
+            self.tx.run(FORGET_CALLS, vec![json_rows(&calls)?]).await?;
+        }
+        Ok(gone.len())
+    }
 }
 
 impl Store {
@@ -55,4 +77,11 @@ statements! {
     /// `$1` route, `$2` since, `$3` the last number seen, `$4` how many.
     KEPT = "SELECT id, received_at, method, url, path_ref, content_type, body, body_encoding FROM inbox \
         WHERE route = $1 AND kind = 'receipt' AND received_at >= $2 AND id > $3 ORDER BY id LIMIT $4";
+    /// `$1` the first number that is young enough, `$2` most. Numbers rise with time.
+    FORGET = "DELETE FROM receipts WHERE message_id IS NULL AND id IN (\
+        SELECT id FROM receipts WHERE message_id IS NULL AND inbox_id < $1 ORDER BY inbox_id LIMIT $2) RETURNING inbox_id";
+    /// `$1` numbers of calls; those with more of these receipts go with the last of them.
+    FORGET_CALLS = "DELETE FROM inbox WHERE id IN (\
+          SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j) \
+        AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE r.inbox_id = inbox.id AND r.message_id IS NULL)";
 }

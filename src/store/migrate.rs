@@ -28,9 +28,15 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
     ),
     (
         4,
+        "unmatched_receipts",
+        include_str!("../../migrations/sqlite/0004_unmatched_receipts.sql"),
+        include_str!("../../migrations/postgres/0004_unmatched_receipts.sql"),
+    ),
+    (
+        5,
         "lean",
-        include_str!("../../migrations/sqlite/0004_lean.sql"),
-        include_str!("../../migrations/postgres/0004_lean.sql"),
+        include_str!("../../migrations/sqlite/0005_lean.sql"),
+        include_str!("../../migrations/postgres/0005_lean.sql"),
     ),
 ];
 

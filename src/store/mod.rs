@@ -3,11 +3,13 @@
 //! State changes arrive as batches and leave as one multi-row statement per kind. What may change is decided in
 //! `model`; this module stores it and names the state it expects. It never touches the network of a provider.
 
+pub mod audit;
 pub mod batch;
 pub mod check;
 pub mod claims;
 mod connection;
 pub mod contacts;
+pub mod copy;
 pub mod coupons;
 mod damage;
 pub mod dialect;
@@ -269,12 +271,14 @@ pub fn statements() -> Vec<dialect::Named> {
     [
         STATEMENTS,
         PAIRS,
+        audit::STATEMENTS,
         dialect::STATEMENTS,
         check::PAIRS,
         check::STATEMENTS,
         claims::STATEMENTS,
         contacts::STATEMENTS,
         contacts::PAIRS,
+        copy::PAIRS,
         coupons::STATEMENTS,
         events::STATEMENTS,
         evidence::STATEMENTS,

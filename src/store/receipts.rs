@@ -1,6 +1,7 @@
 //! Receipts: kept as they came, matched to their message, joined by rank. Early, late, repeated and unknown ones are
 //! all kept; an acknowledged one is never lost.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::model::clock::Timestamp;
@@ -18,11 +19,11 @@ use super::dialect::{STATE_OF, statements};
 use super::evidence::{Proven, proves_acceptance};
 
 statements! {
-    /// `$1` rows of (id, route, kind, received, method, url, path ref, content type, body, body encoding).
+    /// `$1` rows of (id, received, url, path ref, content type, body), `$2` route, `$3` kind, `$4` method, `$5` encoding:
+    /// what calls have in common is given once, because reading JSON costs more than writing the row.
     KEEP_RAW = "INSERT INTO inbox (id, route, kind, received_at, method, url, path_ref, content_type, body, body_encoding) \
-        SELECT CAST(j.value ->> 0 AS BIGINT), j.value ->> 1, j.value ->> 2, CAST(j.value ->> 3 AS BIGINT), j.value ->> 4, \
-          j.value ->> 5, j.value ->> 6, j.value ->> 7, j.value ->> 8, j.value ->> 9 \
-        FROM json_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (id) DO NOTHING";
+        SELECT CAST(j.value ->> 0 AS BIGINT), $2, $3, CAST(j.value ->> 1 AS BIGINT), $4, j.value ->> 2, j.value ->> 3, \
+          j.value ->> 4, j.value ->> 5, $5 FROM json_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (id) DO NOTHING";
     /// `$1` rows of (place, route, message, number): attempts named by our reference.
     BY_REFERENCE = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number, a.outcome FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.message_id = CAST(j.value ->> 2 AS BIGINT) AND a.number = CAST(j.value ->> 3 AS BIGINT) \
@@ -31,21 +32,23 @@ statements! {
     BY_PROVIDER_ID = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number, a.outcome FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.route = j.value ->> 1 AND a.provider_id = j.value ->> 2";
     /// `$1` rows of (inbox, route, received, message, number, reference, provider id, state, status, code, opted out).
-    /// A report that this message already has is a repeat and is not kept twice.
-    KEEP = "INSERT INTO receipts (inbox_id, route, received_at, message_id, number, reference, provider_id, state, \
-          status, code, opted_out) \
-        SELECT g.inbox, g.route, g.received, g.message, g.num, g.ref, g.pid, g.state, g.status, g.code, g.opted_out FROM (\
+    /// A report that this message already has is a repeat and is not kept twice. Materialized: otherwise each comparison
+    /// reads the JSON again.
+    KEEP = "WITH g AS MATERIALIZED (\
           SELECT CAST(j.value ->> 0 AS BIGINT) AS inbox, j.value ->> 1 AS route, CAST(j.value ->> 2 AS BIGINT) AS received, \
             CAST(j.value ->> 3 AS BIGINT) AS message, CAST(j.value ->> 4 AS BIGINT) AS num, j.value ->> 5 AS ref, \
             j.value ->> 6 AS pid, j.value ->> 7 AS state, j.value ->> 8 AS status, j.value ->> 9 AS code, \
-            CAST(j.value ->> 10 AS BIGINT) AS opted_out FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+            CAST(j.value ->> 10 AS BIGINT) AS opted_out FROM json_each(CAST($1 AS TEXT)) AS j) \
+        INSERT INTO receipts (inbox_id, route, received_at, message_id, number, reference, provider_id, state, \
+          status, code, opted_out) \
+        SELECT g.inbox, g.route, g.received, g.message, g.num, g.ref, g.pid, g.state, g.status, g.code, g.opted_out FROM g \
         WHERE NOT EXISTS (SELECT 1 FROM receipts AS r WHERE g.message IS NOT NULL AND r.message_id = g.message \
             AND r.status = g.status AND COALESCE(r.code, '') = COALESCE(g.code, '') AND r.number = g.num AND r.state = g.state) \
           AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE g.message IS NULL AND r.message_id IS NULL \
             AND r.route = g.route AND r.provider_id = g.pid AND r.status = g.status \
             AND COALESCE(r.code, '') = COALESCE(g.code, '')) \
           AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE g.message IS NULL AND g.pid IS NULL AND r.message_id IS NULL \
-            AND r.provider_id IS NULL AND r.route = g.route AND r.inbox_id = g.inbox AND r.status = g.status \
+            AND r.inbox_id = g.inbox AND COALESCE(r.provider_id, '') = '' AND r.status = g.status \
             AND COALESCE(r.reference, '') = COALESCE(g.ref, '') AND COALESCE(r.code, '') = COALESCE(g.code, ''))";
     /// `$1` rows of (message, delivery, conflict), `$2` now.
     RAISE = "UPDATE messages SET delivery_at = CASE WHEN messages.delivery = g.state THEN messages.delivery_at ELSE $2 END, \
@@ -93,9 +96,9 @@ pub struct RawCallback {
     pub kind: &'static str,
     /// HTTP method.
     pub method: String,
-    /// The URL as the provider called it.
+    /// Path and query as the provider called them; a secret token in the path is masked.
     pub url: String,
-    /// The reference in the path.
+    /// The last segment of the path, which holds our reference; a secret token in it is masked.
     pub path_ref: Option<String>,
     /// The content type header.
     pub content_type: Option<String>,
@@ -131,7 +134,11 @@ impl Batch {
     ///
     /// # Errors
     /// When the store cannot be written; then nothing may be acknowledged.
-    pub async fn receive(&mut self, callbacks: &[Delivered], now: Timestamp) -> Result<Received, StoreError> {
+    pub async fn receive(
+        &mut self,
+        callbacks: &[impl Borrow<Delivered>],
+        now: Timestamp,
+    ) -> Result<Received, StoreError> {
         self.keep_raw(callbacks).await?;
         self.apply_receipts(callbacks, now).await
     }
@@ -149,7 +156,7 @@ impl Batch {
 
     async fn apply_receipts(
         &mut self,
-        callbacks: &[Delivered],
+        callbacks: &[impl Borrow<Delivered>],
         now: Timestamp,
     ) -> Result<Received, StoreError> {
         let mut reports = reports(callbacks);
@@ -229,26 +236,17 @@ impl Batch {
         Ok(())
     }
 
-    pub(super) async fn keep_raw(&mut self, callbacks: &[Delivered]) -> Result<(), StoreError> {
-        let rows: Vec<_> = callbacks
-            .iter()
-            .map(|c| {
-                let r = &c.raw;
-                (
-                    c.id,
-                    &c.route,
-                    r.kind,
-                    c.received_at,
-                    &r.method,
-                    &r.url,
-                    &r.path_ref,
-                    &r.content_type,
-                    &r.body,
-                    r.body_encoding,
-                )
-            })
-            .collect();
-        self.tx.run(KEEP_RAW, vec![json_rows(&rows)?]).await?;
+    pub(super) async fn keep_raw(&mut self, callbacks: &[impl Borrow<Delivered>]) -> Result<(), StoreError> {
+        let mut alike: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for callback in callbacks {
+            let Delivered { id, route, received_at, raw, .. } = callback.borrow();
+            let shared = (route.as_str(), raw.kind, raw.method.as_str(), raw.body_encoding);
+            let own = (id, received_at, &raw.url, &raw.path_ref, &raw.content_type, &raw.body);
+            alike.entry(shared).or_default().push(own);
+        }
+        for ((route, kind, method, encoding), rows) in alike {
+            self.tx.run(KEEP_RAW, args![json_rows(&rows)?, route, kind, method, encoding]).await?;
+        }
         Ok(())
     }
 
@@ -354,10 +352,11 @@ impl Evidence {
 }
 
 /// The reports of a batch without exact repeats.
-fn reports(callbacks: &[Delivered]) -> Vec<Report<'_>> {
+fn reports(callbacks: &[impl Borrow<Delivered>]) -> Vec<Report<'_>> {
     let mut seen = HashSet::new();
     let mut reports = Vec::new();
-    for callback in callbacks {
+    for callback in callbacks.iter().map(Borrow::borrow) {
+        let callback: &Delivered = callback;
         for receipt in &callback.receipts {
             let key =
                 (&callback.route, &receipt.reference, &receipt.provider_id, &receipt.status, &receipt.code);

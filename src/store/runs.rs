@@ -266,7 +266,10 @@ impl Store {
     ) -> Result<HashMap<String, i64>, StoreError> {
         let mut tx = self.begin().await?;
         if !windows.is_empty() {
-            tx.run(INSERT_WINDOW, args![json_rows(windows)?, run.0]).await?;
+            // In one order for all: two launches of a run that insert the same keys crosswise would wait for each other.
+            let mut windows = windows.to_vec();
+            windows.sort_unstable();
+            tx.run(INSERT_WINDOW, args![json_rows(&windows)?, run.0]).await?;
         }
         let rows = tx.rows(WINDOWS, args![run.0]).await?;
         tx.commit().await?;

@@ -27,6 +27,12 @@ const QUEUE: usize = 4096;
 /// Requests in one transaction.
 const GROUP: usize = 1024;
 
+/// Receipts and customers' texts in one transaction, beyond those of a single callback.
+const GROUP_REPORTS: usize = 2_000;
+
+/// Octets of callbacks in one transaction, beyond those of a single one.
+const GROUP_OCTETS: usize = 8 << 20;
+
 /// A writer whose last commit is no longer ago than this is busy.
 const BUSY: Duration = Duration::from_millis(20);
 
@@ -72,9 +78,9 @@ pub enum Work {
     /// Give claimed messages back, due at an instant of their own.
     Postpone(Vec<(MessageId, i64, Timestamp)>),
     /// Keep a callback with receipts.
-    Receive(Box<Delivered>),
+    Receive(Arc<Delivered>),
     /// Keep a callback with customers' texts.
-    Listen(Box<Delivered>),
+    Listen(Arc<Delivered>),
 }
 
 impl Work {
@@ -196,14 +202,17 @@ impl Task {
                     jobs.push(job);
                 }
             }
-            self.serve(std::mem::take(&mut jobs)).await;
+            jobs.sort_by_key(|job| job.work.rank());
+            while !jobs.is_empty() {
+                let rest = jobs.split_off(in_one_transaction(jobs.iter().map(|job| &job.work)));
+                self.serve(std::mem::replace(&mut jobs, rest)).await;
+            }
             self.last_commit = self.clock.elapsed();
         }
     }
 
     /// One transaction for all; if it fails, one for each, so that a request that cannot be done takes no other along.
-    async fn serve(&mut self, mut jobs: Vec<Job>) {
-        jobs.sort_by_key(|job| job.work.rank());
+    async fn serve(&mut self, jobs: Vec<Job>) {
         let (works, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.work, job.reply)).unzip();
         match self.commit(&works).await {
             Ok(done) => {
@@ -279,6 +288,22 @@ impl Task {
     }
 }
 
+/// How many of the requests that wait share the next transaction: at least one, and as many as keep it short.
+fn in_one_transaction<'w>(waiting: impl Iterator<Item = &'w Work>) -> usize {
+    let (mut many, mut reports, mut octets) = (0, 0, 0);
+    for work in waiting {
+        if let Some(callback) = callback(work) {
+            reports += callback.receipts.len() + callback.inbound.len();
+            octets += callback.raw.body.len();
+        }
+        if many > 0 && (reports > GROUP_REPORTS || octets > GROUP_OCTETS) {
+            return many;
+        }
+        many += 1;
+    }
+    many
+}
+
 /// Runs requests of one kind; callbacks and outcomes share their statements.
 async fn apply(
     batch: &mut Batch,
@@ -288,7 +313,7 @@ async fn apply(
 ) -> Result<(), StoreError> {
     match &works[0] {
         Work::Listen(_) | Work::Receive(_) => {
-            let callbacks: Vec<Delivered> = works.iter().filter_map(callback).cloned().collect();
+            let callbacks: Vec<&Delivered> = works.iter().filter_map(callback).collect();
             if matches!(works[0], Work::Listen(_)) {
                 batch.listen(&callbacks, now).await?;
             } else {
@@ -372,7 +397,55 @@ fn code_is_unwell(code: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::code_is_unwell;
+    use std::sync::Arc;
+
+    use super::{GROUP_OCTETS, GROUP_REPORTS, Work, code_is_unwell, in_one_transaction};
+    use crate::model::clock::Timestamp;
+    use crate::model::delivery::Delivery;
+    use crate::model::receipt::Receipt;
+    use crate::store::receipts::{Delivered, RawCallback};
+
+    fn callback(receipts: usize, octets: usize) -> Work {
+        let receipt = Receipt {
+            reference: None,
+            provider_id: None,
+            state: Delivery::None,
+            status: String::new(),
+            code: None,
+            opted_out: false,
+        };
+        Work::Receive(Arc::new(Delivered {
+            id: 1,
+            route: "r".to_owned(),
+            received_at: Timestamp(0),
+            raw: RawCallback {
+                kind: "receipt",
+                method: "POST".to_owned(),
+                url: "/".to_owned(),
+                path_ref: None,
+                content_type: None,
+                body: " ".repeat(octets),
+                body_encoding: "utf8",
+            },
+            receipts: vec![receipt; receipts],
+            inbound: Vec::new(),
+        }))
+    }
+
+    #[test]
+    fn a_transaction_holds_many_callbacks_but_neither_many_receipts_nor_many_octets() {
+        let check = |waiting: &[Work], wanted: usize| {
+            assert_eq!(in_one_transaction(waiting.iter()), wanted, "of {}", waiting.len());
+        };
+        let (small, half) = (callback(1, 100), callback(GROUP_REPORTS / 2, 100));
+        check(&vec![small.clone(); 500], 500);
+        check(&vec![half; 5], 2);
+        check(&vec![callback(1, GROUP_OCTETS / 4); 9], 4);
+        // One that is too large by itself goes alone: it was taken as one body.
+        check(&[callback(GROUP_REPORTS * 3, 100), small.clone()], 1);
+        check(&[small.clone(), callback(1, GROUP_OCTETS + 1), small], 1);
+        check(&[Work::Release(Vec::new()), Work::Release(Vec::new())], 2);
+    }
 
     #[test]
     fn one_wrong_request_does_not_stop_sending_and_an_unwell_store_does() {

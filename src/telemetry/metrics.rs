@@ -50,8 +50,12 @@ pub struct Metrics {
     pub inbound: Family<RouteWord, Counter>,
     /// Callbacks refused, by reason. They leave no other trace.
     pub refused_callbacks: Family<RouteWord, Counter>,
+    /// Connections closed because too many were open.
+    pub refused_connections: Counter,
     /// From the end of a callback's body to its commit.
     pub acknowledge_seconds: Seconds,
+    /// Receipts whose message is not known. Counted when the page is read.
+    pub waiting_receipts: Gauge,
     /// 1 while the store can be written. Sending stops when it is 0.
     pub store_writable: Gauge,
 }
@@ -77,7 +81,9 @@ impl Metrics {
             receipts: Family::default(),
             inbound: Family::default(),
             refused_callbacks: Family::default(),
+            refused_connections: Counter::default(),
             acknowledge_seconds: Family::new_with_constructor(histogram),
+            waiting_receipts: Gauge::default(),
             store_writable: Gauge::default(),
             registry: Registry::default(),
         };
@@ -96,9 +102,19 @@ impl Metrics {
         r.register("inbound", "Customer texts acknowledged, by keyword", metrics.inbound.clone());
         r.register("refused_callbacks", "Callbacks refused, by reason", metrics.refused_callbacks.clone());
         r.register(
+            "refused_connections",
+            "Connections closed because too many were open",
+            metrics.refused_connections.clone(),
+        );
+        r.register(
             "acknowledge_seconds",
             "From a callback's body to its commit",
             metrics.acknowledge_seconds.clone(),
+        );
+        r.register(
+            "waiting_receipts",
+            "Receipts whose message is not known",
+            metrics.waiting_receipts.clone(),
         );
         r.register("store_writable", "1 while the store can be written", metrics.store_writable.clone());
         metrics.store_writable.set(1);

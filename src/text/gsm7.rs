@@ -27,23 +27,6 @@ pub fn encode(text: &str) -> Option<Vec<u8>> {
     Some(codes)
 }
 
-/// Packs septets into octets, the lowest bit first (TS 23.038 section 6.1.2.1), for the user data that follows a header
-/// of `header_octets` octets: the text then starts at the next septet border, after 0 to 6 fill bits. Free bits at the
-/// end are zero.
-pub fn pack(septets: &[u8], header_octets: usize) -> Vec<u8> {
-    let fill = (7 - header_octets * 8 % 7) % 7;
-    let mut packed = vec![0; (fill + septets.len() * 7).div_ceil(8)];
-    for (index, &septet) in septets.iter().enumerate() {
-        let bit = fill + index * 7;
-        let [low, high] = (u16::from(septet & 0x7F) << (bit % 8)).to_le_bytes();
-        packed[bit / 8] |= low;
-        if high != 0 {
-            packed[bit / 8 + 1] |= high;
-        }
-    }
-    packed
-}
-
 /// Septets of the whole text and how many of its characters cost two, or `None` when one needs UCS-2.
 pub(super) fn weigh(text: &str) -> Option<(u32, u32)> {
     let (mut units, mut heavy) = (0, 0);
@@ -156,29 +139,18 @@ mod tests {
         octets.iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 0xF)]).collect()
     }
 
-    /// Vectors of TS 23.038 and of gateways that take packed octets.
+    /// Vectors of TS 23.038.
     #[test]
-    fn text_packs_into_the_octets_that_gateways_expect() {
-        let check = |text: &str, codes: &str, packed: &str| {
+    fn text_has_the_codes_of_the_alphabet() {
+        let check = |text: &str, codes: &str| {
             let septets = encode(text).unwrap();
             assert_eq!(hex(&septets), codes, "{text}");
-            assert_eq!(hex(&pack(&septets, 0)), packed, "{text}");
         };
-        check("hellohello", "68656C6C6F68656C6C6F", "E8329BFD4697D9EC37");
-        check("20€ off", "32301B65206F6666", "32D8A60C7A9BCD");
-        check("1234567", "31323334353637", "31D98C56B3DD00");
-        check("Ç{}", "091B281B29", "890D6A9302");
-        check("", "", "");
-    }
-
-    #[test]
-    fn text_after_a_header_starts_at_a_septet_border() {
-        let check = |header: &str, packed: &str| {
-            let text = pack(&encode("hello").unwrap(), header.len() / 2);
-            assert_eq!(format!("{header}{}", hex(&text)), packed);
-        };
-        check("0500032A0201", "0500032A0201D06536FB0D");
-        check("06080412340201", "06080412340201E8329BFD06");
+        check("hellohello", "68656C6C6F68656C6C6F");
+        check("20€ off", "32301B65206F6666");
+        check("1234567", "31323334353637");
+        check("Ç{}", "091B281B29");
+        check("", "");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Pure SMS text: what it costs, how to spell it cheaper, how a template becomes a text, and what an answer means.
 //!
-//! - [`gsm7`]: the default alphabet and its packing
+//! - [`gsm7`]: the default alphabet
 //! - [`parts`]: encoding, units and parts of a text
 //! - [`smart`]: plain spellings that keep a text in GSM-7
 //! - [`template`]: a marketer's template, checked once and rendered for each contact

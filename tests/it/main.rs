@@ -16,6 +16,8 @@ mod receipts;
 #[cfg(test)]
 mod segment;
 #[cfg(test)]
+mod simulator;
+#[cfg(test)]
 mod states;
 #[cfg(test)]
 mod store;

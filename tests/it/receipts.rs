@@ -1,6 +1,8 @@
 //! Callbacks over HTTP against a real daemon: what is believed is durable before it is acknowledged, what is not leaves
 //! a counter and nothing else.
 
+mod bounds;
+
 use std::time::Duration;
 
 use winback::daemon::Daemon;
@@ -174,6 +176,8 @@ async fn a_receipt_for_nobody_is_kept_and_one_of_another_route_matches_nothing()
             "whatever is in it"
         );
         assert_eq!(rows(bench).await, ["2|3"]);
+        let page = caller.get("/metrics").await.body;
+        assert!(page.contains("winback_waiting_receipts 3"), "{page}");
         // The same message, were it on another route: neither its reference nor its id may match here.
         bench
             .sql()
@@ -220,31 +224,18 @@ async fn nothing_is_acknowledged_while_the_store_cannot_be_written() {
         let reference = references(bench).await.remove(0);
         let line = [(None, Some(reference.as_str()), "delivered")];
         let (breaks, mends) = ("ALTER TABLE receipts RENAME TO gone", "ALTER TABLE gone RENAME TO receipts");
+        let counted = "winback_receipts_total{route=\"sim\",kind=\"delivered\"} 1";
         bench.sql().await.run(breaks).await;
-        assert_eq!(caller.receipts(&line).await.status, 503);
+        let refused = caller.receipts(&line).await;
+        assert_eq!(refused.status, 503);
+        assert!(refused.head.contains("retry-after: "), "{}", refused.head);
+        assert!(!caller.get("/metrics").await.body.contains("winback_receipts_total{"), "not counted either");
         bench.sql().await.run(mends).await;
         assert_eq!(rows(bench).await, ["0|0"], "nothing of it is kept, so that it comes again");
         assert_eq!(caller.receipts(&line).await.status, 200);
+        assert!(caller.get("/metrics").await.body.contains(counted));
         assert_eq!(world.until(bench, &run, |_| true).await.delivered, 1);
         end(world, daemon).await;
     })
     .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn supervisors_get_their_pages_and_slow_callers_are_cut_off() {
-    let bench = Bench::sqlite().await;
-    let mut world = World::new(&bench, 1, |_| {}).await;
-    world.config.daemon.callback_header_time = Duration::from_secs(1);
-    let daemon = world.daemon().await;
-    let caller = Caller::new(&daemon, &world.clock);
-    for (path, said) in [("/healthz", "ok"), ("/readyz", "ready"), ("/metrics", "winback_store_writable 1")] {
-        let reply = caller.get(path).await;
-        assert_eq!(reply.status, 200, "{path}");
-        assert!(reply.body.contains(said), "{path}: {}", reply.body);
-    }
-    let slow = caller.raw("POST /callback/sim/receipt HTTP/1.1\r\nhost: x\r\nx-slow: ");
-    let reply = tokio::time::timeout(Duration::from_secs(5), slow).await.expect("cut off in time");
-    assert!(reply.status == 0 || reply.status == 408, "{reply:?}");
-    end(world, daemon).await;
 }

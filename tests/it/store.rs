@@ -4,6 +4,7 @@ mod check;
 mod contacts;
 mod coupons;
 mod events;
+mod plans;
 mod segments;
 
 mod suppressions;

@@ -41,7 +41,7 @@ fn a_good_file_means_what_it_says() {
     assert_eq!(definition.limits.per_contact.map(|cap| cap.count), Some(2));
     assert!(!definition.smart_text);
     assert_eq!(definition.launch_key(), "national-day@2026-10-01T10:00:00");
-    assert_eq!(definition.text.default_language(), "zh", "the first one in the file");
+    assert_eq!(definition.text.default, "zh", "the first one in the file");
 }
 
 #[test]

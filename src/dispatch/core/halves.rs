@@ -37,7 +37,9 @@ impl LaneCore {
                 given_up.extend(flights);
                 continue;
             }
-            flights.iter_mut().for_each(|flight| flight.halvings -= 1);
+            for flight in &mut flights {
+                flight.halvings -= 1;
+            }
             let second = flights.split_off(flights.len().div_ceil(2));
             // These first: a text that is refused to everybody then shows soon.
             for half in [second, flights] {

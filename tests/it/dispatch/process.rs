@@ -141,10 +141,13 @@ async fn what_a_living_process_forgot_is_found_when_its_lease_ends() {
         let daemon = world.daemon().await;
         world.until(bench, &run, |s| s.delivered == 12).await;
         // As after a commit whose answer got lost: rows of this very process that it knows nothing of.
-        let forgotten = "UPDATE messages SET dispatch = 'claimed', lease_until = 0, owner = (SELECT max(owner) FROM attempts) \
+        // The facts go first: the daemon looks at them as soon as a message is open.
+        let forgotten = "DELETE FROM receipts; \
+            UPDATE attempts SET outcome = NULL WHERE message_id IN (SELECT max(id) FROM messages); \
+            UPDATE messages SET dispatch = 'claimed', lease_until = 0, owner = (SELECT max(owner) FROM attempts) \
             WHERE id IN (SELECT min(id) FROM messages); UPDATE messages SET dispatch = 'submitting', lease_until = 0, \
             owner = (SELECT max(owner) FROM attempts), delivery = 'none' WHERE id IN (SELECT max(id) FROM messages); \
-            DELETE FROM receipts; UPDATE runs SET state = 'running'";
+            UPDATE runs SET state = 'running'";
         bench.sql().await.run(forgotten).await;
         let status = world.until(bench, &run, |s| s.state == "finished" && s.in_doubt == 1).await;
         assert_eq!((status.accepted, status.waiting, status.submitting), (11, 0, 0), "{status:?}");

@@ -86,8 +86,9 @@ async fn a_repeated_stop_does_not_undo_the_start_after_it_and_start_lifts_only_s
 async fn customers_who_answer_stop_are_not_texted_by_the_next_campaign() {
     on_both(async |bench| {
         let world = World::new(bench, 20, |simulator| {
+            // The ten codes that the first campaign leaves must be enough for all who stay.
             simulator.replies.texts =
-                vec![winback::simulator::config::ReplyText { share: 0.5, text: "STOP".to_owned() }];
+                vec![winback::simulator::config::ReplyText { share: 0.75, text: "STOP".to_owned() }];
         })
         .await;
         let daemon = world.daemon().await;

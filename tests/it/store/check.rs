@@ -2,6 +2,7 @@
 
 use winback::model::clock::Timestamp;
 use winback::model::delivery::Delivery;
+use winback::model::ids::IdSource;
 use winback::model::receipt::Receipt;
 use winback::store::Store;
 use winback::store::check::Finding;
@@ -95,6 +96,40 @@ async fn kept_callbacks_come_back_page_by_page_and_applying_them_again_keeps_not
         batch.commit().await.expect("durable");
         assert_eq!((again.matched, again.parked, again.changed), (0, 3, 0));
         assert_eq!(bench.waiting_receipts().await.expect("read"), 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn receipts_of_nobody_end_oldest_first_with_their_calls_and_no_others_do() {
+    on_both(async |bench| {
+        let day = |n: i64| Timestamp(NOW.0 + n * 86_400_000);
+        let id = |n: i64| IdSource::new(7).next(day(n));
+        let mut batch = bench.batch().await.expect("a batch");
+        // Two in one call, one that is matched, one that is young.
+        let mut calls = [
+            callback(id(0), None, Some("a")),
+            callback(id(1), None, Some("b")),
+            callback(id(2), Some("else-1-1"), None),
+            callback(id(3), None, Some("c")),
+        ];
+        calls[0]
+            .receipts
+            .push(Receipt { provider_id: Some("a2".to_owned()), ..calls[0].receipts[0].clone() });
+        batch.receive(&calls, NOW).await.expect("kept");
+        batch.commit().await.expect("durable");
+        bench.sql().await.run("UPDATE receipts SET message_id = 7 WHERE provider_id = 'b'").await;
+        let forget = async |before: i64, most: i64| {
+            let mut batch = bench.batch().await.expect("a batch");
+            let gone = batch.forget_unmatched(day(before), most).await.expect("forgotten");
+            batch.commit().await.expect("durable");
+            let left = "SELECT (SELECT count(*) FROM receipts), (SELECT count(*) FROM inbox)";
+            (gone, bench.lines(left).await.remove(0))
+        };
+        assert_eq!(forget(0, 9).await, (0, "5|4".to_owned()), "nothing is older");
+        assert_eq!(forget(3, 1).await, (1, "4|4".to_owned()), "the call has another one");
+        assert_eq!(forget(3, 9).await, (2, "2|2".to_owned()));
+        assert_eq!(forget(3, 9).await, (0, "2|2".to_owned()), "what is matched or young stays");
     })
     .await;
 }

@@ -23,6 +23,7 @@ pub(crate) struct Caller {
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
+    pub(crate) head: String,
     pub(crate) body: String,
 }
 
@@ -81,8 +82,8 @@ impl Caller {
         let _ = socket.read_to_end(&mut answer).await;
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
-        Reply { status, body }
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        Reply { status, head: head.to_lowercase(), body: body.to_owned() }
     }
 }
 

@@ -48,6 +48,35 @@ impl Sql {
         }
     }
 
+    /// How the database would run a statement, a line for each step: `SCAN` and `SEARCH` lines of SQLite; on PostgreSQL
+    /// the kind of scan, its table, its index and whether it looks for something in it. PostgreSQL
+    /// is told that tables are large: an index is used wherever one can be.
+    pub(crate) async fn explain(&mut self, sql: &str) -> Vec<String> {
+        let text = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+        let connection = match self {
+            Self::Sqlite(connection) => {
+                let rows = sqlx::query(text).fetch_all(connection).await;
+                let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error}"));
+                return rows.iter().map(|row| row.get(3)).collect();
+            }
+            Self::Postgres(connection) => connection,
+        };
+        let arguments =
+            (1..20).take_while(|n| sql.contains(&format!("${n}"))).map(|_| "NULL").collect::<Vec<_>>();
+        let given = if arguments.is_empty() { String::new() } else { format!("({})", arguments.join(", ")) };
+        let prepare = format!(
+            "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; DEALLOCATE ALL; PREPARE asked AS {sql}"
+        );
+        sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *connection).await.expect("it prepares");
+        let explain = AssertSqlSafe(format!("EXPLAIN (FORMAT JSON) EXECUTE asked{given}"));
+        let rows = sqlx::raw_sql(explain).fetch_all(connection).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let plan: serde_json::Value = rows[0].get::<sqlx::types::Json<serde_json::Value>, _>(0).0;
+        let mut lines = Vec::new();
+        steps(&plan[0]["Plan"], &mut lines);
+        lines
+    }
+
     /// Lets the database check a statement without running it.
     pub(crate) async fn prepare(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         let sql = AssertSqlSafe(sql.to_owned()).into_sql_str();
@@ -55,6 +84,23 @@ impl Sql {
             Self::Sqlite(connection) => connection.prepare(sql).await.map(|_| ()),
             Self::Postgres(connection) => connection.prepare(sql).await.map(|_| ()),
         }
+    }
+}
+
+/// The scans of a plan of PostgreSQL.
+fn steps(node: &serde_json::Value, lines: &mut Vec<String>) {
+    let text = |key: &str| node[key].as_str().unwrap_or_default().to_owned();
+    if text("Node Type").contains("Scan") && !text("Node Type").contains("Bitmap Heap") {
+        let looks = if node["Index Cond"].is_null() { "everything" } else { "a place" };
+        lines.push(format!(
+            "{} of {} by {}: {looks}",
+            text("Node Type"),
+            text("Relation Name"),
+            text("Index Name")
+        ));
+    }
+    for child in node["Plans"].as_array().into_iter().flatten() {
+        steps(child, lines);
     }
 }
 

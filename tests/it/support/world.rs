@@ -15,7 +15,7 @@ use winback::model::contact::{Consent, ContactRecord};
 use winback::model::money::Micros;
 use winback::model::phone::Phone;
 use winback::model::run::{Run, RunState};
-use winback::report::audit::{Audit, Taken, audit};
+use winback::report::audit::{Audit, Question, Taken, audit};
 use winback::report::status::{Status, status};
 use winback::simulator::config::{Curve, SimulatorConfig};
 use winback::simulator::{Simulator, ledger};
@@ -172,7 +172,11 @@ impl World {
 
     /// Holds the simulator's ledger against the store.
     pub(crate) async fn audit(&self, store: &Store, run: &Run) -> Audit {
-        audit(store, run.id, self.ledger()).await.unwrap()
+        let limit = self.config.routes["sim"].limits.account;
+        let rules = Rules::load();
+        let question = Question { run: Some(run.id), limit, rules: &rules };
+        let ledger = self.ledger().into_iter().map(Ok::<_, std::io::Error>);
+        audit(store, ledger, &question).await.unwrap()
     }
 
     /// Everything the simulator has taken.
@@ -183,6 +187,8 @@ impl World {
             .map(|entry| {
                 let entry = entry.unwrap();
                 Taken {
+                    at: entry.at,
+                    parts: entry.parts,
                     reference: entry.reference.into_owned(),
                     to: entry.to.into_owned(),
                     body_sha256: entry.body_sha256.into_owned(),

@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
 /// Edges inside a layer: who, whom, why.
 const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("campaign", "document", "a campaign is written as a document; its mistakes are shown in their place"),
+    ("report", "dispatch", "an audit asks the frozen terms of a run which hours were lawful"),
     ("daemon", "config", "the daemon is started from one checked configuration"),
     ("cli", "config", "a command reads the configuration it works under"),
     ("cli", "daemon", "`winback daemon` and `winback demo` start it"),

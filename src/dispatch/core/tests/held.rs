@@ -184,7 +184,7 @@ fn a_slow_sender_is_sent_at_its_limit_and_its_campaign_stays_where_it_is() {
         };
         // Looked at as often as the lane asks for, never on the dot.
         let mut wake = campaign.hand.at;
-        let (start, end) = (campaign.hand.at, campaign.hand.at + Duration::from_secs(60));
+        let (start, end) = (campaign.hand.at, campaign.hand.at + Duration::from_mins(1));
         let mut late = 0;
         while campaign.hand.at < end {
             late = (late * 7 + 3) % 5;

@@ -1,0 +1,80 @@
+//! A simulator's ledger held against a store, and the result as people read it. Both sides are only read.
+
+use std::path::Path;
+
+use crate::campaign::law::Rules;
+use crate::dispatch::pace::Limit;
+use crate::model::ids::RunId;
+use crate::report::audit::{Audit, Question, Taken, audit};
+use crate::simulator::LedgerError;
+use crate::simulator::ledger;
+use crate::store::Store;
+
+use super::print;
+
+/// Terms that are no fault whatever their count.
+const NEUTRAL: [&str; 4] = ["accepted", "waiting", "not_sent", "unresolved"];
+
+/// Holds a ledger against a store.
+pub(super) async fn hold(store: &Store, path: &Path, question: &Question<'_>) -> anyhow::Result<Audit> {
+    let entries = ledger::read(path)?;
+    let taken = entries.map(|entry| -> Result<Taken, LedgerError> {
+        let entry = entry?;
+        Ok(Taken {
+            at: entry.at,
+            reference: entry.reference.into_owned(),
+            to: entry.to.into_owned(),
+            body_sha256: entry.body_sha256.into_owned(),
+            parts: entry.parts,
+        })
+    });
+    Ok(audit(store, taken, question).await?)
+}
+
+/// Prints every term on a line of its own.
+pub(super) fn show(audit: &Audit) {
+    let neutral = [audit.accepted, audit.waiting, audit.not_sent, audit.unresolved];
+    let rows = NEUTRAL.into_iter().zip(neutral).chain(audit.faults());
+    let rows = rows.map(|(term, count)| {
+        let unchecked = term == "over_rate" && audit.over_rate.is_none();
+        let count = if unchecked { "-".to_owned() } else { print::count(count) };
+        let told = if unchecked { meaning("unchecked").to_owned() } else { examples(audit, term) };
+        vec![term.replace('_', " "), count, told]
+    });
+    print::table(&["", "", ""], &[1], rows);
+    print::line("");
+    print::line(if audit.agrees() { "ledger and store agree" } else { "ledger and store DISAGREE" });
+}
+
+fn examples(audit: &Audit, term: &str) -> String {
+    match audit.examples.get(term) {
+        Some(told) => format!("{}: {}", meaning(term), told.join(", ")),
+        None => meaning(term).to_owned(),
+    }
+}
+
+fn meaning(term: &str) -> &'static str {
+    match term {
+        "accepted" => "known to both sides",
+        "waiting" => "not handed over yet",
+        "not_sent" => "ended without being sent",
+        "unresolved" => "in doubt, taken or not",
+        "lost" => "the provider has never had them",
+        "duplicated" => "taken twice and nobody decided so",
+        "unexpected" => "taken and never planned",
+        "unrecorded" => "taken, and believed not to be sent",
+        "after_stop" => "taken after a STOP",
+        "outside_window" => "taken outside lawful hours",
+        "over_rate" => "parts above rate and burst",
+        "over_budget" => "beyond the budget of the run",
+        "wrong_body" => "another text than planned",
+        "wrong_number" => "another number than planned",
+        "wrong_code" => "a code that is not theirs",
+        _ => "not checked: name the account's rate with --rate",
+    }
+}
+
+/// What is asked about one run.
+pub(super) fn about(run: RunId, rules: &Rules, limit: Option<Limit>) -> Question<'_> {
+    Question { run: Some(run), limit, rules }
+}

@@ -1,0 +1,127 @@
+//! A rehearsal of a user's own campaign: the store stays as it is, the provider hears nothing, and nothing is left over.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::winback;
+use crate::support::sql::Sql;
+
+/// A shop whose route leads to a provider that must hear nothing.
+struct Shop {
+    folder: tempfile::TempDir,
+    provider: std::net::TcpListener,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let shop = Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            provider: std::net::TcpListener::bind("127.0.0.1:0").expect("binds"),
+        };
+        let address = shop.provider.local_addr().expect("bound");
+        shop.good(&["init", "--shop", "Corner Shop", "--price", "0.01"]);
+        shop.write(
+            "winback.toml",
+            &format!(
+                "[store]\nurl = \"sqlite:winback.db\"\n[shop]\nzone = \"America/New_York\"\ncountry = \"US\"\n\
+                 currency = \"USD\"\n[routes.us]\nprovider = \"simulator\"\nsenders = [\"+15005550006\"]\n\
+                 countries = [\"US\"]\nlimits = {{ parts_per_second = 20, burst = 5 }}\nprice = {{ US = 0.01 }}\n\
+                 settings.base_url = \"http://{address}\"\nsecrets.api_key = {{ env = \"NOBODY_HAS_THIS\" }}\n\
+                 secrets.signing_key = {{ env = \"NOR_THIS\" }}\n"
+            ),
+        );
+        shop.write(
+            "campaigns/winter.toml",
+            "segment = \"true\"\nroutes = [\"us\"]\nschedule = { at = \"now\" }\n[coupon]\npool = \"winter\"\n\
+             [text]\nen = \"Hi, {{ coupon.value }} off with {{ coupon.code }}. STOP to opt out\"\n",
+        );
+        let rows: Vec<String> = (2000..2060).map(|n| format!("c{n},+1212200{n},2020-01-01\n")).collect();
+        let people = rows.concat();
+        shop.write("people.csv", &format!("customer_id,phone,consent_at\n{people}"));
+        shop.good(&["contact", "import", "people.csv"]);
+        shop.good(&["coupon", "create", "winter", "--value", "5"]);
+        shop.good(&["coupon", "generate", "winter", "100"]);
+        shop
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("written");
+    }
+
+    fn good(&self, args: &[&str]) -> String {
+        let said = winback(self.folder.path(), args);
+        assert!(said.status.success(), "{args:?}: {}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8_lossy(&said.stdout).into_owned()
+    }
+
+    /// Everything that a launch would have changed.
+    async fn books(&self) -> Vec<String> {
+        let url = format!("sqlite:{}", self.path("winback.db").display());
+        Sql::open(&url)
+            .await
+            .lines(
+                "SELECT (SELECT count(*) FROM runs) || ' ' || (SELECT count(*) FROM messages) || ' ' || \
+            (SELECT count(*) FROM inbox) || ' ' || (SELECT count(*) FROM coupons WHERE state = 'available')",
+            )
+            .await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsal_plays_the_campaign_and_touches_neither_store_nor_provider() {
+    let shop = Shop::new();
+    let temporary = shop.path("temporary");
+    std::fs::create_dir(&temporary).expect("made");
+    let before = shop.books().await;
+    assert_eq!(before, ["0 0 0 100"]);
+    let said = std::process::Command::new(env!("CARGO_BIN_EXE_winback"))
+        .args(["rehearse", "winter", "--script", "garbage", "--seed", "3", "--speed", "20", "--json"])
+        .current_dir(shop.folder.path())
+        .env("TMPDIR", &temporary)
+        .env_remove("WINBACK_STORE_URL")
+        .output()
+        .expect("runs");
+    let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert_eq!(said.status.code(), Some(0), "{out}{err}");
+    let told: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
+    assert_eq!((&told["agrees"], &told["complete"]), (&true.into(), &true.into()), "{told:#}");
+    assert_eq!(told["status"]["messages"], 60);
+    let counted = |term: &str| told["audit"][term].as_i64().expect("a count");
+    assert_eq!(counted("accepted") + counted("unresolved"), 60, "{told:#}");
+    assert!(told["fired"].as_array().is_some_and(|fired| fired.iter().any(|fault| fault["times"] != 0)));
+
+    assert_eq!(shop.books().await, before, "the store is as it was");
+    shop.provider.set_nonblocking(true).expect("set");
+    let heard = shop.provider.accept().map(|_| ()).expect_err("the provider heard nothing");
+    assert_eq!(heard.kind(), std::io::ErrorKind::WouldBlock);
+    assert_eq!(left_in(&temporary), Vec::<PathBuf>::new(), "nothing is left over");
+}
+
+#[test]
+fn a_rehearsal_that_cannot_be_is_refused_with_the_way_out() {
+    let shop = Shop::new();
+    let check = |args: &[&str], told: &str| {
+        let said = winback(shop.folder.path(), args);
+        let err = String::from_utf8_lossy(&said.stderr);
+        assert_eq!(said.status.code(), Some(2), "{args:?}: {err}");
+        assert!(err.contains(told), "{args:?}: {err}");
+    };
+    check(
+        &["rehearse", "winter", "--script", "no-such"],
+        "there is no script `no-such`; there are absurd-waits",
+    );
+    check(&["rehearse", "winter", "--speed", "0"], "--speed");
+    check(&["rehearse", "winter", "--store-copy", "postgres://x/y"], "--store-copy is for PostgreSQL");
+    let config = std::fs::read_to_string(shop.path("winback.toml")).expect("read");
+    shop.write("winback.toml", &config.replace("sqlite:winback.db", "postgres://nobody@127.0.0.1:1/none"));
+    check(&["rehearse", "winter"], "--store-copy");
+}
+
+fn left_in(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect()
+}
