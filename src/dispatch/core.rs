@@ -3,6 +3,7 @@
 //! [`LaneCore::step`] takes an event and the time and answers effects. It has no input or output, no clock and no
 //! randomness of its own, so the same events give the same effects, in a daemon or in a simulation.
 
+mod flow;
 mod halves;
 mod narrow;
 mod words;
@@ -25,13 +26,21 @@ use super::breaker::{Admission, Breaker};
 use super::pace::{Hold, Pacer};
 use super::settle::settle;
 
+use flow::Flow;
 use halves::{HALVINGS, Waits, Withheld};
 use narrow::Narrow;
 
 pub use words::{Answer, Effect, Event, LaneConfig, Picture};
 
-/// Intents recorded in one go.
-const INTENTS_AT_ONCE: usize = 256;
+/// Intents recorded in one go, and most that wait for a place on the wire.
+const INTENTS_AT_ONCE: usize = 1024;
+
+/// Intents are recorded ahead for as long as it takes to record them, so that the wire never waits for the disk. What
+/// is ahead when the process dies is in doubt, so it is no more than that.
+const AHEAD: Duration = Duration::from_millis(50);
+
+/// Intents ahead while it is not known yet how fast the wire takes them.
+const AHEAD_AT_FIRST: usize = 256;
 
 /// How often a lane looks for work when nothing told it to.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
@@ -84,6 +93,7 @@ pub struct LaneCore {
     /// Messages whose number was suppressed since their intent was asked for.
     stopped: HashSet<MessageId>,
     bad_content: HashMap<RunId, u32>,
+    flow: Flow,
     claiming: bool,
     dry_until: Duration,
     hold_until: Duration,
@@ -111,6 +121,7 @@ impl LaneCore {
             halves: VecDeque::new(),
             stopped: HashSet::new(),
             bad_content: HashMap::new(),
+            flow: Flow::default(),
             claiming: false,
             dry_until: Duration::ZERO,
             hold_until: Duration::ZERO,
@@ -246,6 +257,7 @@ impl LaneCore {
         rng: &mut impl Rng,
         effects: &mut Vec<Effect>,
     ) {
+        self.flow.count(answers.len(), now.elapsed);
         let (mut settlements, mut unsent) = (Vec::with_capacity(answers.len()), Withheld::new());
         let (mut together, mut codes) = (BTreeMap::<u64, Vec<Flight>>::new(), HashMap::new());
         for (id, answer) in answers {
@@ -432,7 +444,8 @@ impl LaneCore {
     /// Records intents for ready messages that have their permits.
     fn intend(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Duration {
         let mut wake = now.elapsed + IDLE_LOOK;
-        let room = self.room();
+        // One request at a time: what becomes ready meanwhile shares the next.
+        let room = if self.intending.is_empty() { self.room() } else { 0 };
         let (mut intents, mut postponed) = (Vec::new(), Vec::new());
         let due = self.narrow.due(now.elapsed);
         if self.ready.is_empty() && !due.is_empty() {
@@ -486,27 +499,38 @@ impl LaneCore {
 
     /// Asks for work if there is room and permits for it.
     fn claim(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Duration {
-        let room = self.room().saturating_sub(self.ready.len());
-        let crowded = self.narrow.at_hand() >= self.config.in_flight * 2;
-        if self.claiming || room == 0 || !self.ready.is_empty() || crowded {
+        // As many again as may be under way, so that recording intents never waits for a claim.
+        let room = (self.room() + self.ahead()).saturating_sub(self.ready.len());
+        let crowded =
+            self.narrow.at_hand() >= self.config.in_flight * 2 || self.ready.len() > self.ahead() / 2;
+        if self.claiming || self.room() == 0 || crowded {
             return now.elapsed + IDLE_LOOK;
         }
         if now.elapsed < self.dry_until {
             return self.dry_until;
         }
         // Permits are taken when there is a message to use them: those taken ahead would add up while there is none.
-        let limit = room.min(usize::try_from(self.pacer.within_a_second()).unwrap_or(usize::MAX));
+        let paced = usize::try_from(self.pacer.within_a_second()).unwrap_or(usize::MAX);
+        let limit = room.min(paced.saturating_sub(self.ready.len()));
+        if limit == 0 {
+            return now.elapsed + IDLE_LOOK;
+        }
         self.claiming = true;
         effects.push(Effect::Claim(limit, self.narrow.full(now.elapsed)));
         now.elapsed + IDLE_LOOK
     }
 
-    /// How many more may be under way. Twice the places on the wire, so that recording intents overlaps with sending.
+    /// How many more may be under way: the places on the wire, and those ahead of it.
     fn room(&self) -> usize {
         if self.breaker.is_open() {
             return usize::from(self.under_way() == 0);
         }
-        (self.config.in_flight * 2).saturating_sub(self.under_way())
+        (self.config.in_flight + self.ahead()).saturating_sub(self.under_way())
+    }
+
+    /// How many intents may wait for a place on the wire.
+    fn ahead(&self) -> usize {
+        self.flow.within(AHEAD).max(self.config.in_flight.min(AHEAD_AT_FIRST)).min(INTENTS_AT_ONCE)
     }
 
     fn give_back_ready(&mut self, effects: &mut Vec<Effect>) {
