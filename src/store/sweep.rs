@@ -47,6 +47,7 @@ statements! {
     /// T12 by decision. `$1` message ids, `$2` now.
     RESEND = "UPDATE messages SET dispatch = 'queued', possible_duplicate = 1, not_before = $2, \
         epoch = epoch + 1, owner = NULL, lease_until = NULL WHERE dispatch = 'ambiguous' \
+        AND EXISTS (SELECT 1 FROM runs AS r WHERE r.id = messages.run_id AND r.state IN ('running','paused')) \
         AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
     /// T13. `$1` message ids, `$2` now.
     PARK = "UPDATE messages SET dispatch = 'unknown', settled_at = $2, reason = 'parked in doubt' WHERE dispatch = 'ambiguous' \
