@@ -106,6 +106,35 @@ impl Batch {
     /// Accepts what attempts prove (T11, T14), and charges those whose money had been given back. Answers how many
     /// messages changed. The messages must be locked.
     pub(super) async fn prove(&mut self, proven: &[Proven], now: Timestamp) -> Result<usize, StoreError> {
+        self.charge_again(proven).await?;
+        self.accept_proven(proven, now).await
+    }
+
+    /// Charges attempts whose money had been given back and which are accepted after all. What is known about them tells
+    /// which these are: ask before their acceptance is written.
+    pub(super) async fn charge_again(&mut self, proven: &[Proven]) -> Result<(), StoreError> {
+        if proven.is_empty() {
+            return Ok(());
+        }
+        let attempts: BTreeSet<_> = proven.iter().map(|one| (one.message, one.number)).collect();
+        let outcomes = self.outcomes(&attempts).await?;
+        let free = |known: &Option<OutcomeClass>| known.is_some_and(|class| !class.costs());
+        let mut refunded: Vec<_> =
+            outcomes.iter().filter(|(_, o)| free(o)).map(|(attempt, _)| *attempt).collect();
+        let list: Vec<_> = attempts.iter().collect();
+        for row in self.tx.rows(DECIDED_UNSENT, vec![json_rows(&list)?]).await? {
+            refunded.push((row.int(0)?, row.int(1)?));
+        }
+        refunded.sort_unstable();
+        self.pay(&refunded, 1).await
+    }
+
+    /// As [`Batch::prove`], of attempts that [`Batch::charge_again`] has seen.
+    pub(super) async fn accept_proven(
+        &mut self,
+        proven: &[Proven],
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
         if proven.is_empty() {
             return Ok(0);
         }
@@ -114,16 +143,6 @@ impl Batch {
             let id = attempts.entry((one.message, one.number)).or_default();
             *id = id.or(one.provider_id.as_deref());
         }
-        let outcomes = self.outcomes(&attempts.keys().copied().collect()).await?;
-        let free = |known: &Option<OutcomeClass>| known.is_some_and(|class| !class.costs());
-        let mut refunded: Vec<_> =
-            outcomes.iter().filter(|(_, o)| free(o)).map(|(attempt, _)| *attempt).collect();
-        let list: Vec<_> = attempts.keys().collect();
-        for row in self.tx.rows(DECIDED_UNSENT, vec![json_rows(&list)?]).await? {
-            refunded.push((row.int(0)?, row.int(1)?));
-        }
-        refunded.sort_unstable();
-        self.pay(&refunded, 1).await?;
         let rows: Vec<_> = attempts.iter().map(|((message, number), id)| (message, number, id)).collect();
         self.tx.run(PROVE, args![json_rows(&rows)?, now.0]).await?;
         let messages: BTreeSet<i64> = attempts.keys().map(|(message, _)| *message).collect();

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::model::clock::Timestamp;
 use crate::model::ids::{MessageId, RunId};
 use crate::model::message::{CouponEffect, Verdict, WhenInDoubt};
+use crate::model::outcome::{OutcomeClass, Proof};
 use crate::model::phone::Phone;
 use crate::model::run::RunState;
 use crate::model::state::Dispatch;
@@ -193,11 +194,16 @@ impl Batch {
     /// When the store cannot be read.
     pub async fn candidates(&mut self, messages: &[MessageId]) -> Result<Vec<Candidate>, StoreError> {
         let ids: Vec<_> = messages.iter().map(|id| (id.0,)).collect();
-        let ids = json_rows(&ids)?;
-        let runs = self.tx.rows(RUNS_OF, vec![ids.clone()]).await?;
+        self.hold_runs(&ids).await?;
+        self.tx.rows(CANDIDATES, vec![json_rows(&ids)?]).await?.iter().map(candidate).collect()
+    }
+
+    /// Locks the runs of messages, so that none of them is cancelled or finished until the batch ends.
+    pub(super) async fn hold_runs(&mut self, messages: &[(i64,)]) -> Result<(), StoreError> {
+        let runs = self.tx.rows(RUNS_OF, vec![json_rows(messages)?]).await?;
         let runs = runs.iter().map(|row| Ok((row.int(0)?,))).collect::<Result<Vec<_>, StoreError>>()?;
         self.tx.rows_of(LOCK_RUNS, vec![json_rows(&runs)?]).await?;
-        self.tx.rows(CANDIDATES, vec![ids]).await?.iter().map(candidate).collect()
+        Ok(())
     }
 
     /// Writes decisions about messages that still stand where they stood; answers those that were written.
@@ -230,7 +236,12 @@ impl Batch {
         let effects: Vec<_> = done.iter().map(|one| (one.about.id, one.coupon)).collect();
         self.apply_coupons(&effects, now).await?;
         let unsent = done.iter().filter(|one| one.verdict == Verdict::NotSent);
-        self.pay(&unsent.map(|one| (one.about.id.0, one.about.number)).collect::<Vec<_>>(), -1).await?;
+        let unsent = unsent.map(|one| (one.about.id.0, one.about.number)).collect();
+        // A late answer may have given the money back already.
+        let known = self.outcomes(&unsent).await?;
+        let doubtful = |class: OutcomeClass| class.proof() == Proof::Ambiguous;
+        let paid = known.into_iter().filter(|(_, outcome)| outcome.is_none_or(doubtful));
+        self.pay(&paid.map(|(attempt, _)| attempt).collect::<Vec<_>>(), -1).await?;
         let reopened: BTreeMap<i64, &str> =
             done.iter().filter_map(|one| one.run_to.map(|state| (one.about.run.0, state.as_str()))).collect();
         if !reopened.is_empty() {

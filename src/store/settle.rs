@@ -14,7 +14,7 @@ use crate::model::suppression::Reason;
 
 use super::StoreError;
 use super::batch::{Batch, json_rows};
-use super::connection::args;
+use super::connection::{Row, args};
 use super::dialect::{STATE_OF, statements};
 use super::evidence::Proven;
 
@@ -34,6 +34,22 @@ statements! {
           CAST(j.value ->> 3 AS BIGINT) AS due, CAST(j.value ->> 4 AS BIGINT) AS counts, j.value ->> 5 AS reason \
         FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'submitting' RETURNING id";
+    /// T7 and T9 for doubt that a late answer ends: it was about the last attempt, counted when sight of it was lost, and
+    /// every other one is known as not taken. Nothing is queued in a run that is over. Arguments as those of `MOVE`.
+    END_DOUBT = "UPDATE messages SET dispatch = g.state, not_before = g.due, attempts = attempts + g.counts - 1, \
+          reason = g.reason, settled_at = $2, owner = NULL, lease_until = NULL FROM (\
+        SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence, j.value ->> 2 AS state, \
+          CAST(j.value ->> 3 AS BIGINT) AS due, CAST(j.value ->> 4 AS BIGINT) AS counts, j.value ->> 5 AS reason \
+        FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'ambiguous' \
+          AND NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = messages.id \
+            AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled'))) \
+          AND (g.state <> 'queued' OR EXISTS (SELECT 1 FROM runs AS r WHERE r.id = messages.run_id \
+            AND r.state IN ('running', 'paused'))) RETURNING id, epoch";
+    /// Attempts that were decided to be not sent: their money went back then. `$1` rows of (message, number).
+    GIVEN_BACK = "SELECT d.message_id, d.number FROM json_each(CAST($1 AS TEXT)) AS j \
+        JOIN decisions AS d ON d.message_id = CAST(j.value ->> 0 AS BIGINT) AND d.number = CAST(j.value ->> 1 AS BIGINT) \
+        WHERE d.verdict = 'not-sent'";
     /// `$1` rows of (message, coupon state), `$2` now. A code whose message may be a second copy is never released, and
     /// one that a text proven late carries too goes to that text and not back on the shelf.
     MOVE_COUPONS = "UPDATE coupons SET changed_at = $2, \
@@ -77,20 +93,22 @@ impl Batch {
         let moves: Vec<_> = settlements.iter().map(move_row).collect();
         let moved = self.tx.rows(MOVE, args![json_rows(&moves)?, now.0]).await?;
         let moved = moved.iter().map(|row| row.int(0)).collect::<Result<HashSet<i64>, _>>()?;
-        let (moved, late): (Vec<_>, Vec<_>) =
+        let (mut moved, late): (Vec<_>, Vec<_>) =
             settlements.iter().partition(|s: &&Settlement| moved.contains(&s.message.0));
         // What was settled before, or taken by somebody else, is not locked by the statement above.
         self.hold(&late.iter().map(|s| (s.message.0,)).collect::<Vec<_>>()).await?;
-        let closed = self.close_attempts(settlements, now).await?;
-        let effects: Vec<_> = moved.iter().map(|s| (s.message, s.coupon)).collect();
-        self.apply_coupons(&effects, now).await?;
-        self.follow_up(settlements, closed, now).await?;
         let proven: Vec<_> = late
             .iter()
             .filter(|s| s.outcome.class == OutcomeClass::Accepted)
             .map(|s| Proven::by(s))
             .collect();
-        self.prove(&proven, now).await?;
+        self.charge_again(&proven).await?;
+        let closed = self.close_attempts(settlements, now).await?;
+        moved.extend(self.end_doubt(&late, &closed, now).await?);
+        let effects: Vec<_> = moved.iter().map(|s| (s.message, s.coupon)).collect();
+        self.apply_coupons(&effects, now).await?;
+        self.follow_up(settlements, closed, &late, now).await?;
+        self.accept_proven(&proven, now).await?;
         self.join_parked(route, settlements, now).await?;
         // Proof for an earlier attempt may have come while this one was under way.
         let unsent: Vec<_> =
@@ -105,6 +123,26 @@ impl Batch {
             self.tx.rows_of(STATE_OF, vec![json_rows(messages)?]).await?;
         }
         Ok(())
+    }
+
+    /// Ends doubt whose late answer says that nothing was taken; answers those settlements that did.
+    async fn end_doubt<'s>(
+        &mut self,
+        late: &[&'s Settlement],
+        closed: &HashSet<(i64, i64)>,
+        now: Timestamp,
+    ) -> Result<Vec<&'s Settlement>, StoreError> {
+        let answers = |s: &Settlement| s.refund && closed.contains(&(s.message.0, s.number));
+        let late: Vec<&Settlement> = late.iter().copied().filter(|s| answers(s)).collect();
+        if late.is_empty() {
+            return Ok(late);
+        }
+        self.hold_runs(&late.iter().map(|s| (s.message.0,)).collect::<Vec<_>>()).await?;
+        let moves: Vec<_> = late.iter().map(|s| move_row(s)).collect();
+        let ended = self.tx.rows(END_DOUBT, args![json_rows(&moves)?, now.0]).await?;
+        let ended = ended.iter().map(|row| Ok((row.int(0)?, row.int(1)?)));
+        let ended = ended.collect::<Result<HashSet<(i64, i64)>, StoreError>>()?;
+        Ok(late.into_iter().filter(|s| ended.contains(&(s.message.0, s.epoch))).collect())
     }
 
     /// Writes outcomes to their attempts; answers those (message, number) that had none or were in doubt before.
@@ -141,13 +179,20 @@ impl Batch {
     }
 
     /// Money, dead numbers and opt-outs that follow from outcomes. Money goes back once for each attempt that `closed`
-    /// says was paid for until now, wherever its message is.
+    /// says was paid for until now, wherever its message is. Only a late answer can meet a decision that gave it back.
     async fn follow_up(
         &mut self,
         settlements: &[Settlement],
         mut closed: HashSet<(i64, i64)>,
+        late: &[&Settlement],
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let late: Vec<_> = late.iter().filter(|s| s.refund).map(|s| (s.message.0, s.number)).collect();
+        if !late.is_empty() {
+            for row in self.tx.rows(GIVEN_BACK, vec![json_rows(&late)?]).await? {
+                closed.remove(&(row.int(0)?, row.int(1)?));
+            }
+        }
         let mut refunds =
             settlements.iter().filter(|s| s.refund).map(|s| (s.message.0, s.number)).collect::<Vec<_>>();
         refunds.retain(|attempt| closed.remove(attempt));
@@ -175,12 +220,13 @@ impl Batch {
     }
 
     /// Suppresses the numbers of messages whose provider says that the person opted out.
-    pub(super) async fn suppress_messages(
-        &mut self,
-        messages: &[(i64,)],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    async fn suppress_messages(&mut self, messages: &[(i64,)], now: Timestamp) -> Result<(), StoreError> {
         let rows = self.tx.rows(PHONES, vec![json_rows(messages)?]).await?;
+        self.suppress_rows(&rows, now).await
+    }
+
+    /// Suppresses numbers of whose owners a provider says that they opted out.
+    pub(super) async fn suppress_rows(&mut self, rows: &[Row], now: Timestamp) -> Result<(), StoreError> {
         let phones =
             rows.iter().map(|row| super::claims::phone(row.int(0)?)).collect::<Result<Vec<_>, _>>()?;
         self.suppress(&phones, Reason::Provider, "provider", now).await
