@@ -269,8 +269,11 @@ impl Model {
             let due = if window.opens_at > now.0 { window.opens_at } else { now.0 + WINDOW_RECHECK_MS };
             self.postpone(&[(message, intent.epoch, Timestamp(due))]);
             return Refusal::WindowClosed;
-        } else {
+        } else if tables.run(m.run).budget.is_some_and(|most| tables.run(m.run).spent + m.price > most) {
             (Refusal::OverBudget, Dispatch::Blocked, "budget spent")
+        } else {
+            self.release(&[(message, intent.epoch)]);
+            return Refusal::RunStopped;
         };
         let m = tables.message_mut(message.0);
         (m.dispatch, m.reason, m.settled_at) = (to, Some((reason, None)), Some(now.0));
