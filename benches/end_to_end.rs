@@ -84,8 +84,8 @@ impl Stopwatch {
 
     fn stop(&self, provider: &Provider, messages: u64) -> Pace {
         let took = self.started.elapsed();
-        let ours = processor_time("self") - self.ours;
-        let theirs = processor_time(&provider.child.id().to_string()) - self.provider;
+        let ours = processor_time("self").saturating_sub(self.ours);
+        let theirs = processor_time(&provider.child.id().to_string()).saturating_sub(self.provider);
         Pace {
             per_second: rate(messages, took),
             ours_us: 1e6 / rate(messages, ours),

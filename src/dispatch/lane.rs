@@ -333,7 +333,10 @@ impl Lane {
 }
 
 /// Adds what has come meanwhile.
-fn gather(answered: &mut mpsc::UnboundedReceiver<(MessageId, Answer)>, arrived: &mut Vec<(MessageId, Answer)>) {
+fn gather(
+    answered: &mut mpsc::UnboundedReceiver<(MessageId, Answer)>,
+    arrived: &mut Vec<(MessageId, Answer)>,
+) {
     while arrived.len() < ANSWERS_AT_ONCE {
         let Ok(answer) = answered.try_recv() else { return };
         arrived.push(answer);

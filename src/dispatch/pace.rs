@@ -219,7 +219,8 @@ impl Bucket {
 
     fn period(&self, parts: u32) -> Duration {
         let Some(limit) = self.limit else { return Duration::ZERO };
-        Duration::try_from_secs_f64(f64::from(parts) / used_rate(limit, self.factor)).unwrap_or(Duration::from_hours(1))
+        Duration::try_from_secs_f64(f64::from(parts) / used_rate(limit, self.factor))
+            .unwrap_or(Duration::from_hours(1))
     }
 
     fn scale(&mut self, change: impl Fn(f64) -> f64, now: Duration) {

@@ -82,7 +82,8 @@ impl LaneCore {
             Barrier::Until(until, why) => (until, why),
             Barrier::Closed(why) => (Duration::MAX, why),
         };
-        let (go, stay): (Vec<_>, Vec<_>) = self.granted.drain(..).partition(|flight| flight.deadline <= until);
+        let (go, stay): (Vec<_>, Vec<_>) =
+            self.granted.drain(..).partition(|flight| flight.deadline <= until);
         self.granted.extend(stay);
         unsent.extend(go.into_iter().map(|flight| (flight, withheld(why))));
     }

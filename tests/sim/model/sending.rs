@@ -80,9 +80,8 @@ impl Model {
     /// `CLAIM_FRESH`.
     fn take_fresh(&mut self, claim: &Claim<'_>, window: i64, missing: usize, now: Timestamp) -> Vec<Claimed> {
         let tables = &mut self.committed;
-        let planned = |m: &Message| {
-            m.window == window && m.route == claim.route && m.dispatch == Dispatch::Planned
-        };
+        let planned =
+            |m: &Message| m.window == window && m.route == claim.route && m.dispatch == Dispatch::Planned;
         let messages = tables.messages.iter().enumerate().filter(|(_, m)| planned(m));
         let fresh: Vec<i64> = messages.map(|(place, _)| id(place)).take(missing).collect();
         for message in &fresh {

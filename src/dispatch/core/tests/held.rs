@@ -269,10 +269,8 @@ fn what_was_recorded_before_the_provider_asked_to_wait_waits_too_or_is_given_bac
         let mut hand = Hand::new(LaneConfig { in_flight: 1, ..config(None) });
         hand.send(&[1]);
         hand.send(&[2]);
-        let outcome = Outcome {
-            retry_after: Some(Duration::from_secs(wait)),
-            ..Outcome::of(OutcomeClass::Throttled)
-        };
+        let outcome =
+            Outcome { retry_after: Some(Duration::from_secs(wait)), ..Outcome::of(OutcomeClass::Throttled) };
         let effects = hand.step(Event::Answered(vec![(MessageId(1), Answer::Outcome(outcome))]));
         assert_eq!(submitted(&effects), 0, "asked to wait {wait} s");
         assert_eq!(settled(&effects).len(), 2 - stays, "asked to wait {wait} s");
