@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rand::RngExt as _;
-use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::dispatch::bell::Bell;
 use crate::dispatch::core::LaneConfig;
 use crate::dispatch::lane::{Lane, LaneContext};
 use crate::dispatch::sweep::Sweep;
@@ -81,7 +81,7 @@ impl Daemon {
         let parts = routes::all(config, &catalog, &token_key)?;
         let metrics = Arc::new(Metrics::new());
         let owner = owner();
-        let (bell, stop, lanes) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
+        let (bell, stop, lanes) = (Bell::default(), CancellationToken::new(), TaskTracker::new());
         let (failure, mut tasks) = (Failure::default(), Tasks::default());
         let (sole, lost, abandon) = (!lock.can_be_lost(), CancellationToken::new(), CancellationToken::new());
         let hold = hold_on(lock, &mut tasks, stop.clone(), lost.clone());
@@ -94,7 +94,8 @@ impl Daemon {
             doubt: config.doubt_policy(),
             keep_unmatched: config.daemon.keep_unmatched_receipts,
             looked_through: AtomicI64::new(0),
-            bell: Arc::clone(&bell),
+            routes: parts.iter().map(|part| part.name.clone()).collect(),
+            bell: bell.clone(),
         };
         take_back(&sweep, sole, &lost).await?;
         let (writer, writing) = Writer::start(store.clone(), Arc::clone(&clock));

@@ -10,6 +10,7 @@ use super::books;
 use crate::support::stores::{Bench, on_both};
 use crate::support::world::{World, phone};
 use winback::campaign::law::Rules;
+use winback::dispatch::bell::Bell;
 use winback::dispatch::launch::{LaunchError, launch};
 use winback::dispatch::plan::plan;
 use winback::dispatch::sweep::{DoubtPolicy, Stalled, Sweep};
@@ -258,6 +259,7 @@ pub(super) fn sweep(bench: &Bench, at: &str) -> Sweep {
         },
         keep_unmatched: Duration::from_hours(96),
         looked_through: AtomicI64::new(0),
-        bell: Arc::new(Notify::new()),
+        routes: vec!["sim".to_owned()],
+        bell: Bell::default(),
     }
 }
