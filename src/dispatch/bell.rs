@@ -57,7 +57,7 @@ impl Ear {
                 _ => return,
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
