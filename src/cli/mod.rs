@@ -5,6 +5,7 @@
 //! money is a decimal text with its currency beside it; a failure is `{"error": {"message", "kind"}}`, with the places of
 //! the mistakes as `problems` where a file is wrong.
 
+mod backup;
 mod check;
 mod completions;
 mod contact;

@@ -75,6 +75,7 @@ impl Daemon {
     pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let store = Store::open(&config.store.url).await?;
         let lock = store.lock_daemon(clock.now()).await?;
+        store.refuse_backup().await?;
         let rules = Arc::new(routes::rules(config)?);
         let catalog = routes::catalog(config)?;
         let token_key = routes::token_key(&store).await?;

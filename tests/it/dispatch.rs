@@ -7,6 +7,7 @@ mod planning;
 mod process;
 mod proof;
 pub(crate) mod resolve;
+mod restore;
 mod stop;
 mod supervision;
 
