@@ -29,6 +29,7 @@ mod phone;
 mod plan;
 mod print;
 mod provider;
+mod prune;
 mod receipt;
 mod rehearse;
 mod route;

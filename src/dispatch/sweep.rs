@@ -15,6 +15,7 @@ use crate::model::ids::{MessageId, RunId};
 use crate::model::message::WhenInDoubt;
 use crate::model::run::{Run, RunState};
 use crate::model::state::Cause;
+use crate::store::log::LONG;
 use crate::store::sweep::{InDoubt, OpenMessages, Sweeper};
 use crate::store::{Store, StoreError};
 
@@ -201,6 +202,7 @@ impl Sweep {
             self.doubt(now).await,
             self.finish(now).await,
             self.forget(now).await,
+            self.store.shorten_log(LONG).await.map(|_| ()),
         ];
         self.bell.notify_waiters();
         steps.into_iter().collect()

@@ -30,6 +30,13 @@ pub(super) async fn metrics(State(Entry { context, .. }): State<Entry>) -> Respo
     if let Ok(waiting) = context.store.waiting_receipts().await {
         context.metrics.waiting_receipts.set(waiting);
     }
+    let gauge = |octets: u64| i64::try_from(octets).unwrap_or(i64::MAX);
+    if let Some(octets) = context.store.log_bytes() {
+        context.metrics.store_log_bytes.set(gauge(octets));
+    }
+    if let Some(octets) = context.store.room() {
+        context.metrics.disk_free_bytes.set(gauge(octets));
+    }
     match context.metrics.page() {
         Ok(page) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], page)
             .into_response(),

@@ -156,8 +156,8 @@ statements! {
     SENT_WITHOUT = "SELECT count(*) FROM messages AS m LEFT JOIN coupons AS c ON c.id = m.coupon_id \
         WHERE m.dispatch = 'accepted' AND m.coupon_id IS NOT NULL \
           AND (c.id IS NULL OR c.message_id IS NULL OR c.message_id <> m.id OR c.state IN ('available', 'reserved'))";
-    /// An attempt costs until it is certain, or decided, that nothing was taken.
-    SPENT_ELSEWISE = "SELECT count(*) FROM runs AS r WHERE r.spent <> (SELECT CAST(COALESCE(SUM(m.price), 0) AS BIGINT) \
+    /// An attempt costs until it is certain, or decided, that nothing was taken. Retention takes attempts away.
+    SPENT_ELSEWISE = "SELECT count(*) FROM runs AS r WHERE r.pruned = 0 AND r.spent <> (SELECT CAST(COALESCE(SUM(m.price), 0) AS BIGINT) \
         FROM messages AS m JOIN attempts AS a ON a.message_id = m.id WHERE m.run_id = r.id \
           AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled')) \
           AND (a.outcome = 'accepted' OR NOT EXISTS (SELECT 1 FROM decisions AS d \

@@ -32,6 +32,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0004_unmatched_receipts.sql"),
         include_str!("../../migrations/postgres/0004_unmatched_receipts.sql"),
     ),
+    (
+        5,
+        "retention",
+        include_str!("../../migrations/sqlite/0005_retention.sql"),
+        include_str!("../../migrations/postgres/0005_retention.sql"),
+    ),
 ];
 
 /// The schema version this program was written for.

@@ -20,7 +20,9 @@ pub mod inbound;
 pub mod inbox;
 pub mod intents;
 mod lock;
+pub mod log;
 mod migrate;
+pub mod prune;
 pub mod receipts;
 pub mod resolve;
 pub mod restore;
@@ -321,6 +323,7 @@ pub fn statements() -> Vec<dialect::Named> {
         inbox::STATEMENTS,
         intents::STATEMENTS,
         lock::PAIRS,
+        prune::STATEMENTS,
         receipts::STATEMENTS,
         resolve::STATEMENTS,
         restore::STATEMENTS,

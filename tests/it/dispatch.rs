@@ -8,6 +8,7 @@ mod process;
 mod proof;
 pub(crate) mod resolve;
 mod restore;
+mod retention;
 mod stop;
 mod supervision;
 

@@ -17,6 +17,18 @@ fn shop() -> Shop {
 }
 
 #[test]
+fn retention_wants_a_period_that_outlives_late_receipts() {
+    let shop = shop();
+    for wrong in ["29 days", "soon", "180"] {
+        let said = shop.run(&["store", "prune", "--older-than", wrong]);
+        assert_eq!(said.code, Some(2), "{wrong}: {}", said.out);
+    }
+    let said = shop.json(&["store", "prune", "--older-than", "180 days", "--archive", "old"]);
+    assert_eq!((&said["runs"], &said["pruned"]["messages"]), (&0.into(), &0.into()), "{said}");
+    assert!(shop.path("old").is_dir());
+}
+
+#[test]
 fn a_backup_comes_back_only_where_nothing_is_and_forgotten_launches_are_not_repeated() {
     let shop = shop();
     shop.good(&["launch", "winter", "--yes"]);
