@@ -118,6 +118,7 @@ impl Daemon {
             routes: Arc::new(callback_routes(&parts)),
             public_url: public_url(config),
             failed: failure.token(),
+            hello_key: token_key,
             ids: Arc::new(IdSource::new(rand::rng().random())),
         };
         let server = listen(config, http)?;

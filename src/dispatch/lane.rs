@@ -278,6 +278,10 @@ impl Lane {
             let sent = adapter.submit(&transport, &submissions, clock.now()).await;
             let took = clock.elapsed().saturating_sub(started);
             metrics.answer_seconds.get_or_create(&route).observe(took.as_secs_f64());
+            let accepted = sent.outcomes.iter().zip(&submissions);
+            let accepted = accepted.filter(|(outcome, _)| outcome.class == OutcomeClass::Accepted);
+            let parts = accepted.map(|(_, submission)| u64::from(submission.parts)).sum();
+            metrics.parts.get_or_create(&route).inc_by(parts);
             let answer = if sent.together { Answer::Together } else { Answer::Outcome };
             sent.outcomes.into_iter().map(answer).collect()
         };

@@ -5,7 +5,7 @@
 
 pub mod breaker;
 pub mod core;
-mod finish;
+pub mod finish;
 pub mod lane;
 pub mod launch;
 pub mod pace;

@@ -2,4 +2,5 @@
 
 pub mod archive;
 pub mod audit;
+pub mod slow;
 pub mod status;

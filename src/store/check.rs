@@ -78,6 +78,14 @@ impl Store {
         Ok(times.into_iter().flatten().max().map(Timestamp))
     }
 
+    /// What the clock of a server says; none for SQLite, which has ours.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn server_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.ask(SERVER_TIME).await?.first().ok_or(StoreError::NoRow)?.opt_int(0)?.map(Timestamp))
+    }
+
     async fn ask(&self, pair: Pair) -> Result<Vec<Row>, StoreError> {
         let statement = match self.backend() {
             Backend::Sqlite => pair.sqlite,
@@ -115,10 +123,17 @@ const FOREIGN: Pair = Pair { sqlite: "PRAGMA foreign_key_check", postgres: "SELE
 const VERSION: Pair =
     Pair { sqlite: "SELECT sqlite_version()", postgres: "SELECT current_setting('server_version')" };
 
+/// The clock of a server, in milliseconds.
+const SERVER_TIME: Pair = Pair {
+    sqlite: "SELECT NULL",
+    postgres: "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+};
+
 /// The statements whose texts differ.
 pub(super) const PAIRS: &[Named] = &[
     ("INTEGRITY", INTEGRITY.sqlite, INTEGRITY.postgres),
     ("FOREIGN", FOREIGN.sqlite, FOREIGN.postgres),
+    ("SERVER_TIME", SERVER_TIME.sqlite, SERVER_TIME.postgres),
     ("VERSION", VERSION.sqlite, VERSION.postgres),
 ];
 

@@ -34,6 +34,7 @@ pub mod status;
 pub mod suppressions;
 pub mod sweep;
 mod turn;
+pub mod waiting;
 pub mod writer;
 
 use std::path::{Path, PathBuf};
@@ -332,6 +333,7 @@ pub fn statements() -> Vec<dialect::Named> {
         status::STATEMENTS,
         suppressions::STATEMENTS,
         sweep::STATEMENTS,
+        waiting::STATEMENTS,
     ]
     .concat()
 }

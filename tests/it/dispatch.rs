@@ -11,6 +11,7 @@ mod restore;
 mod retention;
 mod stop;
 mod supervision;
+mod upkeep;
 
 use winback::dispatch::pace::Limit;
 use winback::store::Store;

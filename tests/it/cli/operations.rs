@@ -17,6 +17,22 @@ fn shop() -> Shop {
 }
 
 #[test]
+fn why_slow_names_what_stops_a_run_and_a_daemon_that_is_not_there() {
+    let shop = shop();
+    let none = shop.run(&["why-slow", "winter"]);
+    assert!(none.code == Some(2) && none.err.contains("has not been launched"), "{}", none.err);
+    shop.good(&["launch", "winter", "--yes"]);
+    let limit = || shop.json(&["why-slow", "winter"])["limit"]["limit"].clone();
+    assert_eq!(limit(), "no_daemon");
+    shop.good(&["pause", "winter"]);
+    assert_eq!(limit(), "paused");
+    let told = shop.good(&["why-slow", "winter"]);
+    assert!(told.contains("20 wait") && told.contains("winback resume winter"), "{told}");
+    shop.good(&["cancel", "winter"]);
+    assert_eq!(limit(), "nothing");
+}
+
+#[test]
 fn retention_wants_a_period_that_outlives_late_receipts() {
     let shop = shop();
     for wrong in ["29 days", "soon", "180"] {
