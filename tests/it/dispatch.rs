@@ -1,6 +1,7 @@
 //! From launch to receipt through a real daemon, real sockets and the simulator's ledger, on both databases.
 
 mod control;
+mod damage;
 mod doubt;
 mod failures;
 mod planning;
