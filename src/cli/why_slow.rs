@@ -118,7 +118,6 @@ async fn watch(config: &Config) -> anyhow::Result<Option<Watched>> {
         total_timeout: patience,
         in_flight: 2,
         answer_bytes: PAGE_BYTES,
-        ..TransportLimits::default()
     };
     let transport = Transport::new(limits)?;
     let url = format!("http://{}/metrics", config.daemon.listen);
@@ -291,14 +290,17 @@ fn words(limit: &Limit, campaign: &str) -> String {
             format!("the provider of route {route} is unwell: its breaker is open and lets single texts try")
         }
         Limit::Account { route, allows, share, others } => {
-            let mut told = format!("the limit of route {route}: {allows} parts/s");
-            if *share < 0.999 {
-                told.push_str(&format!(", throttled by the provider to {:.0} %", share * 100.0));
-            }
-            if *others > 0.0 {
-                told.push_str(&format!(", shared with {others:.0} parts of other runs"));
-            }
-            told
+            let throttled = if *share < 0.999 {
+                format!(", throttled by the provider to {:.0} %", share * 100.0)
+            } else {
+                String::new()
+            };
+            let shared = if *others > 0.0 {
+                format!(", shared with {others:.0} parts of other runs")
+            } else {
+                String::new()
+            };
+            format!("the limit of route {route}: {allows} parts/s{throttled}{shared}")
         }
         Limit::Narrow { route, name, allows } => {
             format!("the limit of {name} on route {route}: {allows} parts/s")
