@@ -4,6 +4,7 @@ mod control;
 mod damage;
 mod doubt;
 mod failures;
+mod late;
 mod planning;
 mod process;
 mod proof;
