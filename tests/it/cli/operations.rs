@@ -76,6 +76,8 @@ fn a_backup_comes_back_only_where_nothing_is_and_forgotten_launches_are_not_repe
     assert!(forgotten.err.contains("--after-restore"), "{}", forgotten.err);
     shop.good(&["launch", "spring", "--yes", "--after-restore"]);
 
+    let again = shop.json(&["store", "restore", "--in-place"]);
+    assert_eq!(again["paused"], 2, "{again}");
     lose();
     let known = ["--nothing-sent-since", "--nothing-launched-since"];
     let restored = shop.json(&[&["store", "restore", "kept.db"][..], &known].concat());

@@ -172,6 +172,31 @@ async fn receipts_under_old_references_are_joined_and_new_ones_never_meet_them()
     .await;
 }
 
+#[tokio::test]
+async fn a_launch_in_the_middle_is_withdrawn_and_may_be_made_again_only_if_it_cannot_have_sent_anything() {
+    on_both(async |bench| {
+        let world = World::new(bench, 4, |_| {}).await;
+        let (_, due) = world.launch(bench, "due", "").await;
+        let (_, later) = world.launch(bench, "later", "schedule = { at = \"2018-01-05 12:00\" }").await;
+        bench.sql().await.run("UPDATE runs SET state = 'preparing'").await;
+        let restored = bench.come_back("back", Assured::default(), world.clock.now()).await.unwrap();
+        assert_eq!((restored.withdrawn, restored.in_doubt, restored.paused), (2, 4, 0), "{restored:?}");
+        let store = world.beside().await;
+        for (run, repeatable) in [(&due, false), (&later, true)] {
+            let known = store.run_by_key(&run.terms.launch_key).await.unwrap();
+            assert_eq!(known.is_none(), repeatable, "{}", run.terms.campaign);
+            let run = store.run(run.id).await.unwrap().unwrap();
+            assert_eq!(run.state, RunState::Cancelling);
+            let withdrawn = winback::dispatch::sweep::cancel(&store, &run, world.clock.now()).await.unwrap();
+            assert_eq!(withdrawn, if repeatable { 4 } else { 0 });
+        }
+        sound(&store).await;
+        store.close().await;
+        world.end().await;
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_no_store_and_never_takes_the_place_of_one() {
     let bench = Bench::sqlite().await;

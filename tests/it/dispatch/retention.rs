@@ -1,6 +1,7 @@
 //! Retention takes away what is old and changes no answer that anybody still needs.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::support::hand::{claim, intend};
 use crate::support::stores::{Bench, on_both};
@@ -12,15 +13,16 @@ use winback::model::message::Verdict;
 use winback::report::archive::Archive;
 use winback::report::status::status;
 use winback::store::Store;
+use winback::store::coupons::NewCode;
 
 const CAPPED: &str = "limits = { per_contact = \"1 per 7 days\" }";
 const ALL: Timestamp = Timestamp(i64::MAX);
 
 /// Prunes page by page; `killed` transactions first end before their commit, as those of a process that dies do.
-async fn prune(store: &Store, archive: &Archive, killed: usize) {
+async fn prune(store: &Store, archive: &Archive, before: Timestamp, killed: usize) {
     let mut killed = killed;
     let mut last = RunId(0);
-    while let Some((run, _)) = store.next_old_run(ALL, last).await.unwrap() {
+    while let Some((run, _)) = store.next_old_run(before, last).await.unwrap() {
         let mut after = 0;
         loop {
             let mut batch = store.batch().await.unwrap();
@@ -46,7 +48,7 @@ async fn prune(store: &Store, archive: &Archive, killed: usize) {
 async fn what_is_old_goes_and_reports_caps_codes_and_doubt_stay_as_they_are() {
     on_both(async |bench| {
         let mut world = World::new(bench, 40, |_| {}).await;
-        world.config.dispatch.park_after = std::time::Duration::from_secs(1);
+        world.config.dispatch.park_after = Duration::from_secs(1);
         let (_, run) = world.launch(bench, "comeback", CAPPED).await;
         let held = claim(bench, &world, "dead", 5).await;
         assert_eq!(intend(bench, &world, "dead", &held).await.0, 5);
@@ -61,8 +63,8 @@ async fn what_is_old_goes_and_reports_caps_codes_and_doubt_stay_as_they_are() {
 
         let folder = world.folder.path().join("archive");
         let archive = Archive::open(&folder).unwrap();
-        prune(&store, &archive, 2).await;
-        prune(&store, &archive, 0).await;
+        prune(&store, &archive, ALL, 2).await;
+        prune(&store, &archive, ALL, 0).await;
         let run = store.run(run.id).await.unwrap().unwrap();
         assert_eq!(status(&store, &run).await.unwrap(), ended, "the report is as it was");
         let planned = world.plan(&store, "again", CAPPED).await;
@@ -73,7 +75,7 @@ async fn what_is_old_goes_and_reports_caps_codes_and_doubt_stay_as_they_are() {
         let left = "SELECT (SELECT count(*) FROM messages WHERE body <> ''), (SELECT count(*) FROM attempts), \
             (SELECT count(*) FROM receipts), (SELECT count(*) FROM inbox)";
         assert_eq!(bench.lines(left).await, [format!("{doubt}|{doubt}|0|0")], "doubt keeps everything");
-        assert_archived(&folder, &ended.accepted);
+        assert_archived(&folder, ended.accepted);
 
         // What is in doubt can still be sent, with its text.
         let page = store.doubts((run.id, MessageId(0)), run.id, 1).await.unwrap();
@@ -87,8 +89,36 @@ async fn what_is_old_goes_and_reports_caps_codes_and_doubt_stay_as_they_are() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_beside_a_daemon_that_sends_stands_in_nobodys_way() {
+    on_both(async |bench| {
+        let world = World::new(bench, 150, |_| {}).await;
+        let pool = bench.pool("autumn").await.unwrap().unwrap();
+        let codes: Vec<NewCode> =
+            (0..150).map(|n| NewCode { code: format!("MORE{n:06}"), expires_at: None }).collect();
+        bench.add_codes(pool.id, &codes, world.clock.now()).await.unwrap();
+        let daemon = world.daemon().await;
+        let (_, old) = world.launch(bench, "old", "").await;
+        world.finished(bench, &old).await;
+        // The new run may end meanwhile, before its last receipts are in.
+        let before = bench.run(old.id).await.unwrap().unwrap().finished_at.unwrap().plus(Duration::from_millis(1));
+        let (_, new) = world.launch(bench, "new", "").await;
+        let beside = world.beside().await;
+        let archive = Archive::open(&world.folder.path().join("archive")).unwrap();
+        let (sent, ()) = tokio::join!(world.finished(bench, &new), prune(&beside, &archive, before, 0));
+        assert_eq!((sent.accepted, sent.failed, sent.in_doubt), (150, 0, 0), "{sent:?}");
+        assert_eq!(world.ledger().len(), 300);
+        let left = format!("SELECT count(*) FROM attempts AS a JOIN messages AS m ON m.id = a.message_id WHERE m.run_id = {}", old.id);
+        assert_eq!(bench.lines(&left).await, ["0"]);
+        assert!(daemon.stop().await);
+        beside.close().await;
+        world.end().await;
+    })
+    .await;
+}
+
 /// Every message is in the archive once, with its attempts, and nobody else can read it.
-fn assert_archived(folder: &std::path::Path, accepted: &i64) {
+fn assert_archived(folder: &std::path::Path, accepted: i64) {
     use std::os::unix::fs::PermissionsExt as _;
     let (mut messages, mut calls) = (Vec::new(), BTreeSet::new());
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -106,7 +136,7 @@ fn assert_archived(folder: &std::path::Path, accepted: &i64) {
             messages.push(one["message"].as_i64().unwrap());
         }
     }
-    assert_eq!(messages.len(), usize::try_from(*accepted).unwrap());
+    assert_eq!(messages.len(), usize::try_from(accepted).unwrap());
     assert_eq!(messages.iter().collect::<BTreeSet<_>>().len(), messages.len(), "each once");
     assert!(!calls.is_empty());
 }
