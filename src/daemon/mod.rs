@@ -39,6 +39,9 @@ pub use supervisor::Failure;
 /// How much longer than the longest answer is awaited lanes may take to finish what is under way.
 const DRAIN_SLACK: Duration = Duration::from_secs(25);
 
+/// A store up to this size is looked through for damage before anything is sent, which takes about a second. Octets.
+const CHECKED_WHOLE: u64 = 256 << 20;
+
 /// How often a daemon asks whether it still has its store for itself.
 const HOLD_CHECK: Duration = Duration::from_secs(1);
 
@@ -75,6 +78,8 @@ impl Daemon {
     pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let store = Store::open(&config.store.url).await?;
         let lock = store.lock_daemon(clock.now()).await?;
+        store.refuse_backup().await?;
+        store.check_before_sending(CHECKED_WHOLE).await?;
         let rules = Arc::new(routes::rules(config)?);
         let catalog = routes::catalog(config)?;
         let token_key = routes::token_key(&store).await?;
@@ -118,6 +123,7 @@ impl Daemon {
             routes: Arc::new(callback_routes(&parts)),
             public_url: public_url(config),
             failed: failure.token(),
+            hello_key: token_key,
             ids: Arc::new(IdSource::new(rand::rng().random())),
         };
         let server = listen(config, http)?;

@@ -6,7 +6,7 @@
 pub mod bell;
 pub mod breaker;
 pub mod core;
-mod finish;
+pub mod finish;
 pub mod lane;
 pub mod launch;
 pub mod pace;

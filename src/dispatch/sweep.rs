@@ -14,6 +14,7 @@ use crate::model::ids::{MessageId, RunId};
 use crate::model::message::WhenInDoubt;
 use crate::model::run::{Run, RunState};
 use crate::model::state::Cause;
+use crate::store::log::LONG;
 use crate::store::sweep::{InDoubt, OpenMessages, Sweeper};
 use crate::store::{Store, StoreError};
 
@@ -204,6 +205,7 @@ impl Sweep {
             self.finish(now).await,
             self.forget(now).await,
             self.wake_lanes(now).await,
+            self.store.shorten_log(LONG).await.map(|_| ()),
         ];
         steps.into_iter().collect()
     }
