@@ -21,7 +21,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::dispatch::core::LaneConfig;
+use crate::dispatch::inquire::{self, Inquirer, Respondent};
+use crate::dispatch::ladder::Ladder;
 use crate::dispatch::lane::{Lane, LaneContext};
+use crate::dispatch::permits::Permits;
 use crate::dispatch::sweep::Sweep;
 use crate::http::{CallbackRoute, HttpContext, Server};
 use crate::model::clock::Clock;
@@ -82,6 +85,9 @@ impl Daemon {
         let metrics = Arc::new(Metrics::new());
         let owner = owner();
         let (bell, stop, lanes) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
+        let calls = config.daemon.public_url.clone();
+        let means = routes::means(&store, &parts, calls.as_deref(), clock.now()).await?;
+        let ladder = Arc::new(Ladder { means, policy: config.doubt_policy() });
         let (failure, mut tasks) = (Failure::default(), Tasks::default());
         let (sole, lost, abandon) = (!lock.can_be_lost(), CancellationToken::new(), CancellationToken::new());
         let hold = hold_on(lock, &mut tasks, stop.clone(), lost.clone());
@@ -91,7 +97,7 @@ impl Daemon {
             clock: Arc::clone(&clock),
             rules,
             owner: owner.clone(),
-            doubt: config.doubt_policy(),
+            ladder: Arc::clone(&ladder),
             keep_unmatched: config.daemon.keep_unmatched_receipts,
             looked_through: AtomicI64::new(0),
             bell: Arc::clone(&bell),
@@ -105,7 +111,7 @@ impl Daemon {
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             owner,
-            public_url: config.daemon.public_url.clone(),
+            public_url: calls,
             bell,
             lost,
         };
@@ -121,11 +127,20 @@ impl Daemon {
         };
         let server = listen(config, http)?;
         let answers = parts.iter().map(|part| part.answer_timeout).max().unwrap_or_default();
-        for part in parts {
+        let mut routes = HashMap::new();
+        for part in &parts {
             let name = format!("the lane of route `{}`", part.name);
-            let running = lane(&context, part)?.run(stop.child_token());
-            tasks.spawn(name, lanes.track_future(until(abandon.clone(), running)));
+            let lane = lane(&context, part)?;
+            if ladder.means.contains_key(&part.name) {
+                routes.insert(part.name.clone(), respondent(part, lane.permits())?);
+            }
+            tasks.spawn(name, lanes.track_future(until(abandon.clone(), lane.run(stop.child_token()))));
         }
+        let inquiring = inquirer(&context, ladder, routes).run(stop.child_token());
+        tasks.spawn(
+            "the questions about what is in doubt",
+            lanes.track_future(until(abandon.clone(), inquiring)),
+        );
         let sweeping = sweep.run(stop.child_token());
         tasks.spawn("the sweep", lanes.track_future(until(abandon.clone(), sweeping)));
         lanes.close();
@@ -207,7 +222,35 @@ fn callback_routes(parts: &[RouteParts]) -> HashMap<String, CallbackRoute> {
     parts.iter().map(|part| (part.name.clone(), route(part))).collect()
 }
 
-fn lane(context: &LaneContext, part: RouteParts) -> anyhow::Result<Lane> {
+/// Who asks about what is in doubt.
+fn inquirer(context: &LaneContext, ladder: Arc<Ladder>, routes: HashMap<String, Respondent>) -> Inquirer {
+    Inquirer {
+        store: context.store.clone(),
+        clock: Arc::clone(&context.clock),
+        ladder,
+        routes,
+        public_url: context.public_url.clone(),
+        lost: context.lost.clone(),
+        seed: rand::rng().random(),
+    }
+}
+
+fn respondent(part: &RouteParts, permits: Permits) -> anyhow::Result<Respondent> {
+    let limits = TransportLimits {
+        in_flight: inquire::IN_FLIGHT,
+        total_timeout: part.answer_timeout,
+        ..TransportLimits::default()
+    };
+    Ok(Respondent {
+        adapter: Arc::clone(&part.adapter),
+        transport: Transport::new(limits)?,
+        permits,
+        per_second: part.limits.account.map(|limit| limit.parts_per_second),
+        retry: part.retry,
+    })
+}
+
+fn lane(context: &LaneContext, part: &RouteParts) -> anyhow::Result<Lane> {
     let limits = TransportLimits {
         in_flight: part.in_flight,
         total_timeout: part.answer_timeout,
@@ -218,10 +261,11 @@ fn lane(context: &LaneContext, part: RouteParts) -> anyhow::Result<Lane> {
         tag: context.store.tag().to_owned(),
         in_flight: part.in_flight,
         per_request: part.adapter.recipients_per_request(),
-        limits: part.limits,
+        limits: part.limits.clone(),
         retry: part.retry,
     };
-    Ok(Lane::new(context.clone(), &part.name, part.adapter, transport, config, rand::rng().random()))
+    let adapter = Arc::clone(&part.adapter);
+    Ok(Lane::new(context.clone(), &part.name, adapter, transport, config, rand::rng().random()))
 }
 
 /// Takes back what the last process left behind.

@@ -4,6 +4,7 @@
 //! randomness of its own, so the same events give the same effects, in a daemon or in a simulation.
 
 mod halves;
+mod loan;
 mod narrow;
 mod words;
 

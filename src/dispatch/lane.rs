@@ -26,6 +26,7 @@ use crate::store::{MOST_ROWS, Store};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{Route, RouteWord};
 
+use super::permits::{Loan, Permits};
 use super::settle::unsent;
 
 use super::core::{Answer, Effect, Event, LaneConfig, LaneCore};
@@ -43,7 +44,7 @@ const ANSWERS_AT_ONCE: usize = 512;
 const LOOK_FOR_STOPS: Duration = Duration::from_millis(250);
 
 /// Longest time a provider is asked to keep trying to deliver.
-const LONGEST_VALIDITY: Duration = Duration::from_hours(24);
+pub(super) const LONGEST_VALIDITY: Duration = Duration::from_hours(24);
 
 /// What every lane of a process shares.
 #[derive(Clone)]
@@ -74,6 +75,7 @@ pub struct Lane {
     transport: Transport,
     core: LaneCore,
     rng: StdRng,
+    permits: (Permits, mpsc::Receiver<Loan>),
 }
 
 type Pending = FuturesUnordered<BoxFuture<'static, Option<Event>>>;
@@ -89,7 +91,13 @@ impl Lane {
         seed: u64,
     ) -> Self {
         let core = LaneCore::new(config);
-        Self { context, route: route.to_owned(), adapter, transport, core, rng: StdRng::seed_from_u64(seed) }
+        let (rng, permits) = (StdRng::seed_from_u64(seed), Permits::new());
+        Self { context, route: route.to_owned(), adapter, transport, core, rng, permits }
+    }
+
+    /// Its permits, for whoever else sends on its route.
+    pub fn permits(&self) -> Permits {
+        self.permits.0.clone()
     }
 
     /// Runs until `stop`, then finishes what is under way and gives the rest back.
@@ -123,6 +131,12 @@ impl Lane {
                     // Too many to follow: whatever has not left is taken back and asks for its intent again.
                     Err(_) => Event::Suppressed(self.core.before_the_wire()),
                 },
+                Some(loan) = self.permits.1.recv() => {
+                    let now = self.context.clock.moment();
+                    // Who asked may be gone.
+                    let _ = loan.reply.send(self.core.lend(loan.parts, &loan.sender, &loan.country, now));
+                    continue;
+                }
                 _ = look.tick() => {
                     pending.extend(self.look_for_stops());
                     continue;

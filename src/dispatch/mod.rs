@@ -6,9 +6,12 @@
 pub mod breaker;
 pub mod core;
 mod finish;
+pub mod inquire;
+pub mod ladder;
 pub mod lane;
 pub mod launch;
 pub mod pace;
+pub mod permits;
 pub mod plan;
 pub mod prepare;
 pub mod resolve;

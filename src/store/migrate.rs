@@ -38,6 +38,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0005_lifted.sql"),
         include_str!("../../migrations/postgres/0005_lifted.sql"),
     ),
+    (
+        6,
+        "inquiries",
+        include_str!("../../migrations/sqlite/0006_inquiries.sql"),
+        include_str!("../../migrations/postgres/0006_inquiries.sql"),
+    ),
 ];
 
 /// The schema version this program was written for.

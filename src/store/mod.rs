@@ -17,6 +17,7 @@ pub mod events;
 mod evidence;
 pub mod inbound;
 pub mod inbox;
+pub mod inquiries;
 pub mod intents;
 mod lock;
 mod migrate;
@@ -290,6 +291,7 @@ pub fn statements() -> Vec<dialect::Named> {
         evidence::STATEMENTS,
         inbound::STATEMENTS,
         inbox::STATEMENTS,
+        inquiries::STATEMENTS,
         intents::STATEMENTS,
         lock::PAIRS,
         receipts::STATEMENTS,

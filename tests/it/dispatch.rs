@@ -2,6 +2,7 @@
 
 mod control;
 mod doubt;
+mod doubt_ladder;
 mod failures;
 mod late;
 mod planning;
