@@ -34,15 +34,21 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
     ),
     (
         5,
-        "lifted",
-        include_str!("../../migrations/sqlite/0005_lifted.sql"),
-        include_str!("../../migrations/postgres/0005_lifted.sql"),
+        "lean",
+        include_str!("../../migrations/sqlite/0005_lean.sql"),
+        include_str!("../../migrations/postgres/0005_lean.sql"),
     ),
     (
         6,
+        "lifted",
+        include_str!("../../migrations/sqlite/0006_lifted.sql"),
+        include_str!("../../migrations/postgres/0006_lifted.sql"),
+    ),
+    (
+        7,
         "inquiries",
-        include_str!("../../migrations/sqlite/0006_inquiries.sql"),
-        include_str!("../../migrations/postgres/0006_inquiries.sql"),
+        include_str!("../../migrations/sqlite/0007_inquiries.sql"),
+        include_str!("../../migrations/postgres/0007_inquiries.sql"),
     ),
 ];
 

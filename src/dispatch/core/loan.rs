@@ -12,7 +12,6 @@ impl LaneCore {
         if shut || self.pause(now.elapsed).is_some() {
             return false;
         }
-        self.pacer.stock_up(parts, now.elapsed);
-        self.pacer.use_permits(parts, sender, country, now.elapsed).is_ok()
+        self.gate.use_permits(parts, sender, country, now.elapsed).is_ok()
     }
 }
