@@ -1,5 +1,7 @@
 //! `winback message list --in-doubt` and `winback message resolve`: what nobody knows, and a person's word about it.
 
+mod awaited;
+
 use std::process::ExitCode;
 
 use clap::Args;
@@ -7,19 +9,18 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::daemon::routes;
-use crate::dispatch::ladder::{Ladder, Step, Waits};
+use crate::dispatch::ladder::Ladder;
 use crate::dispatch::resolve::{Decider, Kept, Resolved, resolve};
-use crate::dispatch::sweep::DoubtEnd;
 use crate::model::clock::Timestamp;
-use crate::model::doubt::Rung;
 use crate::model::ids::{MessageId, RunId};
 use crate::model::message::Verdict;
 use crate::model::run::Run;
-use crate::model::state::Dispatch;
 use crate::store::Store;
 use crate::store::resolve::Doubt;
 
 use super::{Context, WrongUse, print, terms};
+
+pub(super) use awaited::Awaited;
 
 /// Messages decided between two looks at the store.
 const PAGE: i64 = 1_000;
@@ -134,74 +135,6 @@ async fn ranges(store: &Store, campaign: Option<&str>) -> anyhow::Result<Vec<(Ru
         store.runs_of(&terms::name(campaign), i64::MAX).await?.iter().map(|run| run.id).collect();
     runs.sort_unstable();
     Ok(runs.into_iter().map(|run| (run, run)).collect())
-}
-
-/// What a message in doubt waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Awaited {
-    /// An answer of its provider, a receipt, its campaign's policy, a person.
-    Open(Waits),
-    /// Nothing: it is parked. A late receipt or a person may still end it.
-    Parked,
-}
-
-impl Awaited {
-    pub(super) fn of(doubt: &Doubt, ladder: &Ladder, now: Timestamp) -> Self {
-        if doubt.dispatch == Dispatch::Unknown {
-            return Self::Parked;
-        }
-        Self::Open(ladder.waits(&doubt.message, &doubt.standing, now))
-    }
-
-    pub(super) fn words(self, doubt: &Doubt) -> String {
-        match self {
-            Self::Open(Waits::Receipt(DoubtEnd::Park, at)) => {
-                format!("a receipt until {}, then it is parked", at.rfc3339())
-            }
-            Self::Open(Waits::Receipt(DoubtEnd::Resend, at)) => {
-                format!("a receipt until {}, then it is sent again", at.rfc3339())
-            }
-            Self::Open(Waits::Person) => {
-                let (campaign, id) = (&doubt.campaign, doubt.message.id);
-                format!("a receipt, or your word, as {campaign} asks: winback message resolve {id} --as …")
-            }
-            Self::Open(Waits::Asked(step)) => {
-                let due = step.due().rfc3339();
-                match step {
-                    Step::Look(ask, _) if ask.rung == Rung::Lookup => {
-                        format!("a receipt, and a look-up by our reference at {due}")
-                    }
-                    Step::Look(..) => format!("a receipt, and a look at what the provider took, at {due}"),
-                    Step::Replay(_, until) => {
-                        let until = until.rfc3339();
-                        format!("a receipt, and the same request under its key from {due} until {until}")
-                    }
-                }
-            }
-            Self::Parked => "nothing, it is parked; a late receipt or your word may still end it".to_owned(),
-        }
-    }
-
-    /// Until when, or from when on if that is known only.
-    pub(super) fn until(self) -> Option<Timestamp> {
-        match self {
-            Self::Open(Waits::Receipt(_, at) | Waits::Asked(Step::Look(_, at) | Step::Replay(_, at))) => {
-                Some(at)
-            }
-            Self::Open(Waits::Person) | Self::Parked => None,
-        }
-    }
-
-    pub(super) fn as_json(self) -> Value {
-        let (what, then) = match self {
-            Self::Open(Waits::Receipt(DoubtEnd::Park, _)) => ("receipt", Some("park")),
-            Self::Open(Waits::Receipt(DoubtEnd::Resend, _)) => ("receipt", Some("resend")),
-            Self::Open(Waits::Person) => ("operator", None),
-            Self::Open(Waits::Asked(step)) => (step.rung().as_str(), None),
-            Self::Parked => ("nothing", None),
-        };
-        json!({"what": what, "until": self.until().map(Timestamp::rfc3339), "then": then})
-    }
 }
 
 /// The messages in doubt of one run, as its status names them.

@@ -27,7 +27,7 @@ use crate::dispatch::lane::{Lane, LaneContext};
 use crate::dispatch::permits::Permits;
 use crate::dispatch::sweep::Sweep;
 use crate::http::{CallbackRoute, HttpContext, Server};
-use crate::model::clock::Clock;
+use crate::model::clock::{Clock, Timestamp};
 use crate::model::ids::IdSource;
 use crate::provider::{Transport, TransportLimits};
 use crate::store::writer::Writer;
@@ -85,9 +85,7 @@ impl Daemon {
         let metrics = Arc::new(Metrics::new());
         let owner = owner();
         let (bell, stop, lanes) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
-        let calls = config.daemon.public_url.clone();
-        let means = routes::means(&store, &parts, calls.as_deref(), clock.now()).await?;
-        let ladder = Arc::new(Ladder { means, policy: config.doubt_policy() });
+        let ladder = ladder(config, &store, &parts, clock.now()).await?;
         let (failure, mut tasks) = (Failure::default(), Tasks::default());
         let (sole, lost, abandon) = (!lock.can_be_lost(), CancellationToken::new(), CancellationToken::new());
         let hold = hold_on(lock, &mut tasks, stop.clone(), lost.clone());
@@ -111,7 +109,7 @@ impl Daemon {
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             owner,
-            public_url: calls,
+            public_url: config.daemon.public_url.clone(),
             bell,
             lost,
         };
@@ -129,11 +127,9 @@ impl Daemon {
         let answers = parts.iter().map(|part| part.answer_timeout).max().unwrap_or_default();
         let mut routes = HashMap::new();
         for part in &parts {
-            let name = format!("the lane of route `{}`", part.name);
             let lane = lane(&context, part)?;
-            if ladder.means.contains_key(&part.name) {
-                routes.insert(part.name.clone(), respondent(part, lane.permits())?);
-            }
+            routes.extend(respondent(part, &ladder, lane.permits())?);
+            let name = format!("the lane of route `{}`", part.name);
             tasks.spawn(name, lanes.track_future(until(abandon.clone(), lane.run(stop.child_token()))));
         }
         let inquiring = inquirer(&context, ladder, routes).run(stop.child_token());
@@ -222,6 +218,17 @@ fn callback_routes(parts: &[RouteParts]) -> HashMap<String, CallbackRoute> {
     parts.iter().map(|part| (part.name.clone(), route(part))).collect()
 }
 
+/// How doubt ends, now that this is how requests are rendered.
+async fn ladder(
+    config: &Config,
+    store: &Store,
+    parts: &[RouteParts],
+    now: Timestamp,
+) -> anyhow::Result<Arc<Ladder>> {
+    let means = routes::means(store, parts, config.daemon.public_url.as_deref(), now).await?;
+    Ok(Arc::new(Ladder { means, policy: config.doubt_policy() }))
+}
+
 /// Who asks about what is in doubt.
 fn inquirer(context: &LaneContext, ladder: Arc<Ladder>, routes: HashMap<String, Respondent>) -> Inquirer {
     Inquirer {
@@ -235,19 +242,28 @@ fn inquirer(context: &LaneContext, ladder: Arc<Ladder>, routes: HashMap<String, 
     }
 }
 
-fn respondent(part: &RouteParts, permits: Permits) -> anyhow::Result<Respondent> {
+/// A route that can be asked, under its name.
+fn respondent(
+    part: &RouteParts,
+    ladder: &Ladder,
+    permits: Permits,
+) -> anyhow::Result<Option<(String, Respondent)>> {
+    if !ladder.means.contains_key(&part.name) {
+        return Ok(None);
+    }
     let limits = TransportLimits {
         in_flight: inquire::IN_FLIGHT,
         total_timeout: part.answer_timeout,
         ..TransportLimits::default()
     };
-    Ok(Respondent {
+    let respondent = Respondent {
         adapter: Arc::clone(&part.adapter),
         transport: Transport::new(limits)?,
         permits,
         per_second: part.limits.account.map(|limit| limit.parts_per_second),
         retry: part.retry,
-    })
+    };
+    Ok(Some((part.name.clone(), respondent)))
 }
 
 fn lane(context: &LaneContext, part: &RouteParts) -> anyhow::Result<Lane> {

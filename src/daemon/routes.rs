@@ -95,18 +95,19 @@ pub async fn means(
     for part in parts.iter().filter(|part| !part.adapter.definition().doubt.is_empty()) {
         let print = part.adapter.print(public_url);
         let since = store.alike_since(&part.name, &print, now).await?;
-        all.insert(part.name.clone(), part.adapter.means(since));
+        all.insert(part.name.clone(), part.adapter.definition().means(since));
     }
     Ok(all)
 }
 
-/// The same as the last daemon left it, for whoever explains what a message waits for. A route whose definition is gone is
-/// not in it.
+/// The same as the last daemon left it, for whoever explains what a message waits for. A route whose definition is gone
+/// or cannot be read is not in it: who looks at a run must not be stopped by that.
 ///
 /// # Errors
-/// When the store cannot be read or the user's definitions are wrong.
-pub async fn ladder(config: &Config, store: &Store) -> anyhow::Result<Ladder> {
-    let (catalog, renderings) = (catalog(config)?, store.renderings().await?);
+/// When the store cannot be read.
+pub async fn ladder(config: &Config, store: &Store) -> Result<Ladder, StoreError> {
+    let renderings = store.renderings().await?;
+    let catalog = catalog(config).unwrap_or_else(|_| Catalog::builtin());
     let mut means = HashMap::new();
     for (name, route) in &config.routes {
         if let Some(definition) = catalog.get(&route.provider)

@@ -4,29 +4,30 @@
 //! What is asked next is decided in [`super::ladder`], what an answer leads to in [`super::settle`]. Whatever was asked is
 //! in the store; a replay is there before it leaves.
 
+mod verdicts;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, FuturesUnordered};
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::clock::Clock;
-use crate::model::doubt::{Ask, Finding, Rung};
+use crate::model::doubt::{Ask, Rung};
 use crate::model::ids::{MessageId, RunId};
-use crate::model::message::{RetryPolicy, Settlement};
+use crate::model::message::RetryPolicy;
 use crate::model::outcome::{Outcome, OutcomeClass};
 use crate::provider::{Adapter, Found, Submission, Transport};
-use crate::store::inquiries::{Note, Open};
+use crate::store::inquiries::Open;
 use crate::store::{Store, StoreError};
 
 use super::ladder::{Ladder, Step, next};
 use super::lane::LONGEST_VALIDITY;
 use super::permits::Permits;
-use super::settle::settle;
+
+use verdicts::Verdicts;
 
 /// How often is looked for messages to ask about.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -36,6 +37,9 @@ pub const IN_FLIGHT: usize = 4;
 
 /// Most questions for one route in a round; less where its account is slower.
 const ROUND: usize = 32;
+
+/// A provider that needs longer to say that it has nothing may have the message in front of itself, unread.
+const PROMPT: Duration = Duration::from_secs(5);
 
 /// Messages read at once, and how often in a round.
 const PAGE: i64 = 500;
@@ -102,7 +106,8 @@ impl Inquirer {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.lost.cancelled() => return,
+                // Not before: a task that ends by itself ends the daemon.
+                () = self.lost.cancelled() => return stop.cancelled().await,
                 Some(route) = under_way.next() => {
                     busy.remove(&route);
                 }
@@ -181,7 +186,14 @@ impl Inquirer {
         let told = match step {
             Step::Look(ask, _) => {
                 let (adapter, transport) = (&respondent.adapter, &respondent.transport);
-                match adapter.look_up(transport, &submission, open.standing.intent_at).await {
+                let began = self.clock.elapsed();
+                let answer = adapter.look_up(transport, &submission, open.standing.intent_at).await;
+                let took = self.clock.elapsed().saturating_sub(began);
+                match answer {
+                    Ok(found) if found.is_empty() && took > PROMPT => {
+                        let detail = "the provider has nothing, after so long a time that it proves nothing";
+                        Told::NoAnswer { looked: true, detail: detail.to_owned() }
+                    }
                     Ok(found) => Told::Found(ask, found),
                     Err(error) => Told::NoAnswer { looked: true, detail: error.to_string() },
                 }
@@ -297,116 +309,5 @@ impl Respondent {
         )]
         let rate = self.per_second.map_or(ROUND, |rate| rate.clamp(1.0, 1_000.0) as usize);
         rate.min(ROUND)
-    }
-}
-
-/// What follows from what providers said.
-struct Verdicts<'a> {
-    inquirer: &'a Inquirer,
-    retry: &'a RetryPolicy,
-    rng: StdRng,
-    notes: Vec<Note>,
-    settlements: Vec<Settlement>,
-    /// Runs that have something to send again.
-    reopened: BTreeMap<i64, &'static str>,
-}
-
-impl<'a> Verdicts<'a> {
-    fn new(inquirer: &'a Inquirer, retry: &'a RetryPolicy) -> Self {
-        let rng = StdRng::seed_from_u64(inquirer.seed);
-        let (notes, settlements, reopened) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { inquirer, retry, rng, notes, settlements, reopened }
-    }
-
-    /// Judges one answer. `bound` says which attempts have which ids; a message that gets one is added.
-    fn judge(&mut self, open: &Open, told: &Told, bound: &mut HashMap<String, (i64, i64)>) {
-        let own = (open.message.id.0, open.standing.number);
-        match told {
-            Told::Skipped => {}
-            Told::Accepted(outcome) => self.settle(open, outcome.clone(), self.retry.attempts),
-            Told::NoAnswer { looked, detail } => {
-                self.note(open, *looked, Some(Finding::NoAnswer), detail.clone());
-            }
-            Told::Found(ask, found) => {
-                let free = |one: &&Found| bound.get(&one.provider_id).is_none_or(|whose| *whose == own);
-                let found: Vec<&Found> = found.iter().filter(free).collect();
-                let finding = match found.len() {
-                    0 if ask.authoritative => None,
-                    0 => Some(Finding::Nothing),
-                    1 => None,
-                    _ => Some(Finding::Twice),
-                };
-                self.note(open, true, finding, words(ask, found.len()));
-                match found.first() {
-                    None if ask.authoritative => self.not_taken(open),
-                    // Of two with our reference both are ours; of two that look alike nobody knows.
-                    Some(first) if found.len() == 1 || ask.rung == Rung::Lookup => {
-                        bound.insert(first.provider_id.clone(), own);
-                        let why = format!("found at the provider by {}", by(ask));
-                        let outcome = Outcome::of(OutcomeClass::Accepted).because(why);
-                        let outcome = Outcome { provider_id: Some(first.provider_id.clone()), ..outcome };
-                        self.settle(open, outcome, self.retry.attempts);
-                    }
-                    _ => {}
-                }
-                if found.len() > 1 {
-                    tracing::error!(
-                        message = open.message.id.0,
-                        copies = found.len(),
-                        "the provider has this text more than once: a duplicate has happened"
-                    );
-                }
-            }
-        }
-    }
-
-    /// It goes out again, unless its run or its time is over.
-    fn not_taken(&mut self, open: &Open) {
-        let why = "the provider was asked and has no such message";
-        let outcome = Outcome::of(OutcomeClass::Unavailable).because(why);
-        let late = open.message.expires_at <= self.inquirer.clock.now();
-        match open.run_state.after_resend().filter(|_| !late) {
-            Some(state) => {
-                self.reopened.insert(open.message.run.0, state.as_str());
-                self.settle(open, outcome, self.retry.attempts);
-            }
-            None => self.settle(open, outcome, 0),
-        }
-    }
-
-    fn settle(&mut self, open: &Open, outcome: Outcome, attempts: u32) {
-        let policy = RetryPolicy { attempts, ..*self.retry };
-        let now = self.inquirer.clock.now();
-        match settle(&open.message, open.standing.number, outcome, &policy, now, &mut self.rng) {
-            Ok(settlement) => self.settlements.push(settlement),
-            Err(error) => tracing::error!(message = open.message.id.0, %error, "an answer leads nowhere"),
-        }
-    }
-
-    fn note(&mut self, open: &Open, looked: bool, finding: Option<Finding>, detail: String) {
-        self.notes.push(Note {
-            message: open.message.id,
-            number: open.standing.number,
-            looked_at: looked.then(|| self.inquirer.clock.now()),
-            replayed_at: None,
-            finding,
-            detail: Some(detail),
-        });
-    }
-}
-
-fn by(ask: &Ask) -> &'static str {
-    if ask.rung == Rung::Lookup { "our reference" } else { "recipient, text and time" }
-}
-
-fn words(ask: &Ask, found: usize) -> String {
-    let by = by(ask);
-    match found {
-        0 if ask.authoritative => {
-            format!("the provider has nothing by {by}, which proves that it took nothing")
-        }
-        0 => format!("the provider has nothing by {by}, which proves nothing"),
-        1 => format!("the provider has it by {by}"),
-        _ => format!("the provider has it {found} times by {by}: a duplicate has happened"),
     }
 }

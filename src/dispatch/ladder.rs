@@ -77,7 +77,7 @@ pub struct Ladder {
 }
 
 impl Ladder {
-    /// What a message in doubt waits for now.
+    /// What a message in doubt waits for at an instant.
     pub fn waits(&self, message: &InDoubt, standing: &Standing, now: Timestamp) -> Waits {
         let means = self.means.get(&standing.route).copied().unwrap_or_default();
         if let Some(step) = next(&means, standing, now) {

@@ -3,9 +3,6 @@
 //! It holds no state that changes: two adapters of the same route answer alike.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use sha2::{Digest as _, Sha256};
 
 use super::callback::{self, Callback, CallbackError, CallbackKind, Reply, Used};
 use super::complaint::{Complaint, hint};
@@ -19,11 +16,7 @@ use super::transport::{Answer, Exchange, Transport};
 use super::verify::{Verifier, VerifyError};
 use super::{RouteSettings, Submission};
 use crate::model::clock::Timestamp;
-use crate::model::doubt::Means;
-use crate::model::encoding::Encoding;
-use crate::model::hex::hex;
 use crate::model::outcome::{Outcome, OutcomeClass};
-use crate::model::phone::Phone;
 use crate::model::receipt::{Inbound, Receipt};
 use crate::telemetry::Secret;
 
@@ -125,41 +118,6 @@ impl Adapter {
             Exchange::NotSent(why) => all(OutcomeClass::Unavailable, why),
             Exchange::Unknown(why) => all(OutcomeClass::Unknown, why),
         }
-    }
-
-    /// What the provider can be asked about a submission in doubt, if requests have been rendered alike since
-    /// `alike_since`.
-    pub fn means(&self, alike_since: Timestamp) -> Means {
-        self.definition.means(alike_since)
-    }
-
-    /// What tells renderings apart: a digest of a request with a sample message, less what proves who sends it. Another
-    /// definition, setting or public address makes another print; another message does not.
-    pub fn print(&self, public_url: Option<&str>) -> String {
-        let reference = "0000-000".to_owned();
-        let sample = Submission {
-            callback_url: public_url.and_then(|url| self.callback_url(url, &reference)),
-            reference,
-            to: Phone::from_digits(14_155_550_100).expect("a number of the sample"),
-            sender: "sample".to_owned(),
-            text: "sample".to_owned(),
-            encoding: Encoding::Gsm7,
-            parts: 1,
-            validity: Some(Duration::from_hours(1)),
-        };
-        let request = self.request(std::slice::from_ref(&sample));
-        let mut digest = Sha256::new();
-        for part in [request.method().as_str(), request.url().as_str(), request.body()] {
-            digest.update(part.len().to_be_bytes());
-            digest.update(part);
-        }
-        for (name, _) in &self.definition.send.headers {
-            if let Some(value) = request.headers().get(name).filter(|value| !value.is_sensitive()) {
-                digest.update(name.as_str());
-                digest.update(value.as_bytes());
-            }
-        }
-        hex(&digest.finalize()[..16])
     }
 
     /// Asks whether the provider took `submission`; answers its messages that could be that one.

@@ -21,13 +21,13 @@ fn at(seconds: u64) -> Timestamp {
     SENT.plus(Duration::from_secs(seconds))
 }
 
-fn ask(rung: Rung) -> Option<Ask> {
+fn ask(rung: Rung) -> Ask {
     let authoritative = rung == Rung::Lookup;
-    Some(Ask { rung, after: MINUTE, within: Duration::from_secs(10_000), authoritative })
+    Ask { rung, after: MINUTE, within: Duration::from_secs(10_000), authoritative }
 }
 
-fn repeat(alike_since: Timestamp) -> Option<Repeat> {
-    Some(Repeat { lifetime: Duration::from_secs(1_000), alike_since })
+fn repeat(alike_since: Timestamp) -> Repeat {
+    Repeat { lifetime: Duration::from_secs(1_000), alike_since }
 }
 
 fn standing(asked: Asked) -> Standing {
@@ -55,13 +55,13 @@ fn replayed(replays: u32, seconds: u64) -> Asked {
 #[test]
 fn each_rung_is_asked_in_its_order_and_only_while_it_can_answer() {
     let never = Asked::default();
-    let (lookup, list) = (ask(Rung::Lookup), ask(Rung::List));
+    let (lookup, list) = (Some(ask(Rung::Lookup)), Some(ask(Rung::List)));
     let check = |told: &str, means: (Option<Ask>, Option<Repeat>), about: Standing, now: u64, wanted| {
         let means = Means { ask: means.0, repeat: means.1 };
         let step = next(&means, &about, at(now)).map(|step| (step.rung(), step.due()));
         assert_eq!(step, wanted, "{told}");
     };
-    let (same, changed) = (repeat(Timestamp(0)), repeat(at(1)));
+    let (same, changed) = (Some(repeat(Timestamp(0))), Some(repeat(at(1))));
     let on = |rung, seconds| Some((rung, at(seconds)));
     check("nobody to ask", (None, None), standing(never), 20, None);
     check("after the indexing delay", (lookup, None), standing(never), 20, on(Rung::Lookup, 80));
@@ -107,7 +107,7 @@ fn each_rung_is_asked_in_its_order_and_only_while_it_can_answer() {
 #[test]
 fn policy_ends_only_doubt_that_nobody_can_be_asked_about_and_sends_no_third_copy() {
     let policy = DoubtPolicy { park_after: MINUTE * 60, resend_after: MINUTE * 10, attempts: 3 };
-    let means = Means { ask: ask(Rung::Lookup), repeat: None };
+    let means = Means { ask: Some(ask(Rung::Lookup)), repeat: None };
     let ladder = Ladder { means: HashMap::from([("sim".to_owned(), means)]), policy };
     let check = |when, asked, route: &str, now, wanted| {
         let message = InDoubt { id: MessageId(1), run: RunId(1), since: at(20), policy: when, attempts: 1 };
@@ -116,7 +116,7 @@ fn policy_ends_only_doubt_that_nobody_can_be_asked_about_and_sends_no_third_copy
     };
     let (park, resend) = ((DoubtEnd::Park, at(3_620)), (DoubtEnd::Resend, at(620)));
     let receipt = |(end, until)| Waits::Receipt(end, until);
-    let look = Waits::Asked(Step::Look(ask(Rung::Lookup).unwrap(), at(80)));
+    let look = Waits::Asked(Step::Look(ask(Rung::Lookup), at(80)));
     check(WhenInDoubt::Park, Asked::default(), "sim", 30, look);
     check(WhenInDoubt::Resend, Asked::default(), "sim", 700, look);
     check(WhenInDoubt::Ask, Asked::default(), "sim", 30, look);

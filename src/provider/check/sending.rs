@@ -281,7 +281,9 @@ fn sources(headers: &[(HeaderName, Template)], query: &[(String, Value)], body: 
     let mut note = |template: &Template| {
         sources.extend(template.holes().map(|hole| hole.source.clone()));
     };
-    headers.iter().for_each(|(_, template)| note(template));
+    for (_, template) in headers {
+        note(template);
+    }
     let fields = query.iter().chain(if let Body::Form(form) = body { form.as_slice() } else { &[] });
     fields.flat_map(|(_, value)| value.templates()).for_each(&mut note);
     if let Body::Json(node) = body {

@@ -12,6 +12,7 @@ use winback::daemon::routes;
 use winback::dispatch::ladder::Waits;
 use winback::model::doubt::Rung;
 use winback::model::ids::{MessageId, RunId};
+use winback::model::message::Claimed;
 use winback::provider::{Submission, Transport, TransportLimits};
 use winback::simulator::config::SimulatorConfig;
 use winback::store::suppressions::EVERY_SENDER;
@@ -117,6 +118,60 @@ async fn what_was_not_taken_goes_out_once_with_the_same_code_however_that_is_kno
     .await;
 }
 
+/// Puts a text on the wire whose answer nobody stores.
+async fn leave(bench: &Bench, world: &World, message: &Claimed) {
+    let key = routes::token_key(bench).await.unwrap();
+    let catalog = routes::catalog(&world.config).unwrap();
+    let part = routes::one(&world.config, &catalog, &key, "sim").unwrap();
+    let left = Submission {
+        reference: reference_of(bench, message, 1),
+        to: message.phone,
+        sender: message.sender.clone(),
+        text: message.body.clone(),
+        encoding: message.encoding,
+        parts: message.parts,
+        callback_url: None,
+        validity: None,
+    };
+    let transport = Transport::new(TransportLimits::default()).unwrap();
+    part.adapter.submit(&transport, &[left], world.clock.now()).await;
+}
+
+/// Waits until the first question was answered.
+async fn asked_once(bench: &Bench) -> Vec<String> {
+    let asked = async || bench.lines("SELECT finding FROM inquiries").await;
+    let looked = tokio::time::timeout(Duration::from_mins(1), async {
+        while asked().await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    looked.await.expect("the provider is asked");
+    asked().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_arrives_at_the_provider_after_the_first_question_is_sent_to_nobody_twice() {
+    on_both(async |bench| {
+        let world = World::new(bench, 1, silent).await;
+        let definition = include_str!("../../../providers/simulator.toml");
+        let lookup = definition.split("[lookup]").nth(1).and_then(|rest| rest.split("[receipt]").next());
+        let lookup = lookup.unwrap().replace("after_seconds  = 1", "after_seconds = 3");
+        world.asked(&format!("{LOOKUP}[lookup]{lookup}"));
+        let (_, run) = world.launch(bench, "comeback", "").await;
+        let held = claim(bench, &world, "dead", 1).await;
+        assert_eq!(intend(bench, &world, "dead", &held).await.0, 1);
+        bench.sql().await.run("UPDATE messages SET lease_until = 0").await;
+        let daemon = world.daemon().await;
+        assert_eq!(asked_once(bench).await, ["nothing"]);
+        leave(bench, &world, &held[0]).await;
+        let status = world.until(bench, &run, |s| s.accepted == 1 && s.state == "finished").await;
+        assert_eq!((status.possible_duplicates, copies(&world)), (0, vec![1]), "{status:?}");
+        assert!(daemon.stop().await);
+        world.end().await;
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_crash_the_provider_says_which_texts_had_left() {
     on_both(async |bench| {
@@ -126,21 +181,7 @@ async fn after_a_crash_the_provider_says_which_texts_had_left() {
         // A process that died between intent and outcome; one of the two had left.
         let held = claim(bench, &world, "dead", 2).await;
         assert_eq!(intend(bench, &world, "dead", &held).await.0, 2);
-        let key = routes::token_key(bench).await.unwrap();
-        let catalog = routes::catalog(&world.config).unwrap();
-        let part = routes::one(&world.config, &catalog, &key, "sim").unwrap();
-        let left = Submission {
-            reference: reference_of(bench, &held[0], 1),
-            to: held[0].phone,
-            sender: held[0].sender.clone(),
-            text: held[0].body.clone(),
-            encoding: held[0].encoding,
-            parts: held[0].parts,
-            callback_url: None,
-            validity: None,
-        };
-        let transport = Transport::new(TransportLimits::default()).unwrap();
-        part.adapter.submit(&transport, &[left], world.clock.now()).await;
+        leave(bench, &world, &held[0]).await;
         bench.sql().await.run("UPDATE messages SET lease_until = 0").await;
         let daemon = world.daemon().await;
         let status = world.until(bench, &run, |s| s.accepted == 2 && s.state == "finished").await;
@@ -210,14 +251,7 @@ async fn what_is_found_and_belongs_to_another_attempt_proves_nothing() {
             UPDATE attempts SET outcome = 'unavailable' WHERE number = 1; \
             UPDATE messages SET dispatch = 'ambiguous', last_number = 2";
         bench.sql().await.run(another).await;
-        let asked = async || bench.lines("SELECT finding FROM inquiries").await;
-        let looked = tokio::time::timeout(Duration::from_mins(1), async {
-            while asked().await.is_empty() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        });
-        looked.await.expect("it is looked up");
-        assert_eq!(asked().await, ["nothing"]);
+        assert_eq!(asked_once(bench).await, ["nothing"]);
         assert_eq!(bench.lines("SELECT dispatch FROM messages").await, ["ambiguous"]);
         assert!(daemon.stop().await);
         world.end().await;
