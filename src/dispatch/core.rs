@@ -5,6 +5,7 @@
 
 mod flow;
 mod halves;
+mod loan;
 mod narrow;
 mod wire;
 mod words;

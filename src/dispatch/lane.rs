@@ -29,6 +29,7 @@ use crate::telemetry::Metrics;
 use crate::telemetry::metrics::LaneMetrics;
 
 use super::bell::Bell;
+use super::permits::{Loan, Permits};
 use super::settle::unsent;
 
 use super::core::{Answer, Effect, Event, LaneConfig, LaneCore};
@@ -50,7 +51,7 @@ const GATHER: Duration = Duration::from_millis(1);
 const LOOK_FOR_STOPS: Duration = Duration::from_millis(250);
 
 /// Longest time a provider is asked to keep trying to deliver.
-const LONGEST_VALIDITY: Duration = Duration::from_hours(24);
+pub(super) const LONGEST_VALIDITY: Duration = Duration::from_hours(24);
 
 /// What every lane of a process shares.
 #[derive(Clone)]
@@ -82,6 +83,7 @@ pub struct Lane {
     core: LaneCore,
     metrics: Arc<LaneMetrics>,
     rng: StdRng,
+    permits: (Permits, mpsc::Receiver<Loan>),
 }
 
 type Pending = FuturesUnordered<BoxFuture<'static, Option<Event>>>;
@@ -98,8 +100,13 @@ impl Lane {
     ) -> Self {
         let core = LaneCore::new(config);
         let metrics = Arc::new(context.metrics.lane(route, OutcomeClass::ALL.map(OutcomeClass::as_str)));
-        let rng = StdRng::seed_from_u64(seed);
-        Self { context, route: route.to_owned(), adapter, transport, core, metrics, rng }
+        let (rng, permits) = (StdRng::seed_from_u64(seed), Permits::new());
+        Self { context, route: route.to_owned(), adapter, transport, core, metrics, rng, permits }
+    }
+
+    /// Its permits, for whoever else sends on its route.
+    pub fn permits(&self) -> Permits {
+        self.permits.0.clone()
     }
 
     /// Runs until `stop`, then finishes what is under way and gives the rest back.
@@ -133,6 +140,12 @@ impl Lane {
                     // Too many to follow: whatever has not left is taken back and asks for its intent again.
                     Err(_) => Event::Suppressed(self.core.before_the_wire()),
                 },
+                Some(loan) = self.permits.1.recv() => {
+                    let now = self.context.clock.moment();
+                    // Who asked may be gone.
+                    let _ = loan.reply.send(self.core.lend(loan.parts, &loan.sender, &loan.country, now));
+                    continue;
+                }
                 _ = look.tick(), if self.core.under_way() > 0 => {
                     pending.extend(self.look_for_stops());
                     continue;

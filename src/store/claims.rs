@@ -194,7 +194,7 @@ impl Store {
     }
 }
 
-fn claimed(row: &Row) -> Result<Claimed, StoreError> {
+pub(super) fn claimed(row: &Row) -> Result<Claimed, StoreError> {
     Ok(Claimed {
         id: MessageId(row.int(0)?),
         run: RunId(row.int(1)?),
