@@ -79,6 +79,9 @@ pub(super) struct SimulatorArgs {
     /// What customers answer and how often, for instance `STOP=0.01`.
     #[arg(long, value_name = "TEXT=SHARE", default_value = "STOP=0.01")]
     reply: Vec<String>,
+    /// Time from delivery to the reply: median and 95th percentile in milliseconds.
+    #[arg(long, value_names = ["MEDIAN", "P95"], num_args = 2)]
+    reply_ms: Option<Vec<u64>>,
     /// Do not sync the ledger: faster, proves nothing after a power cut.
     #[arg(long)]
     no_sync: bool,
@@ -246,6 +249,11 @@ fn config(args: SimulatorArgs) -> anyhow::Result<SimulatorConfig> {
         receipts.delay = curve;
     }
     let texts = shares("--reply", &args.reply)?.into_iter().map(|(text, share)| ReplyText { share, text });
+    let replies = Replies {
+        url: args.inbound_url,
+        texts: texts.collect(),
+        delay: args.reply_ms.as_deref().and_then(curve).unwrap_or(defaults.replies.delay),
+    };
     Ok(SimulatorConfig {
         listen: args.listen,
         key: Secret::new(args.key),
@@ -258,7 +266,7 @@ fn config(args: SimulatorArgs) -> anyhow::Result<SimulatorConfig> {
         latency: args.latency_ms.as_deref().and_then(curve).unwrap_or_default(),
         failures,
         receipts,
-        replies: Replies { url: args.inbound_url, texts: texts.collect(), ..defaults.replies },
+        replies,
         drain: Duration::from_secs(args.drain),
         ..SimulatorConfig::default()
     })

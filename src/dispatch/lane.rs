@@ -23,8 +23,8 @@ use crate::provider::{Adapter, Submission, Transport};
 use crate::store::claims::ClaimRequest;
 use crate::store::writer::{Done, Work, WriteError, Writer};
 use crate::store::{MOST_ROWS, Store};
-use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{Route, RouteWord};
+use crate::telemetry::{Metrics, fault};
 
 use super::settle::unsent;
 
@@ -275,7 +275,9 @@ impl Lane {
             if started >= deadline || lost.is_cancelled() {
                 return vec![Answer::TooLate; submissions.len()];
             }
+            fault::point("before-wire");
             let sent = adapter.submit(&transport, &submissions, clock.now()).await;
+            fault::point("after-wire");
             let took = clock.elapsed().saturating_sub(started);
             metrics.answer_seconds.get_or_create(&route).observe(took.as_secs_f64());
             let answer = if sent.together { Answer::Together } else { Answer::Outcome };
