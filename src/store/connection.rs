@@ -33,6 +33,11 @@ const POSTGRES_CONNECTIONS: u32 = 8;
 /// planning anew costs little beside a batch.
 const PLAN_EACH_TIME: [(&str, &str); 1] = [("plan_cache_mode", "force_custom_plan")];
 
+/// Some administrators let every commit of a server be forgotten in a crash. Ours say that a byte may leave: they wait for
+/// the disk there, too.
+const WAIT_FOR_DISK: &str = "SELECT set_config('synchronous_commit', 'local', false) \
+    WHERE current_setting('synchronous_commit') = 'off'";
+
 /// After this much silence the server asks whether a session's machine is still there; it gives up within half a minute.
 const NOTICE_DEATH: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
@@ -204,6 +209,9 @@ impl Pools {
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
             .acquire_timeout(Duration::from_secs(20))
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(WAIT_FOR_DISK).await.map(|_| ()) })
+            })
             .connect_with(options.application_name("winback").options(PLAN_EACH_TIME))
             .await?;
         Ok(Self::Postgres { pool })

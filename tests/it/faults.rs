@@ -4,10 +4,16 @@
 //! Chance comes from a seed that is printed; `cargo test --test it -- faults:: seed=7` plays another one. A test whose
 //! fault never came about fails.
 
+mod clock;
 mod disk;
 mod kills;
+mod life;
+mod mount;
 mod points;
+mod power;
+mod server;
 mod signals;
+mod soak;
 mod stand;
 
 /// A number that the command line names, as `seed=7`: the test runner takes it for a name that no test has.

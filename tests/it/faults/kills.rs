@@ -5,7 +5,8 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::stand::{IN_FLIGHT, Stand, strace};
+use super::life::strace;
+use super::stand::{Stand, WINDOW};
 use super::{named, seed};
 use crate::support::postgres;
 
@@ -25,7 +26,7 @@ async fn killed_at_random(url: Option<&str>, kills: u64) {
         life.kill();
     }
     assert!(stand.messages("planned queued claimed").await > 0, "there was always something to do");
-    let audited = stand.finish(IN_FLIGHT * kills.cast_signed()).await;
+    let audited = stand.finish(WINDOW * kills.cast_signed()).await;
     println!("seed={seed}: {kills} kills, audit {}", audited.audit);
 }
 
@@ -49,12 +50,12 @@ async fn a_kill_inside_any_of_the_first_syncs_loses_nothing_and_repeats_nothing(
     stand.config(300, "");
     let syncs = [1, 2, 3, 4, 5, 6, 8, 11, 15, 20];
     for when in syncs {
-        let inject = format!("inject=fdatasync:signal=KILL:when={when}");
+        let inject = format!("inject=fsync,fdatasync:signal=KILL:when={when}");
         let mut life = stand.daemon_under(&[&strace[..], &["-e", &inject]].concat(), "");
         let ended = life.wait();
         let signal = std::os::unix::process::ExitStatusExt::signal(&ended);
         assert_eq!(signal, Some(9), "sync {when}: {ended}\n{}", life.log());
     }
-    let audited = stand.finish(IN_FLIGHT * i64::try_from(syncs.len()).expect("few")).await;
+    let audited = stand.finish(WINDOW * i64::try_from(syncs.len()).expect("few")).await;
     println!("{} kills inside a sync, audit {}", syncs.len(), audited.audit);
 }

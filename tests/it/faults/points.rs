@@ -1,11 +1,11 @@
 //! The process ends at each boundary at which something is half done, and the next one finishes.
 
-use super::stand::{IN_FLIGHT, Stand};
+use super::stand::{Stand, WINDOW};
 use crate::support::{postgres, world};
 
 /// Where a daemon ends, and at which pass of the place. Each boundary once early, when nothing else is under way, and the
 /// busy ones once more in the thick of it.
-const POINTS: [(&str, u32); 19] = [
+pub(super) const POINTS: [(&str, u32); 19] = [
     ("before-claim", 1),
     ("after-claim", 1),
     ("before-intent", 1),
@@ -35,7 +35,7 @@ async fn ends_everywhere(url: Option<&str>) {
         stand.daemon(&format!("end={point}:{pass}")).ends_at(point);
     }
     assert!(stand.messages("planned queued claimed").await > 0, "there was always something to do");
-    let audited = stand.finish(IN_FLIGHT * i64::try_from(POINTS.len()).expect("few")).await;
+    let audited = stand.finish(WINDOW * i64::try_from(POINTS.len()).expect("few")).await;
     println!("{} ends, audit {}, provider {}", POINTS.len(), audited.audit, audited.stats);
     assert!(audited.count("not_sent") > 0, "STOPs withdrew something: {:#}", audited.audit);
 }
@@ -49,6 +49,9 @@ async fn a_daemon_that_ends_at_any_boundary_loses_nothing_and_repeats_nothing() 
 async fn on_a_server_a_daemon_that_ends_at_any_boundary_loses_nothing_and_repeats_nothing() {
     ends_everywhere(Some(&postgres::empty_database().await)).await;
 }
+
+/// Each text has a code of its own: what is cancelled gives them back, or the next launch finds too few.
+const COUPON: &str = "[coupon]\npool = \"autumn\"\nexpires_in = \"7 days\"\n";
 
 /// Each command ends at the first pass of a point, then at the second of what is left, and so on until it comes through.
 fn through(stand: &Stand, args: &[&str], point: &str, least: u32) {
@@ -74,17 +77,18 @@ async fn an_import_and_a_launch_that_end_anywhere_are_finished_by_doing_them_aga
         through(&stand, &["contact", "import", "people.csv"], point, 1);
     }
     assert_eq!(stand.number("SELECT count(*) FROM contacts").await, 2_400);
+    stand.good(&["coupon", "generate", "autumn", "1500"]);
     let points = [
         "plan-page",
         "before-commit",
         "after-commit",
         "run-created",
         "before-chunk",
-        "after-chunk",
         "before-run-starts",
+        "after-chunk",
     ];
     for point in points {
-        stand.campaign(point, "", "See you soon");
+        stand.campaign(point, COUPON, "{{ coupon.code }}");
         through(&stand, &["launch", point, "--yes"], point, 1);
         let written = format!(
             "SELECT count(*) FROM messages AS m JOIN runs AS r ON r.id = m.run_id WHERE r.campaign = '{point}'"

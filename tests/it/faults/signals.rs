@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use winback::dispatch::core::SEND_DEADLINE;
 
-use super::stand::{IN_FLIGHT, Stand};
+use super::stand::{Stand, WINDOW};
 use crate::support::sql::Sql;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +49,7 @@ async fn a_daemon_that_was_suspended_beyond_the_deadline_sends_nothing_stale() {
     let sent = late.iter().filter(|reference| ledger.contains(reference.as_str())).count();
     assert_eq!(sent, 0, "of {} that were granted too late", late.len());
     life.kill();
-    stand.finish(2 * IN_FLIGHT).await;
+    stand.finish(WINDOW).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,6 +67,6 @@ async fn a_second_daemon_is_refused_and_the_first_goes_on() {
     let before = stand.taken();
     stand.until("more texts", &mut first, async || stand.taken() > before).await;
     first.kill();
-    let audited = stand.finish(IN_FLIGHT).await;
+    let audited = stand.finish(WINDOW).await;
     assert_eq!(audited.count("accepted") + audited.count("unresolved"), 600, "{:#}", audited.audit);
 }

@@ -4,11 +4,10 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -16,23 +15,27 @@ use winback::model::clock::{Clock as _, SystemClock, Timestamp};
 use winback::simulator::ledger;
 use winback::store::Store;
 
+use super::life::{Life, Provider};
 use crate::support::sql::Sql;
 use crate::support::world;
 
 /// A Tuesday on which every zone of the United States may be texted for seven more hours.
 const NOON: &str = "2018-01-02T19:00:00Z";
 
-/// Submissions that may wait for an answer: what a kill may leave in doubt.
-pub(super) const IN_FLIGHT: i64 = 16;
+/// Submissions that may wait for an answer.
+const IN_FLIGHT: i64 = 16;
+
+/// What one kill may leave in doubt: as many again have their intents while these are on the wire.
+pub(super) const WINDOW: i64 = 2 * IN_FLIGHT;
 
 /// How long anything may take before it counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Between two looks at something that comes when it comes.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 /// By how much the clock is moved so that leases end and doubt is parked.
-const LONG: i64 = 100_000;
+pub(super) const LONG: i64 = 100_000;
 
 /// Terms of an audit that must be zero whatever happened.
 const NEVER: [&str; 11] = [
@@ -54,10 +57,14 @@ pub(super) struct Stand {
     pub(super) folder: tempfile::TempDir,
     pub(super) url: String,
     provider: Option<Provider>,
-    listen: SocketAddr,
+    pub(super) listen: SocketAddr,
     shift: Cell<i64>,
     /// Daemons that were started, each with a log of its own.
     lives: Cell<u32>,
+    /// How long anything may take before it counts as hanging.
+    pub(super) patience: Duration,
+    /// Submissions that may wait for an answer.
+    pub(super) in_flight: i64,
 }
 
 /// What the audit told at the end.
@@ -84,8 +91,16 @@ impl Stand {
         store.close().await;
         let listen = TcpListener::bind("127.0.0.1:0").and_then(|bound| bound.local_addr()).expect("a port");
         let shift = Timestamp::parse(NOON).expect("a time").0 - SystemClock.now().0;
-        let mut stand =
-            Self { folder, url, provider: None, listen, shift: Cell::new(0), lives: Cell::new(0) };
+        let mut stand = Self {
+            folder,
+            url,
+            provider: None,
+            listen,
+            shift: Cell::new(0),
+            lives: Cell::new(0),
+            patience: PATIENCE,
+            in_flight: IN_FLIGHT,
+        };
         stand.steer(shift);
         stand.write("key", "simulator");
         stand.write("signing", "simulator-signing");
@@ -100,11 +115,22 @@ impl Stand {
         stand
     }
 
-    /// Moves the wall clock of every process by so much more.
+    /// Moves the wall clock of every process by so much more; whatever was amiss between ours and the provider's is
+    /// mended.
     pub(super) fn steer(&self, by_ms: i64) {
         self.shift.set(self.shift.get() + by_ms);
-        let (path, fresh) = (self.path("clock"), self.path("clock.new"));
-        fs::write(&fresh, self.shift.get().to_string()).expect("written");
+        self.set_clock("clock", self.shift.get());
+        self.set_clock("clock-of-the-provider", self.shift.get());
+    }
+
+    /// Lets our own wall clock be off by so much; the provider's stays right.
+    pub(super) fn missteer(&self, by_ms: i64) {
+        self.set_clock("clock", self.shift.get() + by_ms);
+    }
+
+    fn set_clock(&self, name: &str, shift: i64) {
+        let (path, fresh) = (self.path(name), self.path("clock.new"));
+        fs::write(&fresh, shift.to_string()).expect("written");
         fs::rename(fresh, path).expect("renamed");
     }
 
@@ -117,12 +143,13 @@ impl Stand {
                 "[store]\nurl = \"{}\"\n[shop]\ncountry = \"US\"\n[daemon]\nlisten = \"{listen}\"\n\
                  public_url = \"http://{listen}\"\n[dispatch]\npark_after = \"1 minute\"\n\
                  [routes.sim]\nprovider = \"simulator\"\nsenders = [\"+15005550006\"]\ncountries = [\"US\"]\n\
-                 limits = {{ parts_per_second = {rate}, burst = {}, in_flight = {IN_FLIGHT} }}\n\
+                 limits = {{ parts_per_second = {rate}, burst = {}, in_flight = {} }}\n\
                  price = {{ US = 0.01 }}\nretry = {{ first_delay = \"1 second\" }}\n{more}\n\
                  settings.base_url = \"http://{provider}\"\nsecrets.api_key = {{ file = \"key\" }}\n\
                  secrets.signing_key = {{ file = \"signing\" }}\n",
                 self.url,
-                (rate / 5).max(1)
+                (rate / 5).max(1),
+                self.in_flight,
             ),
         );
     }
@@ -183,6 +210,17 @@ impl Stand {
         self.good(&["launch", "news", "--yes"]);
     }
 
+    /// Launches again whatever campaign there is: those that were left in the middle are ended.
+    pub(super) fn relaunch(&self) {
+        for entry in fs::read_dir(self.path("campaigns")).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            if name.starts_with("round") {
+                self.good(&["launch", &name, "--yes"]);
+            }
+        }
+    }
+
     /// Starts a daemon with these faults.
     pub(super) fn daemon(&self, faults: &str) -> Life {
         self.daemon_under(&[], faults)
@@ -195,7 +233,7 @@ impl Stand {
         let written = fs::File::create(&log).expect("a log");
         let mut command = self.command(before, &["daemon"], faults);
         let both = command.stdout(Stdio::null()).stderr(written);
-        Life { child: both.process_group(0).spawn().expect("it starts"), log, wrapped: !before.is_empty() }
+        Life::new(both.process_group(0).spawn().expect("it starts"), log, !before.is_empty())
     }
 
     /// A number from the store, by a connection of its own that cannot write.
@@ -212,7 +250,7 @@ impl Stand {
 
     /// Texts that the provider has taken.
     pub(super) fn taken(&self) -> usize {
-        fs::read(self.ledger()).map_or(0, |octets| octets.iter().filter(|octet| **octet == b'\n').count())
+        fs::read_to_string(self.ledger()).map_or(0, |ledger| ledger.matches('\n').count())
     }
 
     /// Whether nothing waits for an answer of the provider: every attempt that it has taken is in the store, or the store
@@ -228,7 +266,7 @@ impl Stand {
         let started = Instant::now();
         while !done().await {
             assert!(
-                started.elapsed() < PATIENCE,
+                started.elapsed() < self.patience,
                 "still waiting for {what}: {}\n{}",
                 self.told().await,
                 life.log()
@@ -250,7 +288,7 @@ impl Stand {
     pub(super) async fn finish(mut self, doubt: i64) -> Audited {
         self.config(5_000, "");
         let mut life = self.daemon("");
-        let owner = format!("owner NOT LIKE '{}-%'", life.child.id());
+        let owner = format!("owner NOT LIKE '{}-%'", life.id());
         let held =
             format!("SELECT count(*) FROM messages WHERE dispatch IN ('claimed', 'submitting') AND {owner}");
         self.until("a start", &mut life, async || life_is_up(&self)).await;
@@ -262,7 +300,9 @@ impl Stand {
         let on_the_way = "planned queued claimed submitting";
         let reports = "SELECT count(*) FROM messages WHERE dispatch = 'accepted' AND delivery <> 'delivered'";
         self.until("the last text and its receipt", &mut life, async || {
-            self.messages(on_the_way).await + self.number(reports).await + self.provable_doubt().await == 0
+            self.messages(on_the_way).await == 0
+                && self.number(reports).await == 0
+                && self.provable_doubt().await == 0
         })
         .await;
         self.steer(LONG);
@@ -293,18 +333,27 @@ impl Stand {
         doubtful.iter().filter(|reference| taken.contains(*reference)).map(|_| 1).sum()
     }
 
-    async fn audit(&self, doubt: i64, stats: Value) -> Audited {
+    /// Holds the ledger against the store as it is now.
+    pub(super) fn audit_now(&self) -> Value {
         let ledger = self.ledger().to_string_lossy().into_owned();
         let args = ["simulator", "audit", &ledger, &self.url, "--rate", "5000", "--burst", "1000", "--json"];
         let output = self.run(&args, "");
         let said = String::from_utf8_lossy(&output.stdout);
         let told = String::from_utf8_lossy(&output.stderr);
-        let audit = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}{told}"));
-        let audited = Audited { audit, stats };
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}{told}"))
+    }
+
+    /// Sees that nothing happened which must never happen.
+    pub(super) fn nothing_bad(&self) -> Value {
+        let audit = self.audit_now();
         for term in NEVER {
-            assert_eq!(audited.count(term), 0, "{term}: {:#}\n{}", audited.audit, self.logs());
+            assert_eq!(audit[term], 0, "{term}: {audit:#}\n{}", self.logs());
         }
-        assert!(output.status.success(), "{:#}", audited.audit);
+        audit
+    }
+
+    async fn audit(&self, doubt: i64, stats: Value) -> Audited {
+        let audited = Audited { audit: self.nothing_bad(), stats };
         let places = ["accepted", "waiting", "not_sent", "unresolved"].map(|term| audited.count(term));
         let messages = self.number("SELECT count(*) FROM messages").await;
         assert_eq!(places.iter().sum::<i64>(), messages, "everybody is somewhere: {:#}", audited.audit);
@@ -319,195 +368,11 @@ impl Stand {
     /// What every daemon said.
     pub(super) fn logs(&self) -> String {
         let log = |n| fs::read_to_string(self.path(&format!("daemon-{n}.log"))).unwrap_or_default();
-        (1..=self.lives.get()).map(|n| format!("daemon {n}:\n{}", log(n))).collect()
+        (1..=self.lives.get()).map(log).collect()
     }
 }
 
 fn life_is_up(stand: &Stand) -> bool {
     let log = stand.path(&format!("daemon-{}.log", stand.lives.get()));
     fs::read_to_string(log).is_ok_and(|log| log.contains("running"))
-}
-
-/// A daemon while it lives.
-pub(super) struct Life {
-    child: Child,
-    log: PathBuf,
-    /// It runs under another program.
-    wrapped: bool,
-}
-
-impl Life {
-    /// `kill -9`, and its end.
-    pub(super) fn kill(mut self) {
-        self.signal("KILL");
-        self.wait();
-    }
-
-    /// Sends a signal, to whatever runs it as well.
-    pub(super) fn signal(&self, name: &str) {
-        let to = if self.wrapped { format!("-{}", self.child.id()) } else { self.child.id().to_string() };
-        let sent = Command::new("kill").args([&format!("-{name}"), "--", &to]).status().expect("kill runs");
-        assert!(sent.success() || name == "KILL", "SIG{name} did not reach {to}");
-    }
-
-    /// How it ended, if it did.
-    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child")
-    }
-
-    /// Waits for its end.
-    pub(super) fn wait(&mut self) -> ExitStatus {
-        let started = Instant::now();
-        loop {
-            if let Some(ended) = self.ended() {
-                return ended;
-            }
-            assert!(started.elapsed() < PATIENCE, "the daemon does not end:\n{}", self.log());
-            std::thread::sleep(LOOK);
-        }
-    }
-
-    /// Waits until it ends at the point at which it was asked to.
-    pub(super) fn ends_at(mut self, point: &str) {
-        let ended = self.wait();
-        let told = format!("ended at {point}, as it was asked to");
-        assert!(ended.signal() == Some(6) && self.log().contains(&told), "{point}: {ended}\n{}", self.log());
-    }
-
-    /// What it said.
-    pub(super) fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-}
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.signal("KILL");
-            let _ = self.child.wait();
-        }
-    }
-}
-
-/// A simulator in a process of its own.
-struct Provider {
-    child: Child,
-    out: BufReader<ChildStdout>,
-    address: String,
-}
-
-impl Provider {
-    fn start(stand: &Stand, more: &[&str]) -> Self {
-        let ledger = stand.ledger().to_string_lossy().into_owned();
-        let inbound = format!("http://{}/callback/sim/inbound", stand.listen);
-        let seed = super::named("seed").unwrap_or(7).to_string();
-        let args = ["simulator", "--listen", "127.0.0.1:0", "--until-input-ends", "--ledger", &ledger];
-        let ends =
-            ["--end", "undelivered=0", "--end", "expired=0", "--end", "rejected=0", "--end", "never=0"];
-        let rest = [
-            "--seed",
-            &seed,
-            "--receipt-ms",
-            "20",
-            "60",
-            "--reply-ms",
-            "10",
-            "30",
-            "--drain",
-            "10",
-            "--inbound-url",
-            &inbound,
-        ];
-        let silent: &[&str] = if more.contains(&"--reply") { &[] } else { &["--reply", "STOP=0"] };
-        let mut child = stand
-            .command(&[], &[&args[..], &ends, &rest, silent, more].concat(), "")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .expect("it starts");
-        let mut out = BufReader::new(child.stdout.take().expect("it speaks"));
-        let mut first = String::new();
-        out.read_line(&mut first).expect("a line");
-        let address = first.trim().rsplit(' ').next().expect("an address").to_owned();
-        Self { child, out, address }
-    }
-
-    /// Lets it end once every receipt has been sent; answers its counters.
-    fn finish(mut self) -> Value {
-        drop(self.child.stdin.take());
-        let mut said = String::new();
-        self.out.read_to_string(&mut said).expect("words");
-        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
-    }
-}
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A file system of its own, gone when dropped.
-pub(super) struct Mount {
-    folder: tempfile::TempDir,
-}
-
-impl Mount {
-    /// One in memory, with these options. Says so where only root may have one.
-    pub(super) fn memory(options: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mount = Self { folder };
-        mount.call("mount", &["-t", "tmpfs", "-o", options, "tmpfs"]).then_some(mount)
-    }
-
-    /// The URL of a store on it.
-    pub(super) fn url(&self) -> String {
-        format!("sqlite:{}", self.path().join("store.db").display())
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Mounts it again with other options.
-    pub(super) fn again(&self, options: &str) {
-        assert!(self.call("mount", &["-o", &format!("remount,{options}")]), "it is mounted {options}");
-    }
-
-    /// Leaves no room.
-    pub(super) fn fill(&self, filler: &Path) {
-        let mut file = fs::File::create(filler).expect("a filler");
-        let octets = vec![0_u8; 4096];
-        while std::io::Write::write_all(&mut file, &octets).is_ok() {}
-    }
-
-    pub(super) fn call(&self, program: &str, args: &[&str]) -> bool {
-        let said = Command::new(program).args(args).arg(self.path()).output();
-        let worked = said.as_ref().is_ok_and(|said| said.status.success());
-        if !worked {
-            println!("SKIPPED: {program} {args:?} did not work: {said:?}");
-        }
-        worked
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.path()).output();
-    }
-}
-
-/// The tracer that can end a process or spoil a call inside the kernel, as the words before a command. Says so where this
-/// machine has none or does not let one process trace another.
-pub(super) fn strace() -> Option<[&'static str; 7]> {
-    let words = ["strace", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=fdatasync"];
-    let tried = Command::new(words[0]).args(&words[1..]).arg("true").output();
-    if tried.is_ok_and(|tried| tried.status.success()) {
-        return Some(words);
-    }
-    println!("SKIPPED: strace is missing or may not trace here, so nothing can be spoilt inside a call");
-    None
 }
