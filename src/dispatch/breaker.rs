@@ -90,6 +90,11 @@ impl Breaker {
         true
     }
 
+    /// True while the answer to a probe is awaited.
+    pub fn is_probing(&self) -> bool {
+        self.probing
+    }
+
     /// True while the lane is stopped or probing.
     pub fn is_open(&self) -> bool {
         self.open_until.is_some()

@@ -3,8 +3,10 @@
 //! [`LaneCore::step`] takes an event and the time and answers effects. It has no input or output, no clock and no
 //! randomness of its own, so the same events give the same effects, in a daemon or in a simulation.
 
+mod flow;
 mod halves;
 mod narrow;
+mod wire;
 mod words;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -25,13 +27,24 @@ use super::breaker::{Admission, Breaker};
 use super::pace::{Hold, Pacer};
 use super::settle::settle;
 
+use flow::Flow;
 use halves::{HALVINGS, Waits, Withheld};
 use narrow::Narrow;
 
 pub use words::{Answer, Effect, Event, LaneConfig, Picture};
 
-/// Intents recorded in one go.
-const INTENTS_AT_ONCE: usize = 256;
+/// Intents recorded in one go, and most that wait for a place on the wire.
+const INTENTS_AT_ONCE: usize = 1024;
+
+/// Intents are recorded ahead for as long as it takes to record them, so that the wire never waits for the disk. What
+/// is ahead when the process dies is in doubt, so it is no more than that.
+const AHEAD: Duration = Duration::from_millis(50);
+
+/// How late a timer may be without slowing a lane down: what is missed by it may be made up for.
+const LATE: Duration = Duration::from_millis(4);
+
+/// Intents ahead while it is not known yet how fast the wire takes them.
+const AHEAD_AT_FIRST: usize = 256;
 
 /// How often a lane looks for work when nothing told it to.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
@@ -41,12 +54,6 @@ pub const SEND_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A claimed message that cannot go is given back after this time, well before its lease ends.
 const READY_LIMIT: Duration = Duration::from_secs(10);
-
-/// Why a message did not go whose intent is too old.
-const TOO_LATE: &str = "withheld before the first byte: too late after the intent";
-
-/// Why a message did not go whose store may be another process's.
-const HOLD_LOST: &str = "withheld before the first byte: the hold on the store was lost";
 
 /// Content refusals in a row after which a run is paused: the text is at fault, not the people.
 const BAD_CONTENT_LIMIT: u32 = 5;
@@ -64,7 +71,10 @@ struct Flight {
 /// The state of one lane.
 pub struct LaneCore {
     config: LaneConfig,
+    /// What may be recorded as intended: the limits, a little ahead of time.
     pacer: Pacer,
+    /// What may leave: the limits themselves.
+    gate: Pacer,
     breaker: Breaker,
     /// Claimed, waiting for permits: nothing of it has left.
     ready: VecDeque<Arc<Claimed>>,
@@ -84,6 +94,7 @@ pub struct LaneCore {
     /// Messages whose number was suppressed since their intent was asked for.
     stopped: HashSet<MessageId>,
     bad_content: HashMap<RunId, u32>,
+    flow: Flow,
     claiming: bool,
     dry_until: Duration,
     hold_until: Duration,
@@ -98,7 +109,8 @@ impl LaneCore {
     /// A lane at rest.
     pub fn new(config: LaneConfig) -> Self {
         Self {
-            pacer: Pacer::new(&config.limits),
+            pacer: Pacer::new(&config.limits, AHEAD),
+            gate: Pacer::new(&config.limits, LATE),
             config,
             breaker: Breaker::default(),
             ready: VecDeque::new(),
@@ -111,6 +123,7 @@ impl LaneCore {
             halves: VecDeque::new(),
             stopped: HashSet::new(),
             bad_content: HashMap::new(),
+            flow: Flow::default(),
             claiming: false,
             dry_until: Duration::ZERO,
             hold_until: Duration::ZERO,
@@ -246,6 +259,7 @@ impl LaneCore {
         rng: &mut impl Rng,
         effects: &mut Vec<Effect>,
     ) {
+        self.flow.count(answers.len(), now.elapsed);
         let (mut settlements, mut unsent) = (Vec::with_capacity(answers.len()), Withheld::new());
         let (mut together, mut codes) = (BTreeMap::<u64, Vec<Flight>>::new(), HashMap::new());
         for (id, answer) in answers {
@@ -260,7 +274,7 @@ impl LaneCore {
                     codes.insert(flight.request, outcome);
                     together.entry(flight.request).or_default().push(flight);
                 }
-                Answer::TooLate => unsent.push((flight, withheld(TOO_LATE))),
+                Answer::TooLate => unsent.push((flight, wire::too_late())),
             }
         }
         for flight in self.halve(together) {
@@ -300,6 +314,7 @@ impl LaneCore {
                 // The others that were on the wire meanwhile say nothing new: one throttle halves the rate once.
                 if now.elapsed >= self.hold_until {
                     self.pacer.slow_down(now.elapsed);
+                    self.gate.slow_down(now.elapsed);
                 }
                 let wait = outcome.retry_after.unwrap_or(IDLE_LOOK);
                 self.hold_until = self.hold_until.max(now.elapsed + wait);
@@ -336,7 +351,8 @@ impl LaneCore {
     /// Does all that can be done now, from the wire backwards, so that what is nearest to it goes first.
     fn advance(&mut self, now: Moment, rng: &mut impl Rng, effects: &mut Vec<Effect>) {
         self.pacer.recover(now.elapsed);
-        let halves = self.submit(now, rng, effects);
+        self.gate.recover(now.elapsed);
+        let (halves, gate) = self.submit(now, rng, effects);
         if self.draining {
             self.give_back_ready(effects);
             if self.under_way() == 0 && !self.claiming && !self.drained {
@@ -355,7 +371,7 @@ impl LaneCore {
         let pause = self.pause(now.elapsed);
         if let Some(until) = pause {
             self.give_back_ready(effects);
-            effects.push(Effect::WakeAt(until));
+            effects.push(Effect::WakeAt(gate.map_or(until, |at| at.min(until))));
             return;
         }
         let wake = match halves {
@@ -364,54 +380,7 @@ impl LaneCore {
             Some(Waits::Narrow(at)) => at.min(self.intend(now, effects)).min(self.claim(now, effects)),
             None => self.intend(now, effects).min(self.claim(now, effects)),
         };
-        effects.push(Effect::WakeAt(wake));
-    }
-
-    /// Hands granted messages to free places on the wire, request by request; halves of refused requests first. Answers
-    /// what these wait for.
-    fn submit(&mut self, now: Moment, rng: &mut impl Rng, effects: &mut Vec<Effect>) -> Option<Waits> {
-        let mut unsent = Withheld::new();
-        if self.draining {
-            self.drop_halves(&mut unsent);
-        }
-        if self.hold_lost {
-            unsent.extend(self.granted.drain(..).map(|flight| (flight, withheld(HOLD_LOST))));
-        }
-        let waits = self.submit_halves(now, &mut unsent, effects);
-        while self.wire.len() < self.config.in_flight && !self.granted.is_empty() {
-            let mut request = Vec::new();
-            while request.len() < self.config.per_request {
-                let Some(flight) = self.granted.pop_front() else { break };
-                match self.withhold(&flight, now.elapsed) {
-                    Some(why) => unsent.push((flight, withheld(why))),
-                    None => request.push(flight),
-                }
-            }
-            if !request.is_empty() {
-                self.launch(request, effects);
-            }
-        }
-        self.settle_unsent(unsent, now, rng, effects);
-        waits
-    }
-
-    /// Puts one request on the wire; the first deadline in it is the deadline of all.
-    fn launch(&mut self, request: Vec<Flight>, effects: &mut Vec<Effect>) {
-        self.requests += 1;
-        let deadline = request.iter().map(|flight| flight.deadline).min().unwrap_or_default();
-        let messages = request.iter().map(|flight| (Arc::clone(&flight.message), flight.number)).collect();
-        for flight in request {
-            self.wire.insert(flight.message.id, Flight { request: self.requests, ..flight });
-        }
-        effects.push(Effect::Submit { messages, deadline });
-    }
-
-    /// The last check before the wire: a STOP that came after the intent, a deadline that passed.
-    fn withhold(&self, flight: &Flight, now: Duration) -> Option<&'static str> {
-        if self.stopped.contains(&flight.message.id) {
-            return Some("withheld before the first byte: the number was suppressed");
-        }
-        (now >= flight.deadline).then_some(TOO_LATE)
+        effects.push(Effect::WakeAt(gate.map_or(wake, |at| at.min(wake))));
     }
 
     /// Until when the lane as a whole must not start anything.
@@ -432,7 +401,8 @@ impl LaneCore {
     /// Records intents for ready messages that have their permits.
     fn intend(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Duration {
         let mut wake = now.elapsed + IDLE_LOOK;
-        let room = self.room();
+        // One request at a time: what becomes ready meanwhile shares the next.
+        let room = if self.intending.is_empty() { self.room() } else { 0 };
         let (mut intents, mut postponed) = (Vec::new(), Vec::new());
         let due = self.narrow.due(now.elapsed);
         if self.ready.is_empty() && !due.is_empty() {
@@ -444,7 +414,6 @@ impl LaneCore {
         while intents.len() < room.min(INTENTS_AT_ONCE) {
             let Some(message) = self.ready.pop_front() else { break };
             let parts = u32::from(message.parts);
-            self.pacer.stock_up(parts, now.elapsed);
             match self.pacer.use_permits(parts, &message.sender, &message.country, now.elapsed) {
                 Ok(()) => {
                     self.narrow.went(message.id);
@@ -486,27 +455,39 @@ impl LaneCore {
 
     /// Asks for work if there is room and permits for it.
     fn claim(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Duration {
-        let room = self.room().saturating_sub(self.ready.len());
-        let crowded = self.narrow.at_hand() >= self.config.in_flight * 2;
-        if self.claiming || room == 0 || !self.ready.is_empty() || crowded {
+        // As many again as may be under way, so that recording intents never waits for a claim.
+        let ahead = if self.breaker.is_open() { 0 } else { self.ahead() };
+        let room = (self.room() + ahead).saturating_sub(self.ready.len());
+        let crowded =
+            self.narrow.at_hand() >= self.config.in_flight * 2 || self.ready.len() > self.ahead() / 2;
+        if self.claiming || self.room() == 0 || crowded {
             return now.elapsed + IDLE_LOOK;
         }
         if now.elapsed < self.dry_until {
             return self.dry_until;
         }
         // Permits are taken when there is a message to use them: those taken ahead would add up while there is none.
-        let limit = room.min(usize::try_from(self.pacer.within_a_second()).unwrap_or(usize::MAX));
+        let paced = usize::try_from(self.pacer.within_a_second()).unwrap_or(usize::MAX);
+        let limit = room.min(paced.saturating_sub(self.ready.len()));
+        if limit == 0 {
+            return now.elapsed + IDLE_LOOK;
+        }
         self.claiming = true;
         effects.push(Effect::Claim(limit, self.narrow.full(now.elapsed)));
         now.elapsed + IDLE_LOOK
     }
 
-    /// How many more may be under way. Twice the places on the wire, so that recording intents overlaps with sending.
+    /// How many more may be under way: the places on the wire, and those ahead of it.
     fn room(&self) -> usize {
         if self.breaker.is_open() {
             return usize::from(self.under_way() == 0);
         }
-        (self.config.in_flight * 2).saturating_sub(self.under_way())
+        (self.config.in_flight + self.ahead()).saturating_sub(self.under_way())
+    }
+
+    /// How many intents may wait for a place on the wire.
+    fn ahead(&self) -> usize {
+        self.flow.within(AHEAD).max(self.config.in_flight.min(AHEAD_AT_FIRST)).min(INTENTS_AT_ONCE)
     }
 
     fn give_back_ready(&mut self, effects: &mut Vec<Effect>) {
@@ -515,11 +496,6 @@ impl LaneCore {
             effects.push(Effect::Release(self.ready.drain(..).map(|m| (m.id, m.epoch)).collect()));
         }
     }
-}
-
-/// What the lane itself keeps from leaving costs no attempt.
-fn withheld(why: &'static str) -> Outcome {
-    Outcome::of(OutcomeClass::Throttled).because(why)
 }
 
 #[cfg(test)]

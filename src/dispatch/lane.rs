@@ -3,9 +3,11 @@
 //! It decides nothing itself. Every answer of the writer and of the wire becomes an event; every effect becomes a
 //! request to one of them.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -23,7 +25,7 @@ use crate::provider::{Adapter, Submission, Transport};
 use crate::store::claims::ClaimRequest;
 use crate::store::writer::{Done, Work, WriteError, Writer};
 use crate::store::{MOST_ROWS, Store};
-use crate::telemetry::metrics::{Route, RouteWord};
+use crate::telemetry::metrics::LaneMetrics;
 use crate::telemetry::{Metrics, fault};
 
 use super::settle::unsent;
@@ -38,6 +40,10 @@ const WRITE_AGAIN: Duration = Duration::from_millis(500);
 
 /// Answers taken from the wire in one go.
 const ANSWERS_AT_ONCE: usize = 512;
+
+/// How long the answer that comes first waits for others: looked at one by one, each wakes the lane, the writer and
+/// whoever waits for it.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// How often the store is asked whether a number whose message waits for its place on the wire was suppressed.
 const LOOK_FOR_STOPS: Duration = Duration::from_millis(250);
@@ -73,6 +79,7 @@ pub struct Lane {
     adapter: Arc<Adapter>,
     transport: Transport,
     core: LaneCore,
+    metrics: Arc<LaneMetrics>,
     rng: StdRng,
 }
 
@@ -89,7 +96,9 @@ impl Lane {
         seed: u64,
     ) -> Self {
         let core = LaneCore::new(config);
-        Self { context, route: route.to_owned(), adapter, transport, core, rng: StdRng::seed_from_u64(seed) }
+        let metrics = Arc::new(context.metrics.lane(route, OutcomeClass::ALL.map(OutcomeClass::as_str)));
+        let rng = StdRng::seed_from_u64(seed);
+        Self { context, route: route.to_owned(), adapter, transport, core, metrics, rng }
     }
 
     /// Runs until `stop`, then finishes what is under way and gives the rest back.
@@ -128,7 +137,11 @@ impl Lane {
                     continue;
                 }
                 Ok(()) = health.changed() => Event::StoreHealth(*health.borrow_and_update()),
-                _ = answered.recv_many(&mut arrived, ANSWERS_AT_ONCE) => Event::Answered(std::mem::take(&mut arrived)),
+                _ = answered.recv_many(&mut arrived, ANSWERS_AT_ONCE) => {
+                    tokio::time::sleep(GATHER).await;
+                    gather(&mut answered, &mut arrived);
+                    Event::Answered(std::mem::take(&mut arrived))
+                }
                 Some(done) = pending.next() => match done {
                     Some(event) => event,
                     None => Event::Tick,
@@ -149,7 +162,6 @@ impl Lane {
         answers: &mpsc::UnboundedSender<(MessageId, Answer)>,
         pending: &mut Pending,
     ) -> Wake {
-        self.count(&event);
         let now = self.context.clock.moment();
         let mut wake = Wake { at: now.elapsed + Duration::from_secs(1), drained: false };
         for effect in self.core.step(event, now, &mut self.rng) {
@@ -264,8 +276,8 @@ impl Lane {
         answers: mpsc::UnboundedSender<(MessageId, Answer)>,
     ) {
         let (adapter, transport) = (Arc::clone(&self.adapter), self.transport.clone());
-        let (clock, metrics) = (Arc::clone(&self.context.clock), Arc::clone(&self.context.metrics));
-        let (route, lost) = (Route { route: self.route.clone() }, self.context.lost.clone());
+        let (clock, metrics) = (Arc::clone(&self.context.clock), Arc::clone(&self.metrics));
+        let lost = self.context.lost.clone();
         let (ids, submissions): (Vec<_>, Vec<_>) = messages
             .iter()
             .map(|(message, number)| (message.id, self.submission(message, *number, now)))
@@ -279,7 +291,13 @@ impl Lane {
             let sent = adapter.submit(&transport, &submissions, clock.now()).await;
             fault::point("after-wire");
             let took = clock.elapsed().saturating_sub(started);
-            metrics.answer_seconds.get_or_create(&route).observe(took.as_secs_f64());
+            metrics.answer_seconds.observe(took.as_secs_f64());
+            for (outcome, submission) in sent.outcomes.iter().zip(&submissions).filter(|_| !sent.together) {
+                metrics.outcome(outcome.class.as_str());
+                if outcome.class == OutcomeClass::Accepted {
+                    metrics.parts.inc_by(u64::from(submission.parts));
+                }
+            }
             let answer = if sent.together { Answer::Together } else { Answer::Outcome };
             sent.outcomes.into_iter().map(answer).collect()
         };
@@ -307,23 +325,23 @@ impl Lane {
         }
     }
 
-    fn count(&self, event: &Event) {
-        let Event::Answered(answers) = event else { return };
-        for (_, answer) in answers {
-            let Answer::Outcome(outcome) = answer else { continue };
-            let word = RouteWord { route: self.route.clone(), kind: outcome.class.as_str() };
-            self.context.metrics.outcomes.get_or_create(&word).inc();
-        }
-    }
-
     fn show(&self) {
-        let picture = self.core.picture();
-        let route = Route { route: self.route.clone() };
-        let metrics = &self.context.metrics;
-        metrics.under_way.get_or_create(&route).set(i64::try_from(picture.under_way).unwrap_or(i64::MAX));
-        metrics.rate_share.get_or_create(&route).set(picture.rate_share);
-        metrics.breaker_open.get_or_create(&route).set(i64::from(picture.broken));
-        metrics.store_writable.set(i64::from(picture.healthy));
+        let (picture, metrics) = (self.core.picture(), &self.metrics);
+        metrics.under_way.set(i64::try_from(picture.under_way).unwrap_or(i64::MAX));
+        metrics.rate_share.set(picture.rate_share);
+        metrics.breaker_open.set(i64::from(picture.broken));
+        self.context.metrics.store_writable.set(i64::from(picture.healthy));
+    }
+}
+
+/// Adds what has come meanwhile.
+fn gather(
+    answered: &mut mpsc::UnboundedReceiver<(MessageId, Answer)>,
+    arrived: &mut Vec<(MessageId, Answer)>,
+) {
+    while arrived.len() < ANSWERS_AT_ONCE {
+        let Ok(answer) = answered.try_recv() else { return };
+        arrived.push(answer);
     }
 }
 
@@ -337,10 +355,11 @@ async fn until_done(writer: &Writer, work: Work) {
 /// messages are in doubt, rather than on the wire for ever.
 async fn answered(
     ids: Vec<MessageId>,
-    exchange: impl Future<Output = Vec<Answer>> + Send + 'static,
+    exchange: impl Future<Output = Vec<Answer>>,
 ) -> Vec<(MessageId, Answer)> {
-    let answers = tokio::spawn(exchange).await.unwrap_or_else(|error| {
-        tracing::error!(panicked = error.is_panic(), messages = ids.len(), "a submission broke off");
+    // Nothing that it shares with others is left half changed: it reads, and counts by atomics.
+    let answers = AssertUnwindSafe(exchange).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(messages = ids.len(), "a submission broke off");
         let outcome = Outcome::of(OutcomeClass::Unknown).because("the submission broke off inside winback");
         vec![Answer::Outcome(outcome); ids.len()]
     });

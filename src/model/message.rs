@@ -89,6 +89,8 @@ pub enum Refusal {
 pub enum CouponEffect {
     /// It stays with the message.
     Keep,
+    /// Proof that nothing left of a message that waits again: the code waits with it.
+    Reserve,
     /// The person has it.
     Send,
     /// Proof that nothing left: it may go to somebody else.

@@ -251,11 +251,11 @@ pub const TRANSITIONS: &[Transition] = &[
     },
     Transition {
         id: "T7",
-        from: &[Dispatch::Submitting],
+        from: &[Dispatch::Submitting, Dispatch::Ambiguous],
         cause: Cause::NotSent,
         to: Dispatch::Queued,
         by: "settle",
-        guard: "proven not sent",
+        guard: "proven not sent; from doubt: every attempt, and run running or paused",
         durable: BATCHED,
     },
     Transition {
@@ -269,20 +269,20 @@ pub const TRANSITIONS: &[Transition] = &[
     },
     Transition {
         id: "T9",
-        from: &[Dispatch::Submitting],
+        from: &[Dispatch::Submitting, Dispatch::Ambiguous],
         cause: Cause::Refuse,
         to: Dispatch::Rejected,
         by: "settle",
-        guard: "definitive refusal",
+        guard: "definitive refusal; from doubt: no other attempt open",
         durable: BATCHED,
     },
     Transition {
         id: "T9",
-        from: &[Dispatch::Submitting],
+        from: &[Dispatch::Submitting, Dispatch::Ambiguous],
         cause: Cause::Exhaust,
         to: Dispatch::Failed,
         by: "settle",
-        guard: "proven not sent, attempts spent",
+        guard: "proven not sent, attempts spent; from doubt: no other attempt open",
         durable: BATCHED,
     },
     Transition {
@@ -442,6 +442,8 @@ mod tests {
         check(Dispatch::Submitting, Cause::Stop, None);
         check(Dispatch::Submitting, Cause::Resend, None);
         check(Dispatch::Unknown, Cause::Resend, None);
+        check(Dispatch::Unknown, Cause::NotSent, None);
+        check(Dispatch::Ambiguous, Cause::NotSent, Some(Dispatch::Queued));
         check(Dispatch::Accepted, Cause::NotSent, None);
         check(Dispatch::Queued, Cause::Intend, None);
         check(Dispatch::Planned, Cause::Evidence, None);

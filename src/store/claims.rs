@@ -11,7 +11,7 @@ use crate::model::phone::Phone;
 
 use super::batch::{Batch, json_rows, word};
 use super::connection::{Row, args};
-use super::dialect::{CLAIM, statements};
+use super::dialect::{CLAIM, CLAIM_FRESH, statements};
 use super::{Store, StoreError};
 
 /// Windows looked at in one feed; each is drained before the next, the one that closes first leading.
@@ -26,9 +26,6 @@ statements! {
         AND r.state IN ('preparing', 'running', 'paused', 'cancelling') AND r.state = 'running' AND r.starts_at <= $2 AND r.expires_at > $2 AND w.opens_at <= $2 AND w.closes_at > $2 \
         AND EXISTS (SELECT 1 FROM messages AS m WHERE m.window_id = w.id AND m.route = $1 AND m.dispatch = 'planned') \
         ORDER BY w.closes_at, w.id LIMIT $3";
-    /// T2.
-    FEED = "UPDATE messages SET dispatch = 'queued', not_before = $3 WHERE dispatch = 'planned' AND id IN (\
-        SELECT id FROM messages WHERE window_id = $1 AND route = $2 AND dispatch = 'planned' ORDER BY id LIMIT $4)";
     /// T2 past senders and countries that have no room. `$4` most, `$5` how many are looked at, `$6` senders, `$7` countries.
     FEED_OTHERS = "UPDATE messages SET dispatch = 'queued', not_before = $3 WHERE dispatch = 'planned' AND id IN (\
         SELECT g.id FROM (SELECT id, sender, country FROM messages WHERE window_id = $1 AND route = $2 \
@@ -71,7 +68,7 @@ pub struct ClaimRequest {
 }
 
 impl Batch {
-    /// Takes up to `limit` due messages, feeding the queue from open windows when it runs dry.
+    /// Takes up to `limit` messages: those that are due again first, then fresh ones from open windows.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -82,11 +79,7 @@ impl Batch {
     ) -> Result<Vec<Claimed>, StoreError> {
         let mut claimed = self.take(request, request.limit, now).await?;
         if claimed.len() < request.limit {
-            let fed = self.feed(request, request.limit.max(1) * 2, now).await?;
-            if fed > 0 {
-                let missing = request.limit - claimed.len();
-                claimed.extend(self.take(request, missing, now).await?);
-            }
+            self.take_fresh(request, &mut claimed, now).await?;
         }
         claimed.sort_by_key(|message| message.id);
         Ok(claimed)
@@ -125,26 +118,48 @@ impl Batch {
         self.tx.rows_of(CLAIM, args).await?.iter().map(claimed).collect()
     }
 
-    async fn feed(&mut self, request: &ClaimRequest, want: usize, now: Timestamp) -> Result<u64, StoreError> {
-        let (route, full) = (request.route.as_str(), &request.full);
-        let names = |list: &[String]| json_rows(&list.iter().map(|name| (name,)).collect::<Vec<_>>());
-        let (senders, countries) = (names(&full.senders)?, names(&full.countries)?);
-        let windows = self.tx.rows(FEEDABLE, args![route, now.0, WINDOWS_PER_FEED]).await?;
-        let (want, mut fed) = (want as u64, 0);
-        for window in windows {
-            if fed >= want {
+    /// Takes planned messages of open windows, queued and claimed in one step unless some must be passed over.
+    async fn take_fresh(
+        &mut self,
+        request: &ClaimRequest,
+        taken: &mut Vec<Claimed>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (route, owner, lease) = (request.route.as_str(), request.owner.as_str(), request.lease_until.0);
+        for window in self.tx.rows(FEEDABLE, args![route, now.0, WINDOWS_PER_FEED]).await? {
+            let missing = request.limit - taken.len();
+            if missing == 0 {
                 break;
             }
-            let missing = i64::try_from(want - fed).unwrap_or(i64::MAX);
-            let mut args = args![window.int(0)?, route, now.0, missing];
-            fed += if *full == Full::default() {
-                self.tx.run(FEED, args).await?
-            } else {
-                args.extend([missing.saturating_add(LOOK_PAST).into(), senders.clone(), countries.clone()]);
-                self.tx.run(FEED_OTHERS, args).await?
-            };
+            let window = window.int(0)?;
+            if request.full == Full::default() {
+                let limit = i64::try_from(missing).unwrap_or(i64::MAX);
+                let rows =
+                    self.tx.rows_of(CLAIM_FRESH, args![window, route, now.0, limit, owner, lease]).await?;
+                for row in &rows {
+                    taken.push(claimed(row)?);
+                }
+            } else if self.feed_others(request, window, missing * 2, now).await? > 0 {
+                taken.extend(self.take(request, missing, now).await?);
+            }
         }
-        Ok(fed)
+        Ok(())
+    }
+
+    /// Queues messages of one window past senders and countries that have no room; answers how many.
+    async fn feed_others(
+        &mut self,
+        request: &ClaimRequest,
+        window: i64,
+        want: usize,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let names = |list: &[String]| json_rows(&list.iter().map(|name| (name,)).collect::<Vec<_>>());
+        let (senders, countries) = (names(&request.full.senders)?, names(&request.full.countries)?);
+        let want = i64::try_from(want).unwrap_or(i64::MAX);
+        let mut args = args![window, request.route.as_str(), now.0, want, want.saturating_add(LOOK_PAST)];
+        args.extend([senders, countries]);
+        self.tx.run(FEED_OTHERS, args).await
     }
 }
 

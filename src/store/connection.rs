@@ -366,6 +366,11 @@ impl Tx {
         }
     }
 
+    /// Whether no other transaction can write meanwhile, so that rows need no locks.
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self, Self::Sqlite(..))
+    }
+
     /// Runs one of a pair of constant statements, by database.
     pub(crate) async fn rows_of(
         &mut self,

@@ -60,6 +60,33 @@ pub const CLAIM: Pair = Pair {
     ),
 };
 
+macro_rules! fresh_head {
+    () => {
+        "UPDATE messages SET dispatch = 'claimed', not_before = $3, epoch = epoch + 1, owner = $5, lease_until = $6 \
+         WHERE dispatch = 'planned' AND id "
+    };
+}
+
+macro_rules! fresh {
+    () => {
+        "SELECT m.id FROM messages AS m WHERE m.window_id = $1 AND m.route = $2 AND m.dispatch = 'planned' \
+         ORDER BY m.id LIMIT $4"
+    };
+}
+
+/// Queues and takes planned messages of an open window in one write (T2, T3). `$1` window, `$2` route, `$3` now, `$4` how
+/// many, `$5` owner, `$6` end of the lease.
+pub const CLAIM_FRESH: Pair = Pair {
+    sqlite: concat!(fresh_head!(), "IN (", fresh!(), ") RETURNING ", claim_columns!()),
+    postgres: concat!(
+        fresh_head!(),
+        "= ANY (ARRAY(",
+        fresh!(),
+        " FOR UPDATE OF m SKIP LOCKED)) RETURNING ",
+        claim_columns!()
+    ),
+};
+
 /// Codes of a pool that nobody has. `$1` pool, `$2` how many.
 pub const AVAILABLE_CODES: Pair = Pair {
     sqlite: "SELECT id, code FROM coupons WHERE pool_id = $1 AND state = 'available' ORDER BY id LIMIT $2",
@@ -95,6 +122,7 @@ pub const STATE_OF: Pair = Pair {
 /// Every pair, by name.
 pub(super) const STATEMENTS: &[Named] = &[
     ("CLAIM", CLAIM.sqlite, CLAIM.postgres),
+    ("CLAIM_FRESH", CLAIM_FRESH.sqlite, CLAIM_FRESH.postgres),
     ("AVAILABLE_CODES", AVAILABLE_CODES.sqlite, AVAILABLE_CODES.postgres),
     ("STATE_OF", STATE_OF.sqlite, STATE_OF.postgres),
     ("LOCK_CAPS", LOCK_CAPS.sqlite, LOCK_CAPS.postgres),

@@ -12,7 +12,7 @@ use crate::model::state::{Cause, Dispatch, next};
 
 use super::batch::{Batch, json_rows};
 use super::claims::sum_by_run;
-use super::connection::args;
+use super::connection::{Arg, args};
 use super::dialect::{LOCK_RUNS, statements};
 use super::{Store, StoreError};
 
@@ -67,10 +67,11 @@ statements! {
     SPEND = "UPDATE runs SET spent = spent + g.amount FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS run_id, CAST(j.value ->> 1 AS BIGINT) AS amount \
         FROM json_each(CAST($1 AS TEXT)) AS j) AS g WHERE runs.id = g.run_id";
-    /// Why the rest was not granted, the strictest reason first.
+    /// Why the rest was not granted, the strictest reason first. What nothing keeps any more, because what kept it has
+    /// changed since, is given back and tried again.
     WHY = concat!("SELECT q.id, CASE \
           WHEN q.dispatch <> 'claimed' OR q.epoch <> CAST(j.value ->> 1 AS BIGINT) THEN 'stale' ", gate!(),
-          "ELSE 'over_budget' END \
+          "WHEN r.budget IS NOT NULL AND r.spent + q.price > r.budget THEN 'over_budget' ELSE 'run_stopped' END \
         FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN messages AS q ON q.id = CAST(j.value ->> 0 AS BIGINT) \
         JOIN runs AS r ON r.id = q.run_id JOIN run_windows AS w ON w.id = q.window_id");
@@ -79,18 +80,19 @@ statements! {
           "WHEN r.budget IS NOT NULL AND r.spent + q.price > r.budget THEN 'over_budget' ELSE '' END, \
           w.opens_at FROM messages AS q JOIN runs AS r ON r.id = q.run_id JOIN run_windows AS w ON w.id = q.window_id \
         WHERE q.id = $1");
-    /// T5 for single messages. `$1` rows of (message, state, reason), `$2` now.
+    /// T5 for single messages. `$1` rows of (message, epoch, state, reason), `$2` now.
     WITHDRAW = "UPDATE messages SET dispatch = g.state, reason = g.reason, settled_at = $2, owner = NULL, \
           lease_until = NULL \
-        FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS message_id, j.value ->> 1 AS state, j.value ->> 2 AS reason \
-              FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
-        WHERE messages.id = g.message_id AND messages.dispatch = 'claimed'";
-    /// T4 with a new due time. `$1` message ids, `$2` now, `$3` fallback wait.
+        FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS message_id, CAST(j.value ->> 1 AS BIGINT) AS fence, \
+                j.value ->> 2 AS state, j.value ->> 3 AS reason FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        WHERE messages.id = g.message_id AND messages.epoch = g.fence AND messages.dispatch = 'claimed' RETURNING id";
+    /// T4 with a new due time. `$1` rows of (message, epoch), `$2` now, `$3` fallback wait.
     POSTPONE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL, not_before = (\
           SELECT CASE WHEN w.opens_at > $2 THEN w.opens_at ELSE $2 + $3 END FROM run_windows AS w \
           WHERE w.id = messages.window_id) \
-        WHERE dispatch = 'claimed' AND id IN (\
-          SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+        FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS message_id, CAST(j.value ->> 1 AS BIGINT) AS fence \
+              FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        WHERE messages.id = g.message_id AND messages.epoch = g.fence AND messages.dispatch = 'claimed'";
 }
 
 /// The answer to a batch of intents, in no particular order.
@@ -136,9 +138,7 @@ impl Batch {
         let rows: Vec<_> =
             intents.iter().map(|i| (i.message.0, i.epoch, i.number, i.reference.as_str())).collect();
         let all = json_rows(&rows)?;
-        let run_ids = self.tx.rows(RUNS_OF, vec![all.clone()]).await?;
-        let runs = run_ids.iter().map(|row| Ok((row.int(0)?,))).collect::<Result<Vec<_>, StoreError>>()?;
-        self.tx.rows_of(LOCK_RUNS, vec![json_rows(&runs)?]).await?;
+        self.lock_runs(&all).await?;
 
         let mut prices: HashMap<i64, (i64, i64)> = HashMap::with_capacity(intents.len());
         for row in self.tx.rows(GRANT, args![all, now.0, now.plus(LEASE).0]).await? {
@@ -154,6 +154,17 @@ impl Batch {
         Ok(Granted { granted: granted.iter().map(|row| MessageId(row.0)).collect(), refused })
     }
 
+    /// Lets one node at a time count the money of these runs; SQLite has a single writer anyway.
+    async fn lock_runs(&mut self, intents: &Arg) -> Result<(), StoreError> {
+        if self.tx.is_alone() {
+            return Ok(());
+        }
+        let rows = self.tx.rows(RUNS_OF, vec![intents.clone()]).await?;
+        let runs = rows.iter().map(|row| Ok((row.int(0)?,))).collect::<Result<Vec<_>, StoreError>>()?;
+        self.tx.rows_of(LOCK_RUNS, vec![json_rows(&runs)?]).await?;
+        Ok(())
+    }
+
     /// Moves what was not granted to where its reason leads.
     async fn refuse(
         &mut self,
@@ -161,29 +172,28 @@ impl Batch {
         now: Timestamp,
     ) -> Result<Vec<(MessageId, Refusal)>, StoreError> {
         let mut refused = Vec::with_capacity(rest.len());
-        let (mut withdrawn, mut coupons) = (Vec::new(), Vec::new());
-        let (mut released, mut postponed) = (Vec::new(), Vec::new());
+        let (mut withdrawn, mut released, mut postponed) = (Vec::new(), Vec::new(), Vec::new());
+        let epochs: HashMap<i64, i64> = rest.iter().map(|row| (row.0, row.1)).collect();
         for row in self.tx.rows(WHY, args![json_rows(rest)?, now.0]).await? {
             let (id, word) = (row.int(0)?, row.text(1)?);
             let refusal = refusal(&word).ok_or(StoreError::Word { what: "refusal", word })?;
+            let epoch = epochs.get(&id).copied().ok_or(StoreError::NoRow)?;
             match cause(refusal) {
                 Some(cause) => {
                     let to =
                         next(Dispatch::Claimed, cause).map_err(|e| StoreError::Refused(e.to_string()))?;
-                    withdrawn.push((id, to.as_str(), reason(refusal)));
-                    coupons.push((MessageId(id), CouponEffect::Release));
+                    withdrawn.push((id, epoch, to.as_str(), reason(refusal)));
                 }
-                None if refusal == Refusal::WindowClosed => postponed.push((id,)),
-                None if refusal == Refusal::RunStopped => {
-                    released.extend(rest.iter().filter(|r| r.0 == id).map(|r| (MessageId(id), r.1)));
-                }
+                None if refusal == Refusal::WindowClosed => postponed.push((id, epoch)),
+                None if refusal == Refusal::RunStopped => released.push((MessageId(id), epoch)),
                 None => {}
             }
             refused.push((MessageId(id), refusal));
         }
         if !withdrawn.is_empty() {
-            self.tx.run(WITHDRAW, args![json_rows(&withdrawn)?, now.0]).await?;
-            self.apply_coupons(&coupons, now).await?;
+            let gone = self.tx.rows(WITHDRAW, args![json_rows(&withdrawn)?, now.0]).await?;
+            let codes = gone.iter().map(|row| Ok((MessageId(row.int(0)?), CouponEffect::Release)));
+            self.apply_coupons(&codes.collect::<Result<Vec<_>, StoreError>>()?, now).await?;
         }
         if !postponed.is_empty() {
             self.tx.run(POSTPONE, args![json_rows(&postponed)?, now.0, WINDOW_RECHECK_MS]).await?;

@@ -32,6 +32,18 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0004_unmatched_receipts.sql"),
         include_str!("../../migrations/postgres/0004_unmatched_receipts.sql"),
     ),
+    (
+        5,
+        "lean",
+        include_str!("../../migrations/sqlite/0005_lean.sql"),
+        include_str!("../../migrations/postgres/0005_lean.sql"),
+    ),
+    (
+        6,
+        "lifted",
+        include_str!("../../migrations/sqlite/0006_lifted.sql"),
+        include_str!("../../migrations/postgres/0006_lifted.sql"),
+    ),
 ];
 
 /// The schema version this program was written for.

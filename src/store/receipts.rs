@@ -65,6 +65,12 @@ statements! {
     /// `$1` numbers of callbacks.
     FORGET = "DELETE FROM receipts WHERE inbox_id IN (\
         SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+    /// Numbers of messages that are reported as opted out, by a report that is younger than whatever was lifted since. A
+    /// repeat counts from when it first came. `$1` message ids.
+    OPTED_OUT = "SELECT DISTINCT m.phone FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m \
+        WHERE m.id = CAST(j.value ->> 0 AS BIGINT) AND EXISTS (SELECT 1 FROM receipts AS e WHERE e.message_id = m.id \
+          AND e.opted_out = 1 AND NOT EXISTS (SELECT 1 FROM suppressions AS s WHERE s.phone = m.phone \
+            AND s.lifted_at IS NOT NULL AND s.lifted_at > e.received_at AND s.lifted_by <> 'a firmer reason'))";
     /// `$1` rows of (receipt, message, number).
     UNPARK = "UPDATE receipts SET message_id = g.message, number = g.num FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS receipt, CAST(j.value ->> 1 AS BIGINT) AS message, \
@@ -327,7 +333,8 @@ impl Batch {
         self.prove(&proven, now).await?;
         let refused: Vec<(i64,)> = found.iter().filter(|e| e.opted_out).map(|e| (e.message,)).collect();
         if !refused.is_empty() {
-            self.suppress_messages(&refused, now).await?;
+            let rows = self.tx.rows(OPTED_OUT, vec![json_rows(&refused)?]).await?;
+            self.suppress_rows(&rows, now).await?;
         }
         Ok((raised.len(), proven.iter().map(Proven::attempt).collect()))
     }

@@ -196,11 +196,16 @@ impl Batch {
         let ids: Vec<_> = messages.iter().map(|id| (id.0,)).collect();
         // Before their runs, as whoever writes an outcome does.
         self.hold(&ids).await?;
-        let ids = json_rows(&ids)?;
-        let runs = self.tx.rows(RUNS_OF, vec![ids.clone()]).await?;
+        self.hold_runs(&ids).await?;
+        self.tx.rows(CANDIDATES, vec![json_rows(&ids)?]).await?.iter().map(candidate).collect()
+    }
+
+    /// Locks the runs of messages on PostgreSQL, so that none of them is cancelled or finished until the batch ends.
+    pub(super) async fn hold_runs(&mut self, messages: &[(i64,)]) -> Result<(), StoreError> {
+        let runs = self.tx.rows(RUNS_OF, vec![json_rows(messages)?]).await?;
         let runs = runs.iter().map(|row| Ok((row.int(0)?,))).collect::<Result<Vec<_>, StoreError>>()?;
         self.tx.rows_of(LOCK_RUNS, vec![json_rows(&runs)?]).await?;
-        self.tx.rows(CANDIDATES, vec![ids]).await?.iter().map(candidate).collect()
+        Ok(())
     }
 
     /// Writes decisions about messages that still stand where they stood; answers those that were written.

@@ -14,7 +14,7 @@ use crate::model::suppression::Reason;
 
 use super::StoreError;
 use super::batch::{Batch, json_rows};
-use super::connection::args;
+use super::connection::{Row, args};
 use super::dialect::{STATE_OF, statements};
 use super::evidence::Proven;
 
@@ -34,6 +34,18 @@ statements! {
           CAST(j.value ->> 3 AS BIGINT) AS due, CAST(j.value ->> 4 AS BIGINT) AS counts, j.value ->> 5 AS reason \
         FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'submitting' RETURNING id, epoch";
+    /// T7 and T9 for doubt that a late answer ends: it was about the last attempt, counted when sight of it was lost, and
+    /// every other one is known as not taken. Nothing is queued in a run that is over. Arguments as those of `MOVE`.
+    END_DOUBT = "UPDATE messages SET dispatch = g.state, not_before = g.due, attempts = attempts + g.counts - 1, \
+          reason = g.reason, settled_at = $2, owner = NULL, lease_until = NULL FROM (\
+        SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence, j.value ->> 2 AS state, \
+          CAST(j.value ->> 3 AS BIGINT) AS due, CAST(j.value ->> 4 AS BIGINT) AS counts, j.value ->> 5 AS reason \
+        FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'ambiguous' \
+          AND NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = messages.id \
+            AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled'))) \
+          AND (g.state <> 'queued' OR EXISTS (SELECT 1 FROM runs AS r WHERE r.id = messages.run_id \
+            AND r.state IN ('running', 'paused'))) RETURNING id, epoch";
     /// `$1` rows of (message, coupon state), `$2` now. A code whose message may be a second copy is never released, and
     /// one that a text proven late carries too goes to that text and not back on the shelf.
     MOVE_COUPONS = "UPDATE coupons SET changed_at = $2, \
@@ -55,9 +67,13 @@ statements! {
     MARK_UNREACHABLE = "UPDATE contacts SET unreachable_at = $2 WHERE id IN (\
         SELECT m.contact_id FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT))";
-    /// `$1` message ids.
-    PHONES = "SELECT DISTINCT m.phone FROM json_each(CAST($1 AS TEXT)) AS j \
-        JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT)";
+    /// Numbers of attempts that were refused because the person opted out, unless that was lifted since they were made: a
+    /// refusal may be written late, and again. `$1` rows of (message, number).
+    STILL_REFUSED = "SELECT DISTINCT m.phone FROM json_each(CAST($1 AS TEXT)) AS j \
+        CROSS JOIN messages AS m JOIN attempts AS a ON a.message_id = m.id AND a.number = CAST(j.value ->> 1 AS BIGINT) \
+        WHERE m.id = CAST(j.value ->> 0 AS BIGINT) AND NOT EXISTS (SELECT 1 FROM suppressions AS s \
+          WHERE s.phone = m.phone AND s.lifted_at IS NOT NULL AND s.lifted_at > a.intent_at \
+            AND s.lifted_by <> 'a firmer reason')";
 }
 
 impl Batch {
@@ -80,15 +96,19 @@ impl Batch {
             .iter()
             .map(|row| Ok((row.int(0)?, row.int(1)?)))
             .collect::<Result<HashSet<_>, StoreError>>()?;
-        let (moved, late): (Vec<_>, Vec<_>) =
-            settlements.iter().partition(|s: &&Settlement| moved.contains(&(s.message.0, s.epoch)));
+        let (mut moved, late): (Vec<_>, Vec<_>) = settlements
+            .iter()
+            .map(|s| (s, s.coupon))
+            .partition(|(s, _)| moved.contains(&(s.message.0, s.epoch)));
+        let late: Vec<&Settlement> = late.into_iter().map(|(s, _)| s).collect();
         // What was settled before, or taken by somebody else, is not locked by the statement above.
         self.hold(&late.iter().map(|s| (s.message.0,)).collect::<Vec<_>>()).await?;
         let late_attempts: Vec<_> = late.iter().map(|s| (s.message.0, s.number)).collect();
         let returned = self.decided_unsent(&late_attempts).await?;
         let mut closed = self.close_attempts(settlements, now).await?;
         closed.retain(|attempt| !returned.contains(attempt));
-        let effects: Vec<_> = moved.iter().map(|s| (s.message, s.coupon)).collect();
+        moved.extend(self.end_doubt(&late, &closed, now).await?);
+        let effects: Vec<_> = moved.iter().map(|(s, coupon)| (s.message, *coupon)).collect();
         self.apply_coupons(&effects, now).await?;
         self.follow_up(settlements, closed, now).await?;
         let proven: Vec<_> = late
@@ -102,9 +122,32 @@ impl Batch {
         self.join_parked(route, settlements, now).await?;
         // Proof for an earlier attempt may have come while this one was under way.
         let unsent: Vec<_> =
-            moved.iter().filter(|s| s.to != Dispatch::Accepted).map(|s| (s.message.0,)).collect();
+            moved.iter().filter(|(s, _)| s.to != Dispatch::Accepted).map(|(s, _)| (s.message.0,)).collect();
         self.look_back(&unsent, now).await?;
         Ok(())
+    }
+
+    /// Ends doubt whose late answer says that nothing was taken; answers those settlements that did, and what their codes
+    /// do: whoever waits again has its code reserved again.
+    async fn end_doubt<'s>(
+        &mut self,
+        late: &[&'s Settlement],
+        closed: &HashSet<(i64, i64)>,
+        now: Timestamp,
+    ) -> Result<Vec<(&'s Settlement, CouponEffect)>, StoreError> {
+        let answers = |s: &Settlement| s.refund && closed.contains(&(s.message.0, s.number));
+        let late: Vec<&Settlement> = late.iter().copied().filter(|s| answers(s)).collect();
+        if late.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.hold_runs(&late.iter().map(|s| (s.message.0,)).collect::<Vec<_>>()).await?;
+        let moves: Vec<_> = late.iter().map(|s| move_row(s)).collect();
+        let ended = self.tx.rows(END_DOUBT, args![json_rows(&moves)?, now.0]).await?;
+        let ended = ended.iter().map(|row| Ok((row.int(0)?, row.int(1)?)));
+        let ended = ended.collect::<Result<HashSet<(i64, i64)>, StoreError>>()?;
+        let late = late.into_iter().filter(|s| ended.contains(&(s.message.0, s.epoch)));
+        let waits = |s: &Settlement| s.to == Dispatch::Queued;
+        Ok(late.map(|s| (s, if waits(s) { CouponEffect::Reserve } else { s.coupon })).collect())
     }
 
     /// Locks messages on PostgreSQL, so that their attempts change under one hand.
@@ -167,9 +210,11 @@ impl Batch {
         if !dead.is_empty() {
             self.tx.run(MARK_UNREACHABLE, args![json_rows(&dead)?, now.0]).await?;
         }
-        let refused = of(OutcomeClass::OptedOut);
+        let refused = settlements.iter().filter(|s| s.outcome.class == OutcomeClass::OptedOut);
+        let refused: Vec<_> = refused.map(|s| (s.message.0, s.number)).collect();
         if !refused.is_empty() {
-            self.suppress_messages(&refused, now).await?;
+            let rows = self.tx.rows(STILL_REFUSED, vec![json_rows(&refused)?]).await?;
+            self.suppress_rows(&rows, now).await?;
         }
         Ok(())
     }
@@ -182,13 +227,8 @@ impl Batch {
         Ok(())
     }
 
-    /// Suppresses the numbers of messages whose provider says that the person opted out.
-    pub(super) async fn suppress_messages(
-        &mut self,
-        messages: &[(i64,)],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let rows = self.tx.rows(PHONES, vec![json_rows(messages)?]).await?;
+    /// Suppresses numbers of whose owners a provider says that they opted out.
+    pub(super) async fn suppress_rows(&mut self, rows: &[Row], now: Timestamp) -> Result<(), StoreError> {
         let phones =
             rows.iter().map(|row| super::claims::phone(row.int(0)?)).collect::<Result<Vec<_>, _>>()?;
         self.suppress(&phones, Reason::Provider, "provider", now).await
@@ -225,6 +265,7 @@ fn move_row(s: &Settlement) -> (i64, i64, &'static str, i64, i64, Option<String>
 fn coupon_state(effect: CouponEffect) -> Option<&'static str> {
     match effect {
         CouponEffect::Keep => None,
+        CouponEffect::Reserve => Some("reserved"),
         CouponEffect::Send => Some("sent"),
         CouponEffect::Release => Some("available"),
         CouponEffect::Quarantine => Some("quarantined"),

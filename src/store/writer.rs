@@ -35,10 +35,10 @@ const GROUP_REPORTS: usize = 2_000;
 const GROUP_OCTETS: usize = 8 << 20;
 
 /// A writer whose last commit is no longer ago than this is busy.
-const BUSY: Duration = Duration::from_millis(20);
+const BUSY: Duration = Duration::from_millis(25);
 
 /// How long a busy writer lets requests gather: one transaction for many costs hardly more than one for one.
-const LINGER: Duration = Duration::from_millis(2);
+const LINGER: Duration = Duration::from_millis(8);
 
 /// Suppressed numbers that a listener may lag behind; one that lags more is told so.
 const SUPPRESSED_BACKLOG: usize = 4_096;

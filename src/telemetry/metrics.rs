@@ -26,6 +26,31 @@ pub struct RouteWord {
     pub kind: &'static str,
 }
 
+/// What one lane counts.
+#[derive(Debug)]
+pub struct LaneMetrics {
+    outcomes: Vec<(&'static str, Counter)>,
+    /// Parts accepted by the provider.
+    pub parts: Counter,
+    /// From the first byte to the classified answer.
+    pub answer_seconds: Histogram,
+    /// Messages between intent and stored outcome.
+    pub under_way: Gauge,
+    /// Share of its limit at which the lane runs.
+    pub rate_share: Gauge<f64, AtomicU64>,
+    /// 1 while its breaker is open.
+    pub breaker_open: Gauge,
+}
+
+impl LaneMetrics {
+    /// Counts an answer of one of the kinds that were named at the start.
+    pub fn outcome(&self, kind: &str) {
+        for (_, counter) in self.outcomes.iter().filter(|(name, _)| *name == kind) {
+            counter.inc();
+        }
+    }
+}
+
 type Seconds = Family<Route, Histogram, fn() -> Histogram>;
 
 /// Handles on every metric of one process. A registry is a value, so two daemons in one test do not mix.
@@ -119,6 +144,23 @@ impl Metrics {
         r.register("store_writable", "1 while the store can be written", metrics.store_writable.clone());
         metrics.store_writable.set(1);
         Self { registry, ..metrics }
+    }
+
+    /// Handles on what one lane counts, looked up once instead of with every message; `kinds` are the classes of answers.
+    pub fn lane(&self, route: &str, kinds: impl IntoIterator<Item = &'static str>) -> LaneMetrics {
+        let of = Route { route: route.to_owned() };
+        let counter = |kind| {
+            let word = RouteWord { route: route.to_owned(), kind };
+            (kind, self.outcomes.get_or_create_owned(&word))
+        };
+        LaneMetrics {
+            outcomes: kinds.into_iter().map(counter).collect(),
+            parts: self.parts.get_or_create_owned(&of),
+            answer_seconds: self.answer_seconds.get_or_create_owned(&of),
+            under_way: self.under_way.get_or_create_owned(&of),
+            rate_share: self.rate_share.get_or_create_owned(&of),
+            breaker_open: self.breaker_open.get_or_create_owned(&of),
+        }
     }
 
     /// The page that Prometheus reads (OpenMetrics text).

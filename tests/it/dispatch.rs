@@ -3,6 +3,7 @@
 mod control;
 mod doubt;
 mod failures;
+mod late;
 mod planning;
 mod process;
 mod proof;

@@ -92,8 +92,7 @@ impl LaneCore {
         }
         let message = &flight.message;
         let parts = u32::from(message.parts);
-        self.pacer.stock_up(parts, now);
-        match self.pacer.use_permits(parts, &message.sender, &message.country, now) {
+        match self.gate.use_permits(parts, &message.sender, &message.country, now) {
             Ok(()) => None,
             Err(Hold::Account(wait)) => Some(Waits::Account(now + wait)),
             Err(Hold::Narrow(wait)) => Some(Waits::Narrow(now + wait)),

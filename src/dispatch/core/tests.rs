@@ -161,7 +161,7 @@ fn a_country_with_a_slow_limit_does_not_stand_in_the_way_of_others() {
         .iter()
         .filter_map(|effect| if let Effect::Postpone(held) = effect { Some(held.clone()) } else { None })
         .flatten()
-        .map(|(id, _, due)| (id.0, due.since(hand.now().wall).as_secs()))
+        .map(|(id, _, due)| (id.0, (due.since(hand.now().wall) + Duration::from_millis(500)).as_secs()))
         .collect();
     assert_eq!(due, [(2, 2), (3, 4), (4, 6)], "each comes back when there is room for it");
     assert!(claims(&effects).is_some(), "others are looked for at once");

@@ -12,22 +12,22 @@ use winback::model::outcome::OutcomeClass;
 use winback::model::run::Run;
 use winback::model::state::Cause;
 
-const PRICE: i64 = 10_000;
+pub(crate) const PRICE: i64 = 10_000;
 
-async fn begin(bench: &Bench, people: u64) -> (World, Run) {
+pub(crate) async fn begin(bench: &Bench, people: u64) -> (World, Run) {
     let world = World::new(bench, people, |_| {}).await;
     let (_, run) = world.launch(bench, "comeback", "").await;
     (world, run)
 }
 
 /// What is wrong with the books, as `winback store check` finds it.
-async fn wrong(bench: &Bench) -> Vec<&'static str> {
+pub(crate) async fn wrong(bench: &Bench) -> Vec<&'static str> {
     let findings = bench.check().await.unwrap();
     findings.into_iter().filter(|finding| finding.problem.is_some()).map(|finding| finding.what).collect()
 }
 
 /// State and outcome of the first attempt of a message, and what its run has spent.
-async fn stands(bench: &Bench, message: &Claimed) -> String {
+pub(crate) async fn stands(bench: &Bench, message: &Claimed) -> String {
     let id = message.id;
     let question = format!(
         "SELECT m.dispatch, a.outcome, r.spent FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
@@ -142,7 +142,7 @@ async fn an_answer_after_the_doubt_was_recorded_moves_money_as_the_answer_says()
     on_both(async |bench| {
         for (class, state, spent) in [
             (OutcomeClass::Accepted, "accepted|accepted", PRICE),
-            (OutcomeClass::Throttled, "ambiguous|throttled", 0),
+            (OutcomeClass::Throttled, "queued|throttled", 0),
             (OutcomeClass::Garbled, "ambiguous|garbled", PRICE),
         ] {
             let bench = if bench.path().is_some() { Bench::sqlite().await } else { Bench::postgres().await };
@@ -160,7 +160,7 @@ async fn an_answer_after_the_doubt_was_recorded_moves_money_as_the_answer_says()
 }
 
 /// Takes a message that waits for its retry and submits it again; its answer is still to come.
-async fn again(bench: &Bench, world: &World) -> Claimed {
+pub(crate) async fn again(bench: &Bench, world: &World) -> Claimed {
     bench.sql().await.run("UPDATE messages SET not_before = 0 WHERE dispatch = 'queued'").await;
     let message = claim(bench, world, "node", 1).await.remove(0);
     assert_eq!(intend(bench, world, "node", std::slice::from_ref(&message)).await.0, 1);

@@ -28,7 +28,6 @@ const OPEN: &[&str] = &[
     "messages_planned",
     "messages_queued",
     "messages_open",
-    "messages_withdrawable",
     "receipts_waiting",
     "receipts_parked",
     "receipts_unmatched",

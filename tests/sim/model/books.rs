@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use winback::model::clock::Timestamp;
 use winback::model::message::{CouponEffect, Settlement};
 use winback::model::outcome::{OutcomeClass, Proof};
+use winback::model::run::RunState;
 use winback::model::state::Dispatch;
 use winback::model::suppression::Reason;
 
@@ -16,18 +17,24 @@ use super::{Broken, Model};
 impl Model {
     /// `MOVE`, `CLOSE_ATTEMPTS`, coupons, money, opt-outs, late acceptances, parked receipts, a look back.
     pub(super) fn settle(&mut self, route: usize, settlements: &[Settlement], now: Timestamp) -> Answer {
-        let (mut moved, mut late): (Vec<&Settlement>, Vec<&Settlement>) = (Vec::new(), Vec::new());
+        let (mut moved, mut late): (Vec<_>, Vec<&Settlement>) = (Vec::new(), Vec::new());
         for s in settlements {
-            if self.move_message(s, now) { moved.push(s) } else { late.push(s) }
+            if self.move_message(s, now) { moved.push((s, s.coupon)) } else { late.push(s) }
         }
         let late_attempts: Vec<_> = late.iter().map(|s| (s.message.0, s.number)).collect();
         let returned = self.decided_unsent(&late_attempts);
         let closed = settlements.iter().filter(|s| self.close_attempt(s, now));
         let mut paid: HashSet<(i64, i64)> = closed.map(|s| (s.message.0, s.number)).collect();
-        for s in &moved {
-            self.move_coupon(s.message.0, s.coupon, now);
-        }
         paid.retain(|attempt| !returned.contains(attempt));
+        for s in late.iter().filter(|s| s.refund && paid.contains(&(s.message.0, s.number))) {
+            if self.end_doubt_by(s, now) {
+                let waits = s.to == Dispatch::Queued;
+                moved.push((s, if waits { CouponEffect::Reserve } else { s.coupon }));
+            }
+        }
+        for (s, coupon) in &moved {
+            self.move_coupon(s.message.0, *coupon, now);
+        }
         for s in settlements.iter().filter(|s| s.refund) {
             if paid.remove(&(s.message.0, s.number)) {
                 self.pay(s.message.0, -1);
@@ -38,8 +45,8 @@ impl Model {
             self.committed.unreachable[at(contact)] = Some(now.0);
         }
         let refused = settlements.iter().filter(|s| s.outcome.class == OutcomeClass::OptedOut);
-        let refused: Vec<i64> = refused.map(|s| s.message.0).collect();
-        self.suppress_messages(&refused, now);
+        let refused: Vec<_> = refused.map(|s| (s.message.0, s.number)).collect();
+        self.suppress_refused(&refused, now);
         let accepted = late.iter().filter(|s| s.outcome.class == OutcomeClass::Accepted);
         let proven: Vec<_> = accepted
             .map(|s| ((s.message.0, s.number), s.outcome.provider_id.as_deref().map(number_of)))
@@ -51,8 +58,8 @@ impl Model {
         }
         self.prove(&proven, now);
         self.join_parked(route, settlements, now);
-        let unsent = moved.iter().filter(|s| s.to != Dispatch::Accepted);
-        let unsent: Vec<i64> = unsent.map(|s| s.message.0).collect();
+        let unsent = moved.iter().filter(|(s, _)| s.to != Dispatch::Accepted);
+        let unsent: Vec<i64> = unsent.map(|(s, _)| s.message.0).collect();
         self.look_back(&unsent, now);
         Answer::Written
     }
@@ -84,6 +91,24 @@ impl Model {
         true
     }
 
+    /// `END_DOUBT`: every attempt is known as not taken, and nothing is queued in a run that is over.
+    fn end_doubt_by(&mut self, s: &Settlement, now: Timestamp) -> bool {
+        let m = self.committed.message(s.message.0);
+        let goes_on = matches!(self.committed.run(m.run).state, RunState::Running | RunState::Paused);
+        let ends = m.dispatch == Dispatch::Ambiguous
+            && m.epoch == s.epoch
+            && (s.to != Dispatch::Queued || goes_on)
+            && self.committed.attempts.iter().filter(|a| a.message == s.message.0).all(|a| {
+                a.outcome.is_some_and(|class| !matches!(class.proof(), Proof::Accepted | Proof::Ambiguous))
+            });
+        if ends {
+            let m = self.committed.message_mut(s.message.0);
+            (m.dispatch, m.attempts) = (Dispatch::Submitting, m.attempts - 1);
+            self.move_message(s, now);
+        }
+        ends
+    }
+
     /// `PAY` for one attempt.
     pub(super) fn pay(&mut self, message: i64, sign: i64) {
         let m = *self.committed.message(message);
@@ -101,6 +126,7 @@ impl Model {
         }
         row.state = match effect {
             CouponEffect::Keep => return false,
+            CouponEffect::Reserve => "reserved",
             CouponEffect::Send => "sent",
             CouponEffect::Release if m.possible_duplicate => "quarantined",
             CouponEffect::Release => {
@@ -113,10 +139,37 @@ impl Model {
         true
     }
 
-    /// `suppress_messages` of `store::settle`.
-    pub(super) fn suppress_messages(&mut self, messages: &[i64], now: Timestamp) {
-        let phones = messages.iter().map(|message| self.committed.message(*message).phone);
-        let list: Vec<_> = phones.map(|phone| (phone, EVERY, Reason::Provider, "provider")).collect();
+    /// `STILL_REFUSED`, then the numbers are suppressed.
+    fn suppress_refused(&mut self, refused: &[(i64, i64)], now: Timestamp) {
+        let phones = refused.iter().filter_map(|(message, number)| {
+            let phone = self.committed.message(*message).phone;
+            let since = self.committed.attempt(*message, *number)?.intent_at;
+            (!self.freed_since(phone, since)).then_some(phone)
+        });
+        self.suppress_phones(&phones.collect::<Vec<_>>(), now);
+    }
+
+    /// `OPTED_OUT`, then the numbers are suppressed.
+    pub(super) fn suppress_reported(&mut self, messages: &[i64], now: Timestamp) {
+        let told = messages.iter().filter(|message| {
+            let phone = self.committed.message(**message).phone;
+            let own = self.committed.receipts.iter().filter(|r| r.message == Some(**message) && r.opted_out);
+            own.into_iter().any(|r| !self.freed_since(phone, r.received_at))
+        });
+        let phones = told.map(|message| self.committed.message(*message).phone);
+        self.suppress_phones(&phones.collect::<Vec<_>>(), now);
+    }
+
+    fn freed_since(&self, phone: u64, since: i64) -> bool {
+        self.committed.suppressions.iter().any(|s| {
+            s.phone == phone
+                && s.lifted_at.is_some_and(|lifted| lifted > since)
+                && s.lifted_by != Some("a firmer reason")
+        })
+    }
+
+    fn suppress_phones(&mut self, phones: &[u64], now: Timestamp) {
+        let list: Vec<_> = phones.iter().map(|phone| (*phone, EVERY, Reason::Provider, "provider")).collect();
         self.suppress(&list, now);
     }
 }

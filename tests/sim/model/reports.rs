@@ -154,7 +154,7 @@ impl Model {
         }
         self.prove(&proven, now);
         let refused: Vec<i64> = found.iter().filter(|e| e.opted_out).map(|e| e.message).collect();
-        self.suppress_messages(&refused, now);
+        self.suppress_reported(&refused, now);
         proven.iter().map(|(attempt, _)| *attempt).collect()
     }
 

@@ -13,7 +13,7 @@ use winback::model::state::Dispatch;
 use winback::store::intents::Granted;
 
 use super::super::calls::Answer;
-use super::super::tables::{Attempt, SENDERS, Tables, at, id};
+use super::super::tables::{Attempt, Message, SENDERS, Tables, at, id};
 use super::{Broken, Model};
 
 /// Lease of an intent, `store::intents::LEASE`.
@@ -43,8 +43,13 @@ pub(crate) fn number_of(text: &str) -> i64 {
 
 /// Every reason in words that a simulated outcome may have.
 pub(crate) fn word_of(text: &str) -> &'static str {
-    const WORDS: [&str; 5] = [
+    const WORDS: [&str; 10] = [
         "withheld before the first byte: the number was suppressed",
+        "withheld before the first byte: the hold on the store was lost",
+        "withheld before the first byte: the daemon is stopping",
+        "withheld before the first byte: the store could not be written",
+        "withheld before the first byte: the provider asked to wait",
+        "withheld before the first byte: the provider is unwell",
         "withheld before the first byte: too late after the intent",
         "withheld before the first byte: the store did not answer to the intent",
         "refused with others; the daemon stopped before it went by itself",
@@ -54,15 +59,38 @@ pub(crate) fn word_of(text: &str) -> &'static str {
 }
 
 impl Model {
-    /// `CLAIM`, and `FEEDABLE` with `FEED` or `FEED_OTHERS` when the queue runs dry.
+    /// `CLAIM`, and `FEEDABLE` with `CLAIM_FRESH` or `FEED_OTHERS` when the queue runs dry.
     pub(super) fn claim(&mut self, claim: &Claim<'_>, limit: usize, now: Timestamp) -> Vec<Claimed> {
         let mut claimed = self.take(claim, limit, now);
-        if claimed.len() < limit && self.feed(claim, limit.max(1) * 2, now) > 0 {
+        for window in if claimed.len() < limit { self.feedable(claim.route, now) } else { Vec::new() } {
             let missing = limit - claimed.len();
-            claimed.extend(self.take(claim, missing, now));
+            if missing == 0 {
+                break;
+            }
+            if *claim.full == Full::default() {
+                claimed.extend(self.take_fresh(claim, window, missing, now));
+            } else if self.feed(claim, window, missing * 2, now) > 0 {
+                claimed.extend(self.take(claim, missing, now));
+            }
         }
         claimed.sort_by_key(|message| message.id);
         claimed
+    }
+
+    /// `CLAIM_FRESH`.
+    fn take_fresh(&mut self, claim: &Claim<'_>, window: i64, missing: usize, now: Timestamp) -> Vec<Claimed> {
+        let tables = &mut self.committed;
+        let planned =
+            |m: &Message| m.window == window && m.route == claim.route && m.dispatch == Dispatch::Planned;
+        let messages = tables.messages.iter().enumerate().filter(|(_, m)| planned(m));
+        let fresh: Vec<i64> = messages.map(|(place, _)| id(place)).take(missing).collect();
+        for message in &fresh {
+            let m = tables.message_mut(*message);
+            (m.dispatch, m.not_before) = (Dispatch::Claimed, now.0);
+            m.epoch += 1;
+            (m.owner, m.lease_until) = (Some(claim.owner), Some(claim.lease.0));
+        }
+        fresh.iter().map(|message| claimed(tables, *message)).collect()
     }
 
     fn take(&mut self, claim: &Claim<'_>, limit: usize, now: Timestamp) -> Vec<Claimed> {
@@ -85,38 +113,39 @@ impl Model {
         due.iter().map(|(_, message)| claimed(tables, *message)).collect()
     }
 
-    fn feed(&mut self, claim: &Claim<'_>, want: usize, now: Timestamp) -> usize {
-        let (route, full) = (claim.route, claim.full);
-        // Of one country; what is looked at in vain is always less than `LOOK_PAST` here.
-        let has_room = |sender: usize| {
-            !full.senders.iter().any(|name| name == SENDERS[sender])
-                && !full.countries.iter().any(|name| name == COUNTRY)
-        };
-        let tables = &mut self.committed;
-        let holds = |window: i64, tables: &Tables| {
-            let planned = |m: &&super::super::tables::Message| {
-                m.window == window && m.route == route && m.dispatch == Dispatch::Planned
-            };
-            tables.messages.iter().any(|m| planned(&m))
+    /// `FEEDABLE`.
+    fn feedable(&self, route: usize, now: Timestamp) -> Vec<i64> {
+        let tables = &self.committed;
+        let planned = |m: &Message, window: i64| {
+            m.window == window && m.route == route && m.dispatch == Dispatch::Planned
         };
         let mut open: Vec<(i64, i64)> = Vec::new();
         for (place, w) in tables.windows.iter().enumerate() {
-            let run = tables.run(w.run);
+            let (run, window) = (tables.run(w.run), id(place));
             let runs = run.state == RunState::Running && run.starts_at <= now.0 && run.expires_at > now.0;
-            if runs && w.opens_at <= now.0 && w.closes_at > now.0 && holds(id(place), tables) {
-                open.push((w.closes_at, id(place)));
+            let holds = || tables.messages.iter().any(|m| planned(m, window));
+            if runs && w.opens_at <= now.0 && w.closes_at > now.0 && holds() {
+                open.push((w.closes_at, window));
             }
         }
         open.sort_unstable();
         open.truncate(WINDOWS_PER_FEED);
+        open.into_iter().map(|(_, window)| window).collect()
+    }
+
+    /// `FEED_OTHERS`. All of one country; what is looked at in vain is always less than `LOOK_PAST` here.
+    fn feed(&mut self, claim: &Claim<'_>, window: i64, want: usize, now: Timestamp) -> usize {
+        let (route, full) = (claim.route, claim.full);
+        let has_room = |sender: usize| {
+            !full.senders.iter().any(|name| name == SENDERS[sender])
+                && !full.countries.iter().any(|name| name == COUNTRY)
+        };
         let mut fed = 0;
-        for (_, window) in open {
-            for m in &mut tables.messages {
-                let planned = m.window == window && m.route == route && m.dispatch == Dispatch::Planned;
-                if planned && has_room(m.sender) && fed < want {
-                    (m.dispatch, m.not_before) = (Dispatch::Queued, now.0);
-                    fed += 1;
-                }
+        for m in &mut self.committed.messages {
+            let planned = m.window == window && m.route == route && m.dispatch == Dispatch::Planned;
+            if planned && has_room(m.sender) && fed < want {
+                (m.dispatch, m.not_before) = (Dispatch::Queued, now.0);
+                fed += 1;
             }
         }
         fed
@@ -239,8 +268,11 @@ impl Model {
             let due = if window.opens_at > now.0 { window.opens_at } else { now.0 + WINDOW_RECHECK_MS };
             self.postpone(&[(message, intent.epoch, Timestamp(due))]);
             return Refusal::WindowClosed;
-        } else {
+        } else if tables.run(m.run).budget.is_some_and(|most| tables.run(m.run).spent + m.price > most) {
             (Refusal::OverBudget, Dispatch::Blocked, "budget spent")
+        } else {
+            self.release(&[(message, intent.epoch)]);
+            return Refusal::RunStopped;
         };
         let m = tables.message_mut(message.0);
         (m.dispatch, m.reason, m.settled_at) = (to, Some((reason, None)), Some(now.0));

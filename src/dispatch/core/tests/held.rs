@@ -92,8 +92,8 @@ fn halves_of_a_refused_request_leave_out_who_opted_out_and_end_with_their_deadli
 fn a_lane_that_may_have_lost_its_store_puts_nothing_more_on_the_wire() {
     let mut hand = Hand::new(config(None));
     hand.send(&[1, 2, 3, 4]);
-    let asked = intents(&hand.step(Event::Claimed((5..=6).map(|id| claimed(id, 1, "US")).collect())));
     hand.send(&[7]);
+    let asked = intents(&hand.step(Event::Claimed((5..=6).map(|id| claimed(id, 1, "US")).collect())));
     let effects = hand.step(Event::HoldLost);
     assert_eq!(settled(&effects), [(7, Dispatch::Queued)], "it waited for its place");
     let effects = hand.step(Event::Intended { granted: asked, refused: vec![] });
@@ -245,4 +245,49 @@ fn a_message_that_comes_back_while_its_half_waits_does_not_go_beside_it() {
     let effects = hand.step(Event::Claimed(vec![claimed(1, 2, "US")]));
     let back = |effect: &Effect| matches!(effect, Effect::Postpone(back) if back[0].0 == MessageId(1));
     assert!(effects.iter().any(back), "{effects:?}");
+}
+
+#[test]
+fn intents_run_ahead_of_a_limit_and_the_wire_keeps_it_all_the_same() {
+    let limit = Limit { parts_per_second: 1_000.0, burst: 1 };
+    let mut hand = Hand::new(LaneConfig { in_flight: 500, ..config(Some(limit)) });
+    let effects = hand.step(Event::Claimed((0..200).map(|id| claimed(id, 1, "US")).collect()));
+    let granted = intents(&effects);
+    assert!((40..60).contains(&granted.len()), "what may go in the next 50 ms: {}", granted.len());
+    let mut left = vec![submitted(&hand.step(Event::Intended { granted, refused: vec![] }))];
+    for _ in 0..30 {
+        left.push(submitted(&hand.after(Duration::from_millis(1), Event::Tick)));
+    }
+    assert!(left[0] <= 5, "the burst and what a late timer makes up for: {left:?}");
+    assert!(left[1..].iter().all(|parts| *parts <= 1), "{left:?}");
+    assert!((28..=36).contains(&left.iter().sum::<usize>()), "{left:?}");
+}
+
+#[test]
+fn what_was_recorded_before_the_provider_asked_to_wait_waits_too_or_is_given_back() {
+    let check = |wait: u64, stays: usize| {
+        let mut hand = Hand::new(LaneConfig { in_flight: 1, ..config(None) });
+        hand.send(&[1]);
+        hand.send(&[2]);
+        let outcome =
+            Outcome { retry_after: Some(Duration::from_secs(wait)), ..Outcome::of(OutcomeClass::Throttled) };
+        let effects = hand.step(Event::Answered(vec![(MessageId(1), Answer::Outcome(outcome))]));
+        assert_eq!(submitted(&effects), 0, "asked to wait {wait} s");
+        assert_eq!(settled(&effects).len(), 2 - stays, "asked to wait {wait} s");
+        let effects = hand.after(Duration::from_secs(wait), Event::Tick);
+        assert_eq!(submitted(&effects), stays, "after {wait} s");
+    };
+    check(2, 1);
+    check(60, 0);
+}
+
+#[test]
+fn what_was_recorded_before_the_provider_failed_does_not_run_into_it() {
+    let mut hand = Hand::new(LaneConfig { in_flight: 8, ..config(None) });
+    hand.send(&[1, 2, 3, 4, 5, 6, 7, 8]);
+    hand.send(&[9, 10]);
+    let failed = (1..=8).map(|id| (MessageId(id), said(OutcomeClass::Unavailable))).collect();
+    let effects = hand.step(Event::Answered(failed));
+    assert_eq!(submitted(&effects), 0, "the breaker is open");
+    assert_eq!(settled(&effects).len(), 10);
 }

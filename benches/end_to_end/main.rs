@@ -1,0 +1,91 @@
+//! The whole dispatcher against the simulator in another process, beside a bare reqwest loop of the same requests.
+//!
+//! Both pay for the same receipts: the loop counts them in a bare handler, the dispatcher makes each durable. Quote the
+//! ratio of one run, not the rates: a shared machine drifts.
+//!
+//! `cargo bench --bench end_to_end -- [messages=30000] [runs=5] [delay=0] [in-flight=64] [store=postgres://...]`; with
+//! `scale=1000000` it plans and launches that many instead, and says what time and memory it took.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+mod bare;
+mod scale;
+mod world;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use winback::campaign::law::Rules;
+use winback::daemon::Daemon;
+use winback::dispatch::launch::launch;
+use winback::dispatch::plan::plan;
+use winback::report::status::status;
+use winback::store::Store;
+use winback::telemetry::metrics::RouteWord;
+
+use world::{Pace, Provider, Stopwatch, clock, config, fill, rate, terms};
+
+fn main() {
+    rustls::crypto::ring::default_provider().install_default().expect("nobody was faster");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let many = number("scale").unwrap_or(0);
+    if many > 0 {
+        return runtime.block_on(scale::run(many));
+    }
+    let messages = number("messages").unwrap_or(30_000);
+    let runs = number("runs").unwrap_or(5).max(1);
+    let delay = Duration::from_millis(number("delay").unwrap_or(0));
+    let in_flight = number("in-flight").and_then(|n| usize::try_from(n).ok()).unwrap_or(64);
+    let mut ratios = Vec::new();
+    for run in 1..=runs {
+        let bare = runtime.block_on(bare::run(messages, in_flight, delay));
+        let (plan_rate, ours) = runtime.block_on(dispatcher(messages, in_flight, delay));
+        ratios.push(ours.per_second / bare.per_second);
+        println!(
+            "run {run}: bare reqwest {bare}, winback {ours} durable with receipts, ratio {:.2}; \
+             planned and stored {plan_rate:.0}/s",
+            ours.per_second / bare.per_second
+        );
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("median ratio {:.2} of {messages} messages in {runs} runs", ratios[ratios.len() / 2]);
+}
+
+/// The value of a word like `runs=5` of the command line.
+fn word(name: &str) -> Option<String> {
+    std::env::args().skip(1).find_map(|arg| Some(arg.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
+}
+
+fn number(name: &str) -> Option<u64> {
+    word(name).map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
+}
+
+/// From the launch to the last receipt, everything durable; and the rate at which the run was planned and stored.
+async fn dispatcher(messages: u64, in_flight: usize, delay: Duration) -> (f64, Pace) {
+    let clock = clock();
+    let provider = Provider::start(&*clock, delay);
+    let file = format!("sqlite:{}", provider.folder.path().join("bench.db").display());
+    let url = word("store").unwrap_or(file);
+    let config = config(&provider, &url, in_flight);
+    let store = Store::create(&url, "bnch").await.expect("a store");
+    fill(&store, messages, clock.now()).await;
+    let terms = terms(&store, clock.now()).await;
+    let rules = Rules::load();
+    let daemon = Daemon::start(&config, Arc::clone(&clock)).await.expect("a daemon");
+    let plan = plan(&store, &terms, &rules, clock.now(), |_, _| {}).await.expect("a plan");
+    let planning = Instant::now();
+    let run = launch(&store, &terms, &rules, &plan, clock.now(), |_, _| {}).await.expect("a launch").run;
+    let plan_rate = rate(messages, planning.elapsed());
+    let watch = Stopwatch::start(&provider);
+    let delivered = RouteWord { route: "bench".to_owned(), kind: "delivered" };
+    // Metrics, not the store: whoever watches must not be what is measured.
+    while daemon.metrics().receipts.get_or_create(&delivered).get() < messages {
+        assert!(watch.started.elapsed() < Duration::from_mins(2), "stuck: {:#?}", status(&store, &run).await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let pace = watch.stop(&provider, messages);
+    daemon.stop().await;
+    let seen = status(&store, &run).await.expect("a status");
+    assert_eq!(seen.delivered.unsigned_abs(), messages, "every message was delivered once: {seen:#?}");
+    (plan_rate, pace)
+}
