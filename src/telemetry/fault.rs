@@ -55,7 +55,7 @@ pub fn point(name: &str) {
 
 /// Nothing, in a release build.
 #[cfg(not(debug_assertions))]
-#[inline(always)]
+#[inline]
 pub fn point(_name: &str) {}
 
 /// Whether commits shall not wait for the disk.
