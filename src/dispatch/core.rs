@@ -404,7 +404,7 @@ impl LaneCore {
 
     /// Records intents for ready messages that have their permits.
     fn intend(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Duration {
-        let mut wake = now.elapsed + IDLE_LOOK;
+        let mut wake = now.elapsed + if self.ready.is_empty() { DRY_LOOK } else { IDLE_LOOK };
         // One request at a time: what becomes ready meanwhile shares the next.
         let room = if self.intending.is_empty() { self.room() } else { 0 };
         let (mut intents, mut postponed) = (Vec::new(), Vec::new());
