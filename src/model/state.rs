@@ -147,6 +147,8 @@ pub enum Cause {
     DecideNotSent,
     /// A person wants it sent again.
     DecideResend,
+    /// The store came back from a backup, and it may have been sent since.
+    Restore,
 }
 
 /// One row of the transition table.
@@ -254,7 +256,7 @@ pub const TRANSITIONS: &[Transition] = &[
         from: &[Dispatch::Submitting, Dispatch::Ambiguous],
         cause: Cause::NotSent,
         to: Dispatch::Queued,
-        by: "settle",
+        by: "settle, inquiry",
         guard: "proven not sent; from doubt: every attempt, and run running or paused",
         durable: BATCHED,
     },
@@ -281,7 +283,7 @@ pub const TRANSITIONS: &[Transition] = &[
         from: &[Dispatch::Submitting, Dispatch::Ambiguous],
         cause: Cause::Exhaust,
         to: Dispatch::Failed,
-        by: "settle",
+        by: "settle, inquiry",
         guard: "proven not sent, attempts spent; from doubt: no other attempt open",
         durable: BATCHED,
     },
@@ -299,7 +301,7 @@ pub const TRANSITIONS: &[Transition] = &[
         from: &[Dispatch::Ambiguous, Dispatch::Unknown],
         cause: Cause::Evidence,
         to: Dispatch::Accepted,
-        by: "receipt, resolve",
+        by: "receipt, inquiry, resolve",
         guard: "evidence row referenced",
         durable: BATCHED,
     },
@@ -309,7 +311,7 @@ pub const TRANSITIONS: &[Transition] = &[
         cause: Cause::Resend,
         to: Dispatch::Queued,
         by: "resolve",
-        guard: "proof of non-acceptance, or policy with `possible_duplicate`",
+        guard: "policy, with `possible_duplicate`; proof that nothing was taken is T7",
         durable: "before it is queued",
     },
     Transition {
@@ -365,6 +367,15 @@ pub const TRANSITIONS: &[Transition] = &[
         by: BY_PERSON,
         guard: "the same, and run neither cancelled nor past its end, number not suppressed; `possible_duplicate`, same code",
         durable: "before it is queued",
+    },
+    Transition {
+        id: "T16",
+        from: WITHDRAWABLE,
+        cause: Cause::Restore,
+        to: Dispatch::Ambiguous,
+        by: "`winback store restore`",
+        guard: "run unfinished, due since the backup; attempt row inserted under its old reference",
+        durable: "before the store is in place",
     },
 ];
 

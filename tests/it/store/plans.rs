@@ -10,6 +10,8 @@ use crate::support::stores::Bench;
 const COLD: &[(&str, &str)] = &[
     ("TABLES_OF_OTHERS", "the names of tables, when a store is opened"),
     ("audit::TAKEN", "an audit; what was lifted is read once for a page"),
+    ("HOLDS", "whether there is anything at all, before a backup is brought there"),
+    ("restore::ASK", "every run once, when a backup comes back and nothing is sent"),
     ("check::GIVEN_TO_NOBODY", "a check of the whole store"),
     ("check::SENT_WITHOUT", "a check of the whole store"),
     ("check::SPENT_ELSEWISE", "a check of the whole store"),
@@ -18,6 +20,7 @@ const COLD: &[(&str, &str)] = &[
     ("contacts::COUNT", "a count that a person asks for"),
     ("coupons::POOLS", "a list that a person asks for; pools are few"),
     ("coupons::COUNT_BY_STATE", "a count that a person asks for"),
+    ("inquiries::RENDERINGS", "one row for each route, when a person asks what is awaited"),
     ("runs::RUNS_OF_CAMPAIGN", "a list that a person asks for, newest first"),
     ("runs::RECENT_RUNS", "a list that a person asks for, from the end of its index"),
     ("suppressions::OF_PHONE", "the history of one number, which a person asks for"),
