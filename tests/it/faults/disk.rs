@@ -121,3 +121,19 @@ async fn a_sync_that_fails_once_ends_the_daemon_before_anything_more_is_sent() {
     let audited = stand.finish(WINDOW * i64::try_from(syncs.len()).expect("few")).await;
     println!("{} failed syncs, audit {}", syncs.len(), audited.audit);
 }
+
+/// A disk that takes a fifth of a second for each sync makes transactions larger, not wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_disk_costs_time_and_nothing_else() {
+    let Some(strace) = strace() else { return };
+    let stand = Stand::new(None, 200, &["--reply", "STOP=0.1", "--latency-ms", "5", "20"]).await;
+    stand.launch();
+    let slow = "inject=fsync,fdatasync:delay_enter=200000";
+    let mut life = stand.daemon_under(&[&strace[..], &["-e", slow]].concat(), "");
+    let left = "planned queued claimed submitting";
+    stand.until("the end", &mut life, async || stand.messages(left).await == 0).await;
+    assert!(!life.log().contains(" ERROR "), "{}", life.log());
+    life.kill();
+    let audited = stand.finish(0).await;
+    println!("a slow disk, audit {}", audited.audit);
+}

@@ -99,7 +99,14 @@ impl Soak {
                 self.launch("");
                 return;
             }
-            assert!(ended.success(), "a launch failed: {ended}");
+            if !ended.success() {
+                // A STOP while the texts are written changes the audience: the launch withdraws itself and says so.
+                let told = std::fs::read_to_string(self.stand.path("launch.log")).expect("a log");
+                assert!(told.contains("aunch again") || told.contains("try again"), "{ended}: {told}");
+                self.fire("a launch withdraws itself, and is made again");
+                self.launch("");
+                return;
+            }
         }
         if self.stand.messages("planned queued claimed").await < BACKLOG {
             self.campaigns += 1;
@@ -123,9 +130,9 @@ impl Soak {
 
     fn launch(&mut self, faults: &str) {
         let args = ["launch", &format!("round-{}", self.campaigns), "--yes"];
+        let log = std::fs::File::create(self.stand.path("launch.log")).expect("a log");
         let mut command: Command = self.stand.command(&[], &args, faults);
-        self.launching =
-            Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts"));
+        self.launching = Some(command.stdout(Stdio::null()).stderr(log).spawn().expect("it starts"));
     }
 
     fn fire(&mut self, name: &str) {
