@@ -256,6 +256,11 @@ impl Config {
         named.unwrap_or_else(|| "operator".to_owned())
     }
 
+    /// Reads an exact span of time as it is written in a configuration; a day is 24 hours.
+    pub fn span(text: &str) -> Option<Duration> {
+        duration::parse(text)
+    }
+
     /// The shop's zone for calendar arithmetic.
     pub fn shop_zone(&self) -> TimeZone {
         time_zone(&self.shop.zone).unwrap_or(TimeZone::UTC)

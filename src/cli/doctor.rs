@@ -11,11 +11,10 @@ use crate::config::{Config, FILE, read_file};
 use crate::daemon::routes;
 use crate::document::FileErrors;
 use crate::model::clock::Timestamp;
-use crate::provider::{Transport, TransportLimits};
 use crate::store::Store;
 
 use super::check::{self, Checked};
-use super::{Context, print, route};
+use super::{Context, print, route, surroundings};
 
 /// A clock before this program was written is wrong.
 const EARLIEST: Timestamp = Timestamp(1_767_225_600_000);
@@ -39,7 +38,7 @@ pub(super) struct DoctorArgs {}
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Grade {
+pub(super) enum Grade {
     Ok,
     Warning,
     Wrong,
@@ -54,10 +53,10 @@ struct Finding {
 
 /// Everything found so far.
 #[derive(Debug, Default)]
-struct Findings(Vec<Finding>);
+pub(super) struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn add(&mut self, grade: Grade, what: impl Into<String>, told: impl Into<String>) {
+    pub(super) fn add(&mut self, grade: Grade, what: impl Into<String>, told: impl Into<String>) {
         self.0.push(Finding { grade, what: what.into(), told: told.into() });
     }
 }
@@ -75,9 +74,14 @@ pub(super) async fn run(context: &Context, _args: DoctorArgs) -> anyhow::Result<
                 _ => findings.add(Grade::Ok, "config", path.display().to_string()),
             }
             settings(&config, &mut findings);
+            surroundings::config_file(path, &config, &mut findings);
+            surroundings::open_files(&config, &mut findings);
             let store = store(context, &config, &mut findings).await?;
-            callbacks(&config, &mut findings).await?;
-            accounts(&config, store.as_ref(), &mut findings).await?;
+            if let Some(store) = &store {
+                surroundings::around_store(store, context.now(), &mut findings).await?;
+                surroundings::callbacks(&config, store, &mut findings).await?;
+            }
+            accounts(context, &config, store.as_ref(), &mut findings).await?;
             campaigns(context, path, &config, store.as_ref(), &mut findings).await?;
             if let Some(store) = store {
                 store.close().await;
@@ -227,37 +231,12 @@ fn against_store(now: Timestamp, newest: Option<Timestamp>) -> (Grade, String) {
     (Grade::Ok, format!("the newest thing in the store is of {}", newest.rfc3339()))
 }
 
-/// Whether providers reach the daemon, asked only when it answers here.
-async fn callbacks(config: &Config, findings: &mut Findings) -> anyhow::Result<()> {
-    let Some(public) = &config.daemon.public_url else { return Ok(()) };
-    let patience = Duration::from_secs(5);
-    let limits =
-        TransportLimits { connect_timeout: patience, total_timeout: patience, ..TransportLimits::default() };
-    let transport = Transport::new(limits)?;
-    let listen = config.daemon.listen;
-    if transport.knock(&format!("http://{listen}/healthz")).await != Ok(200) {
-        return Ok(());
-    }
-    let way_out =
-        format!("receipts and STOP cannot come in; let the proxy there pass everything to {listen}");
-    match transport.knock(&format!("{public}/healthz")).await {
-        Ok(200) => findings.add(Grade::Ok, "callbacks", format!("{public}/healthz answers")),
-        Ok(status) => {
-            let told =
-                format!("{public}/healthz answers with http {status}, the daemon itself with 200: {way_out}");
-            findings.add(Grade::Warning, "callbacks", told);
-        }
-        Err(why) => {
-            let told = format!(
-                "{public}/healthz does not answer ({why}): {way_out}, and check name and certificate"
-            );
-            findings.add(Grade::Warning, "callbacks", told);
-        }
-    }
-    Ok(())
-}
-
-async fn accounts(config: &Config, store: Option<&Store>, findings: &mut Findings) -> anyhow::Result<()> {
+async fn accounts(
+    context: &Context,
+    config: &Config,
+    store: Option<&Store>,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
     let catalog = match routes::catalog(config) {
         Ok(catalog) => catalog,
         Err(error) => {
@@ -283,6 +262,7 @@ async fn accounts(config: &Config, store: Option<&Store>, findings: &mut Finding
                     .filter_map(|(kind, url)| Some(format!("{kind} come to {}", url?)))
                     .collect();
                 findings.add(Grade::Ok, what.clone(), format!("{}\n{}", account.provider, urls.join("\n")));
+                surroundings::provider(&parts, context.now(), findings).await?;
             }
         }
         for country in account.countries.iter().filter(|country| !account.price.contains_key(country)) {

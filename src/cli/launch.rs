@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -12,10 +13,17 @@ use crate::daemon::routes;
 use crate::dispatch::launch::{LaunchError, Launched, launch, resume};
 use crate::dispatch::plan::{self, Plan};
 use crate::dispatch::terms::Terms;
+use crate::model::clock::Timestamp;
 use crate::segment;
 use crate::store::Store;
 
 use super::{Context, WrongUse, print, terms};
+
+/// What a campaign without a time of its own is keyed by.
+const STARTS_NOW: &str = "now";
+
+/// A campaign without a time of its own may be one that was launched before the store came back, as long as this.
+const FORGOTTEN_FOR: Duration = Duration::from_hours(30 * 24);
 
 /// Launch a campaign; bound to a plan if its hash is given. Launching twice makes one run.
 #[derive(Debug, Args)]
@@ -28,6 +36,9 @@ pub(super) struct LaunchArgs {
     /// Do not ask.
     #[arg(long)]
     yes: bool,
+    /// Launch although the store came back from a backup and may have forgotten that this was launched before.
+    #[arg(long)]
+    after_restore: bool,
     /// Ask the segment as of this time instead of now.
     #[arg(long, value_name = "TIME")]
     as_of: Option<String>,
@@ -53,6 +64,9 @@ pub(super) async fn run(context: &Context, args: LaunchArgs) -> anyhow::Result<E
         // It was approved when it was begun; if that launch died, this one ends it.
         resume(&store, run, false, &routes::rules(&config)?, context.now(), |_, _| {}).await?
     } else {
+        if !args.after_restore {
+            refuse_forgotten(&store, &terms, context.now()).await?;
+        }
         let plan = planned(context, &config, &store, &terms, args.plan.as_deref()).await?;
         confirm(context, &terms, &plan, &args)?;
         write(context, &config, &store, &terms, &plan).await?
@@ -92,6 +106,27 @@ pub(super) async fn run(context: &Context, args: LaunchArgs) -> anyhow::Result<E
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A store that came back from a backup does not know what was launched since; launching that again would text everybody
+/// again.
+async fn refuse_forgotten(store: &Store, terms: &Terms, now: Timestamp) -> anyhow::Result<()> {
+    let Some(returned) = store.returned().await?.filter(|returned| !returned.launches_known) else {
+        return Ok(());
+    };
+    let timing = &terms.definition.timing;
+    let starts = timing.starts_at(&terms.zone(), now);
+    if starts > returned.at && (timing.key() != STARTS_NOW || now.since(returned.at) > FORGOTTEN_FOR) {
+        return Ok(());
+    }
+    Err(WrongUse(format!(
+        "the store came back at {} from a backup of {} and does not know what was launched in between; if {} was not, \
+         launch it with --after-restore, else everybody would be texted again",
+        returned.at.rfc3339(),
+        returned.made_at.rfc3339(),
+        terms.definition.name
+    ))
+    .into())
 }
 
 async fn planned(

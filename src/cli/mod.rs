@@ -5,6 +5,7 @@
 //! money is a decimal text with its currency beside it; a failure is `{"error": {"message", "kind"}}`, with the places of
 //! the mistakes as `problems` where a file is wrong.
 
+mod backup;
 mod check;
 mod completions;
 mod contact;
@@ -28,6 +29,7 @@ mod phone;
 mod plan;
 mod print;
 mod provider;
+mod prune;
 mod receipt;
 mod rehearse;
 mod route;
@@ -36,10 +38,12 @@ mod simulated;
 mod simulator;
 mod status;
 mod store;
+mod surroundings;
 mod terms;
 mod test;
 mod text;
 mod why;
+mod why_slow;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -86,6 +90,7 @@ enum Command {
     Status(status::StatusArgs),
     Watch(status::WatchArgs),
     Why(why::WhyArgs),
+    WhySlow(why_slow::WhySlowArgs),
     /// Stop sending for a campaign until it is resumed.
     Pause(control::ControlArgs),
     /// Go on sending for a paused campaign.
@@ -169,6 +174,7 @@ async fn dispatch(context: &Context, command: Command) -> anyhow::Result<ExitCod
         Command::Status(args) => status::run(context, args).await,
         Command::Watch(args) => status::watch(context, args).await,
         Command::Why(args) => why::run(context, args).await,
+        Command::WhySlow(args) => why_slow::run(context, args).await,
         Command::Pause(args) => control::run(context, args, control::Wish::Pause).await,
         Command::Resume(args) => control::run(context, args, control::Wish::Resume).await,
         Command::Cancel(args) => control::run(context, args, control::Wish::Cancel).await,

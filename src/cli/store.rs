@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::store::check::Finding;
 use crate::store::{Store, StoreError};
 
-use super::{Context, print};
+use super::{Context, backup, print, prune};
 
 /// The store itself.
 #[derive(Debug, Subcommand)]
@@ -17,12 +17,18 @@ pub(super) enum StoreCommand {
     Migrate,
     /// Look for damage: the file, references, coupon books, file modes.
     Check,
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
+    Prune(prune::PruneArgs),
 }
 
 pub(super) async fn run(context: &Context, command: StoreCommand) -> anyhow::Result<ExitCode> {
     match command {
         StoreCommand::Migrate => migrate(context).await,
         StoreCommand::Check => check(context).await,
+        StoreCommand::Backup(args) => backup::back_up(context, args).await,
+        StoreCommand::Prune(args) => prune::run(context, args).await,
+        StoreCommand::Restore(args) => backup::restore(context, args).await,
     }
 }
 

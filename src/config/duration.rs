@@ -23,7 +23,7 @@ pub(super) fn duration(value: &Value<'_>, range: RangeInclusive<Duration>) -> Op
     Some(read)
 }
 
-fn parse(text: &str) -> Option<Duration> {
+pub(super) fn parse(text: &str) -> Option<Duration> {
     let (count, unit) = text.trim().split_once(char::is_whitespace)?;
     let unit = unit.trim_start();
     let singular = unit.strip_suffix('s').unwrap_or(unit);

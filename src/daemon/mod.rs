@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rand::RngExt as _;
-use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::dispatch::bell::Bell;
 use crate::dispatch::core::LaneConfig;
 use crate::dispatch::inquire::{self, Inquirer, Respondent};
 use crate::dispatch::ladder::Ladder;
@@ -32,7 +32,7 @@ use crate::model::ids::IdSource;
 use crate::provider::{Transport, TransportLimits};
 use crate::store::writer::Writer;
 use crate::store::{DaemonLock, Store};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Secret};
 
 use routes::RouteParts;
 use supervisor::Tasks;
@@ -41,6 +41,9 @@ pub use supervisor::Failure;
 
 /// How much longer than the longest answer is awaited lanes may take to finish what is under way.
 const DRAIN_SLACK: Duration = Duration::from_secs(25);
+
+/// A store up to this size is looked through for damage before anything is sent, which takes about a second. Octets.
+const CHECKED_WHOLE: u64 = 256 << 20;
 
 /// How often a daemon asks whether it still has its store for itself.
 const HOLD_CHECK: Duration = Duration::from_secs(1);
@@ -78,13 +81,15 @@ impl Daemon {
     pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let store = Store::open(&config.store.url).await?;
         let lock = store.lock_daemon(clock.now()).await?;
+        store.refuse_backup().await?;
+        store.check_before_sending(CHECKED_WHOLE).await?;
         let rules = Arc::new(routes::rules(config)?);
         let catalog = routes::catalog(config)?;
         let token_key = routes::token_key(&store).await?;
         let parts = routes::all(config, &catalog, &token_key)?;
         let metrics = Arc::new(Metrics::new());
         let owner = owner();
-        let (bell, stop, lanes) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
+        let (bell, stop, lanes) = (Bell::default(), CancellationToken::new(), TaskTracker::new());
         let ladder = ladder(config, &store, &parts, clock.now()).await?;
         let (failure, mut tasks) = (Failure::default(), Tasks::default());
         let (sole, lost, abandon) = (!lock.can_be_lost(), CancellationToken::new(), CancellationToken::new());
@@ -98,7 +103,8 @@ impl Daemon {
             ladder: Arc::clone(&ladder),
             keep_unmatched: config.daemon.keep_unmatched_receipts,
             looked_through: AtomicI64::new(0),
-            bell: Arc::clone(&bell),
+            routes: parts.iter().map(|part| part.name.clone()).collect(),
+            bell: bell.clone(),
         };
         take_back(&sweep, sole, &lost).await?;
         let (writer, writing) = Writer::start(store.clone(), Arc::clone(&clock));
@@ -106,23 +112,14 @@ impl Daemon {
         let context = LaneContext {
             store: store.clone(),
             writer: writer.clone(),
-            clock: Arc::clone(&clock),
+            clock,
             metrics: Arc::clone(&metrics),
             owner,
             public_url: config.daemon.public_url.clone(),
             bell,
             lost,
         };
-        let http = HttpContext {
-            store: store.clone(),
-            writer: writer.clone(),
-            clock,
-            metrics: Arc::clone(&metrics),
-            routes: Arc::new(callback_routes(&parts)),
-            public_url: public_url(config),
-            failed: failure.token(),
-            ids: Arc::new(IdSource::new(rand::rng().random())),
-        };
+        let http = http(&context, config, &parts, failure.token(), token_key);
         let server = listen(config, http)?;
         let answers = parts.iter().map(|part| part.answer_timeout).max().unwrap_or_default();
         let mut routes = HashMap::new();
@@ -208,6 +205,26 @@ impl Daemon {
 /// The address under which providers call us.
 pub fn public_url(config: &Config) -> String {
     config.daemon.public_url.clone().unwrap_or_else(|| format!("http://{}", config.daemon.listen))
+}
+
+fn http(
+    context: &LaneContext,
+    config: &Config,
+    parts: &[RouteParts],
+    failed: CancellationToken,
+    hello_key: Secret,
+) -> HttpContext {
+    HttpContext {
+        store: context.store.clone(),
+        writer: context.writer.clone(),
+        clock: Arc::clone(&context.clock),
+        metrics: Arc::clone(&context.metrics),
+        routes: Arc::new(callback_routes(parts)),
+        public_url: public_url(config),
+        failed,
+        hello_key,
+        ids: Arc::new(IdSource::new(rand::rng().random())),
+    }
 }
 
 fn callback_routes(parts: &[RouteParts]) -> HashMap<String, CallbackRoute> {

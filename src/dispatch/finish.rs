@@ -8,11 +8,20 @@ use std::time::Duration;
 use crate::campaign::law::Rules;
 use crate::model::clock::Timestamp;
 
-use super::plan::{Load, schedule_key};
+use super::plan::schedule_key;
 use super::terms::Terms;
 
 /// Windows looked ahead for one lane; far more than any campaign has days and zones.
 const STEPS: usize = 100_000;
+
+/// What waits for one route in one window.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Load {
+    /// Messages.
+    pub messages: i64,
+    /// Their parts.
+    pub parts: i64,
+}
 
 /// The estimate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +32,24 @@ pub(super) struct Finish {
     pub(super) finishes_at: Option<Timestamp>,
     /// Messages that would be left when the campaign ends.
     pub(super) too_late: i64,
+}
+
+/// When one route would be done with what waits in windows (key, opens, closes), at so many parts per second, or as
+/// fast as asked without a rate. None if some of it would be too late.
+pub fn done_at(
+    waiting: &[(&str, Timestamp, Timestamp, Load)],
+    rate: Option<f64>,
+    now: Timestamp,
+    terms: &Terms,
+    rules: &Rules,
+) -> Option<Timestamp> {
+    let waiting = waiting.iter().map(|(key, opens, closes, load)| {
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let parts = load.parts as f64;
+        Waiting { key: (*key).to_owned(), opens: now.max(*opens), closes: *closes, parts, load: *load }
+    });
+    let finish = serve(waiting.collect(), rate, terms, rules);
+    finish.finishes_at.filter(|_| finish.too_late == 0)
 }
 
 struct Waiting {

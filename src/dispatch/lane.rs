@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::clock::{Clock, Timestamp};
@@ -28,6 +28,7 @@ use crate::store::{MOST_ROWS, Store};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::LaneMetrics;
 
+use super::bell::Bell;
 use super::permits::{Loan, Permits};
 use super::settle::unsent;
 
@@ -68,7 +69,7 @@ pub struct LaneContext {
     /// Where providers call back.
     pub public_url: Option<String>,
     /// Rung when there may be new work.
-    pub bell: Arc<Notify>,
+    pub bell: Bell,
     /// Cancelled when the store may be another process's: nothing goes to the wire from then on.
     pub lost: CancellationToken,
 }
@@ -116,7 +117,7 @@ impl Lane {
         let mut suppressed = self.context.writer.suppressed();
         let mut look = tokio::time::interval(LOOK_FOR_STOPS);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let bell = Arc::clone(&self.context.bell);
+        let mut ear = self.context.bell.ear(&self.route);
         let mut arrived = Vec::with_capacity(ANSWERS_AT_ONCE);
         let lost = self.context.lost.clone();
         let (mut draining, mut gone) = (false, false);
@@ -145,7 +146,7 @@ impl Lane {
                     let _ = loan.reply.send(self.core.lend(loan.parts, &loan.sender, &loan.country, now));
                     continue;
                 }
-                _ = look.tick() => {
+                _ = look.tick(), if self.core.under_way() > 0 => {
                     pending.extend(self.look_for_stops());
                     continue;
                 }
@@ -159,7 +160,7 @@ impl Lane {
                     Some(event) => event,
                     None => Event::Tick,
                 },
-                () = bell.notified(), if !draining => Event::Wake,
+                () = ear.heard(), if !draining => Event::Wake,
                 () = tokio::time::sleep(timer) => Event::Tick,
             };
             let next = self.handle(event, &answers, &mut pending);

@@ -18,6 +18,7 @@ use crate::store::runs::PlannedMessage;
 use crate::store::segments::{AudienceQuery, AudienceRow};
 use crate::store::{Backend, Store, StoreError};
 
+use super::finish::Load;
 use super::prepare::{Code, NO_CODE_NEEDED, Prepared, Preparer, Skip, TextsError};
 use super::terms::{Terms, TermsError};
 
@@ -355,15 +356,6 @@ pub(super) struct Sums {
     longest: BTreeSet<(u16, u32, i64, &'static str, String)>,
     /// Parts by route and window.
     loads: BTreeMap<(String, String), Load>,
-}
-
-/// What waits for one route in one window.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Load {
-    /// Messages.
-    pub(super) messages: i64,
-    /// Their parts.
-    pub(super) parts: i64,
 }
 
 impl Sums {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::campaign::law::Rules;
@@ -15,9 +14,11 @@ use crate::model::ids::{MessageId, RunId};
 use crate::model::message::WhenInDoubt;
 use crate::model::run::{Run, RunState};
 use crate::model::state::Cause;
+use crate::store::log::LONG;
 use crate::store::sweep::{InDoubt, OpenMessages, Sweeper};
 use crate::store::{Store, StoreError};
 
+use super::bell::Bell;
 use super::ladder::{Ladder, Waits};
 use super::launch::{LaunchError, resume};
 use super::terms::Terms;
@@ -99,8 +100,10 @@ pub struct Sweep {
     pub keep_unmatched: Duration,
     /// Calls up to this number were looked through for those that hold nothing; 0 at the start.
     pub looked_through: AtomicI64,
+    /// The routes that have lanes here.
+    pub routes: Vec<String>,
     /// Rung when lanes may have new work.
-    pub bell: Arc<Notify>,
+    pub bell: Bell,
 }
 
 impl Sweep {
@@ -170,7 +173,7 @@ impl Sweep {
                 "a launch was left in the middle; it goes on"
             );
             match resume(&self.store, run, false, &self.rules, now.wall, |_, _| {}).await {
-                Ok(_) => self.bell.notify_waiters(),
+                Ok(_) => self.bell.ring(),
                 Err(error) => answer = Err(error),
             }
         }
@@ -205,9 +208,16 @@ impl Sweep {
             self.cancel(now).await,
             doubt(now).await,
             self.forget(now).await,
+            self.wake_lanes(now).await,
+            self.store.shorten_log(LONG).await.map(|_| ()),
         ];
-        self.bell.notify_waiters();
         steps.into_iter().collect()
+    }
+
+    /// Wakes those lanes that have something to claim; two hundred without work then cost one look.
+    async fn wake_lanes(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.bell.ring_for(self.store.routes_with_work(&self.routes, now).await?);
+        Ok(())
     }
 
     async fn dead(&self, sole: bool) -> Result<(u64, u64), StoreError> {

@@ -24,12 +24,14 @@ use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 
 use gate::{Connections, Gate};
 
+pub use health::hello;
+
 use crate::model::clock::Clock;
 use crate::model::ids::IdSource;
 use crate::provider::Adapter;
 use crate::store::Store;
 use crate::store::writer::Writer;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Secret};
 
 /// Bounds of the HTTP server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +90,8 @@ pub struct HttpContext {
     pub public_url: String,
     /// Cancelled once the daemon has failed and is ending.
     pub failed: CancellationToken,
+    /// What only this daemon and commands on its store know: proof of who answers a call.
+    pub hello_key: Secret,
     /// Ids of callbacks.
     pub ids: Arc<IdSource>,
 }
@@ -108,6 +112,7 @@ pub fn router(context: HttpContext, limits: HttpLimits) -> Router {
         .route("/callback/{route}/receipt/{reference}", any(callback::receipt))
         .route("/callback/{route}/inbound", any(callback::inbound))
         .route("/callback/{route}/inbound/{reference}", any(callback::inbound))
+        .route("/callback/.hello/{nonce}", get(health::answer_hello))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))

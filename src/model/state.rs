@@ -147,6 +147,8 @@ pub enum Cause {
     DecideNotSent,
     /// A person wants it sent again.
     DecideResend,
+    /// The store came back from a backup, and it may have been sent since.
+    Restore,
 }
 
 /// One row of the transition table.
@@ -365,6 +367,15 @@ pub const TRANSITIONS: &[Transition] = &[
         by: BY_PERSON,
         guard: "the same, and run neither cancelled nor past its end, number not suppressed; `possible_duplicate`, same code",
         durable: "before it is queued",
+    },
+    Transition {
+        id: "T16",
+        from: WITHDRAWABLE,
+        cause: Cause::Restore,
+        to: Dispatch::Ambiguous,
+        by: "`winback store restore`",
+        guard: "run unfinished, due since the backup; attempt row inserted under its old reference",
+        durable: "before the store is in place",
     },
 ];
 

@@ -19,7 +19,6 @@ use crate::dispatch::terms::Terms;
 use crate::model::clock::Timestamp;
 use crate::model::hex::hex;
 use crate::model::ids::{MessageId, RunId};
-use crate::model::reference;
 use crate::model::run::RunState;
 use crate::model::state::Dispatch;
 use crate::store::audit::{Standing, TakenFacts};
@@ -201,8 +200,7 @@ impl<'a> Auditor<'a> {
     }
 
     async fn judge(&mut self, page: &[Taken]) -> Result<(), AuditError> {
-        let resolved: Vec<_> =
-            page.iter().map(|entry| reference::resolve(self.store.tag(), &entry.reference)).collect();
+        let resolved: Vec<_> = page.iter().map(|entry| self.store.named_by(&entry.reference)).collect();
         let asked = resolved.iter().zip(page).map(|(found, entry)| {
             let (message, number) = found.unwrap_or((MessageId(0), 0));
             (message, number, entry.at)

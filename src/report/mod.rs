@@ -1,4 +1,6 @@
-//! What happened: the numbers of a run, from the store alone. Reads, never writes.
+//! What happened: the numbers of a run, from the store alone. Changes nothing in it.
 
+pub mod archive;
 pub mod audit;
+pub mod slow;
 pub mod status;

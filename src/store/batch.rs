@@ -9,6 +9,8 @@
 //! messages are its own claims. A meeting of these with the others can end as a deadlock, which the server resolves and
 //! the writer answers by doing its group again.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::connection::{Arg, Row, Tx};
@@ -19,6 +21,7 @@ use crate::model::phone::Phone;
 pub struct Batch {
     pub(super) tx: Tx,
     pub(super) tag: String,
+    pub(super) former: Arc<[String]>,
     pub(super) suppressed: Vec<(Phone, &'static str)>,
 }
 
@@ -28,7 +31,8 @@ impl Store {
     /// # Errors
     /// When the store cannot be written.
     pub async fn batch(&self) -> Result<Batch, StoreError> {
-        Ok(Batch { tx: self.begin().await?, tag: self.tag().to_owned(), suppressed: Vec::new() })
+        let (tag, former) = (self.tag().to_owned(), Arc::clone(&self.former));
+        Ok(Batch { tx: self.begin().await?, tag, former, suppressed: Vec::new() })
     }
 }
 

@@ -45,6 +45,33 @@ impl Store {
         Ok(findings)
     }
 
+    /// Looks for damage before anything is sent from this store: at what forbids a text and what a run is, always, and at the
+    /// whole file if it has at most `whole` octets, so that a start never takes long. PostgreSQL looks after its own pages.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when something is broken.
+    pub async fn check_before_sending(&self, whole: u64) -> Result<(), StoreError> {
+        let Some(path) = self.path() else { return Ok(()) };
+        let octets = std::fs::metadata(path).map_or(0, |facts| facts.len());
+        let damaged = |what| StoreError::Damaged { path: path.to_owned(), what };
+        if self.log_bytes() == Some(0) {
+            let told = self.pools.read(LENGTH.sqlite, vec![]).await?;
+            let told = told.first().ok_or(StoreError::NoRow)?.int(0)?;
+            if octets < told.unsigned_abs() {
+                return Err(damaged("it was cut off"));
+            }
+        }
+        let all = (octets <= whole).then_some(QUICK.sqlite);
+        for statement in FORBIDS.into_iter().chain(all) {
+            for row in self.pools.read(statement, vec![]).await? {
+                if row.text(0)? != "ok" {
+                    return Err(damaged("its pages are broken"));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the files of the store belong to their owner alone.
     pub fn check_files(&self) -> Finding {
         let files = self.files();
@@ -78,6 +105,14 @@ impl Store {
         Ok(times.into_iter().flatten().max().map(Timestamp))
     }
 
+    /// What the clock of a server says; none for SQLite, which has ours.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn server_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.ask(SERVER_TIME).await?.first().ok_or(StoreError::NoRow)?.opt_int(0)?.map(Timestamp))
+    }
+
     async fn ask(&self, pair: Pair) -> Result<Vec<Row>, StoreError> {
         let statement = match self.backend() {
             Backend::Sqlite => pair.sqlite,
@@ -108,6 +143,23 @@ fn open_to_others(path: &Path) -> bool {
 /// The whole database; PostgreSQL checks its pages itself as it reads them.
 const INTEGRITY: Pair = Pair { sqlite: "PRAGMA integrity_check", postgres: "SELECT CAST('ok' AS TEXT)" };
 
+/// The pages of the whole database, without holding every index against its table.
+const QUICK: Pair = Pair { sqlite: "PRAGMA quick_check", postgres: "SELECT CAST('ok' AS TEXT)" };
+
+/// The length that a file must have by its own word.
+const LENGTH: Pair = Pair {
+    sqlite: "SELECT c.page_count * s.page_size FROM pragma_page_count AS c, pragma_page_size AS s",
+    postgres: "SELECT CAST(0 AS BIGINT)",
+};
+
+/// What forbids a text, and what decides whether a run sends: small tables, held against their indexes.
+const FORBIDS: [&str; 4] = [
+    "PRAGMA integrity_check('suppressions')",
+    "PRAGMA integrity_check('runs')",
+    "PRAGMA integrity_check('run_windows')",
+    "PRAGMA integrity_check('store_meta')",
+];
+
 /// Rows that point nowhere; PostgreSQL never lets one be written.
 const FOREIGN: Pair = Pair { sqlite: "PRAGMA foreign_key_check", postgres: "SELECT 1 WHERE false" };
 
@@ -115,10 +167,19 @@ const FOREIGN: Pair = Pair { sqlite: "PRAGMA foreign_key_check", postgres: "SELE
 const VERSION: Pair =
     Pair { sqlite: "SELECT sqlite_version()", postgres: "SELECT current_setting('server_version')" };
 
+/// The clock of a server, in milliseconds.
+const SERVER_TIME: Pair = Pair {
+    sqlite: "SELECT NULL",
+    postgres: "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+};
+
 /// The statements whose texts differ.
 pub(super) const PAIRS: &[Named] = &[
     ("INTEGRITY", INTEGRITY.sqlite, INTEGRITY.postgres),
     ("FOREIGN", FOREIGN.sqlite, FOREIGN.postgres),
+    ("QUICK", QUICK.sqlite, QUICK.postgres),
+    ("LENGTH", LENGTH.sqlite, LENGTH.postgres),
+    ("SERVER_TIME", SERVER_TIME.sqlite, SERVER_TIME.postgres),
     ("VERSION", VERSION.sqlite, VERSION.postgres),
 ];
 
@@ -156,8 +217,8 @@ statements! {
     SENT_WITHOUT = "SELECT count(*) FROM messages AS m LEFT JOIN coupons AS c ON c.id = m.coupon_id \
         WHERE m.dispatch = 'accepted' AND m.coupon_id IS NOT NULL \
           AND (c.id IS NULL OR c.message_id IS NULL OR c.message_id <> m.id OR c.state IN ('available', 'reserved'))";
-    /// An attempt costs until it is certain, or decided, that nothing was taken.
-    SPENT_ELSEWISE = "SELECT count(*) FROM runs AS r WHERE r.spent <> (SELECT CAST(COALESCE(SUM(m.price), 0) AS BIGINT) \
+    /// An attempt costs until it is certain, or decided, that nothing was taken. Retention takes attempts away.
+    SPENT_ELSEWISE = "SELECT count(*) FROM runs AS r WHERE r.pruned = 0 AND r.spent <> (SELECT CAST(COALESCE(SUM(m.price), 0) AS BIGINT) \
         FROM messages AS m JOIN attempts AS a ON a.message_id = m.id WHERE m.run_id = r.id \
           AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled')) \
           AND (a.outcome = 'accepted' OR NOT EXISTS (SELECT 1 FROM decisions AS d \

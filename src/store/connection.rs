@@ -274,6 +274,15 @@ impl Pools {
         })
     }
 
+    /// Copies the log of an SQLite store into its file and begins it anew; answers whether nobody was in the way.
+    pub(crate) async fn checkpoint(&self) -> Result<bool, StoreError> {
+        let Self::Sqlite { writer, path, turn, .. } = self else { return Ok(true) };
+        let _taken = turn.take().await;
+        let said = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(writer).await;
+        let said = Row::Sqlite(said.map_err(|error| damage::told(Some(path), error))?);
+        Ok(said.int(0)? == 0)
+    }
+
     /// Closes every connection; on SQLite this checkpoints the log.
     pub(crate) async fn close(&self) {
         match self {

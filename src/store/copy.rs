@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::connection::create_private;
 use super::dialect::{Named, Pair};
-use super::{Backend, Store, StoreError};
+use super::{Backend, Store, StoreError, damage};
 
 /// How long the copy waits for its turn on a busy file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,10 +37,11 @@ pub async fn copy_sqlite(from: &Path, to: &Path) -> Result<(), StoreError> {
     }
     create_private(to)?;
     let options = SqliteConnectOptions::new().filename(from).read_only(true).busy_timeout(BUSY_TIMEOUT);
-    let mut connection = options.connect().await?;
+    let told = |error| damage::told(Some(from), error);
+    let mut connection = options.connect().await.map_err(told)?;
     let target = to.to_string_lossy().into_owned();
-    sqlx::query(COPY.sqlite).bind(target).execute(&mut connection).await?;
-    connection.close().await?;
+    sqlx::query(COPY.sqlite).bind(target).execute(&mut connection).await.map_err(told)?;
+    connection.close().await.map_err(told)?;
     Ok(())
 }
 

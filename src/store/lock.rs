@@ -93,7 +93,7 @@ impl DaemonLock {
     }
 }
 
-fn take_file(path: &Path, owner: &str) -> Result<File, StoreError> {
+pub(super) fn take_file(path: &Path, owner: &str) -> Result<File, StoreError> {
     let lock_path = lock_path(path);
     let failed = |source| StoreError::File { path: lock_path.clone(), source };
     let mut file = OpenOptions::new()

@@ -4,6 +4,7 @@
 //! `model`; this module stores it and names the state it expects. It never touches the network of a provider.
 
 pub mod audit;
+pub mod backup;
 pub mod batch;
 pub mod check;
 pub mod claims;
@@ -20,9 +21,12 @@ pub mod inbox;
 pub mod inquiries;
 pub mod intents;
 mod lock;
+pub mod log;
 mod migrate;
+pub mod prune;
 pub mod receipts;
 pub mod resolve;
+pub mod restore;
 mod rows;
 pub mod runs;
 pub mod segments;
@@ -31,11 +35,16 @@ pub mod status;
 pub mod suppressions;
 pub mod sweep;
 mod turn;
+pub mod waiting;
 pub mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use connection::{Pools, Tx};
+
+use crate::model::ids::MessageId;
+use crate::model::reference;
 
 pub use lock::DaemonLock;
 pub use rows::MOST_ROWS;
@@ -173,6 +182,8 @@ pub enum StoreError {
 pub struct Store {
     pools: Pools,
     tag: String,
+    /// Tags that it had before it came back from a backup, oldest first.
+    former: Arc<[String]>,
 }
 
 /// Which database a store is.
@@ -217,12 +228,25 @@ impl Store {
     async fn with(pools: Pools) -> Result<Self, StoreError> {
         let rows = pools.read(META, connection::args!["tag"]).await?;
         let tag = rows.first().ok_or(StoreError::NoRow)?.text(0)?;
-        Ok(Self { pools, tag })
+        let mut store = Self { pools, tag, former: [].into() };
+        let former = store.meta(restore::FORMER_TAGS).await?.unwrap_or_default();
+        store.former = former.split_whitespace().map(str::to_owned).collect();
+        Ok(store)
     }
 
     /// The four letters that mark this store's references at every provider.
     pub fn tag(&self) -> &str {
         &self.tag
+    }
+
+    /// The message and attempt that a reference of ours names, under the tag of today or a former one.
+    pub fn named_by(&self, reference: &str) -> Option<(MessageId, i64)> {
+        self.tags().find_map(|tag| reference::resolve(tag, reference))
+    }
+
+    /// The tag of today, then the former ones.
+    fn tags(&self) -> impl Iterator<Item = &str> {
+        [self.tag.as_str()].into_iter().chain(self.former.iter().map(String::as_str))
     }
 
     /// Which database this is.
@@ -256,6 +280,11 @@ impl Store {
         rows.first().ok_or(StoreError::NoRow)?.text(0)
     }
 
+    /// A value that belongs to the store as a whole, if it has one.
+    async fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.pools.read(META, connection::args![key]).await?.first().map(|row| row.text(0)).transpose()
+    }
+
     /// Closes every connection.
     pub async fn close(&self) {
         self.pools.close().await;
@@ -269,6 +298,8 @@ impl Store {
 statements! {
     META = "SELECT value FROM store_meta WHERE key = $1";
     INSERT_META = "INSERT INTO store_meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING";
+    SET_META = "INSERT INTO store_meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    UNSET_META = "DELETE FROM store_meta WHERE key = $1";
     SCHEMA_VERSION = "SELECT CAST(max(version) AS BIGINT) FROM _sqlx_migrations";
 }
 use dialect::statements;
@@ -279,6 +310,7 @@ pub fn statements() -> Vec<dialect::Named> {
         STATEMENTS,
         PAIRS,
         audit::STATEMENTS,
+        backup::PAIRS,
         dialect::STATEMENTS,
         check::PAIRS,
         check::STATEMENTS,
@@ -294,13 +326,16 @@ pub fn statements() -> Vec<dialect::Named> {
         inquiries::STATEMENTS,
         intents::STATEMENTS,
         lock::PAIRS,
+        prune::STATEMENTS,
         receipts::STATEMENTS,
         resolve::STATEMENTS,
+        restore::STATEMENTS,
         runs::STATEMENTS,
         settle::STATEMENTS,
         status::STATEMENTS,
         suppressions::STATEMENTS,
         sweep::STATEMENTS,
+        waiting::STATEMENTS,
     ]
     .concat()
 }

@@ -266,16 +266,17 @@ impl Batch {
 
     /// Finds the attempt each report speaks of: by our reference, else by the provider's id on that route.
     async fn find(&mut self, reports: &mut [Report<'_>]) -> Result<(), StoreError> {
-        let (mut named, mut by_id) = (Vec::new(), Vec::new());
+        let (mut named, mut by_id, mut former) = (Vec::new(), Vec::new(), Vec::new());
         for report in reports.iter() {
             let own = report.receipt.reference.as_deref().and_then(|r| reference::resolve(&self.tag, r));
             match (own, report.receipt.provider_id.as_deref()) {
                 (Some((message, number)), _) => named.push((report.place, report.route, message.0, number)),
+                (None, _) if self.former_reference(report, &mut former) => {}
                 (None, Some(pid)) => by_id.push((report.place, report.route, pid)),
                 (None, None) => {}
             }
         }
-        let mut answers = Vec::new();
+        let mut answers = self.by_former_reference(&former).await?;
         if !named.is_empty() {
             answers.extend(self.tx.rows(BY_REFERENCE, vec![json_rows(&named)?]).await?);
         }
@@ -288,6 +289,19 @@ impl Batch {
             reports[place].found = Some((row.int(1)?, row.int(2)?, accepted));
         }
         Ok(())
+    }
+
+    /// Whether a report names an attempt by a reference that it was given before the store came back from a backup.
+    fn former_reference<'a>(
+        &self,
+        report: &Report<'a>,
+        found: &mut Vec<(i64, &'a str, i64, i64, String)>,
+    ) -> bool {
+        let Some(text) = report.receipt.reference.as_deref() else { return false };
+        let named = self.former.iter().find_map(|tag| Some((reference::resolve(tag, text)?, tag.clone())));
+        let Some(((message, number), tag)) = named else { return false };
+        found.push((report.place, report.route, message.0, number, tag));
+        true
     }
 
     /// Joins matched reports into their messages, in the order in which they came; answers how many changed, and the

@@ -83,6 +83,10 @@ pub struct Metrics {
     pub waiting_receipts: Gauge,
     /// 1 while the store can be written. Sending stops when it is 0.
     pub store_writable: Gauge,
+    /// Octets of the store's log. Looked up when the page is read.
+    pub store_log_bytes: Gauge,
+    /// Octets free on the store's disk. Looked up when the page is read.
+    pub disk_free_bytes: Gauge,
 }
 
 impl Default for Metrics {
@@ -110,6 +114,8 @@ impl Metrics {
             acknowledge_seconds: Family::new_with_constructor(histogram),
             waiting_receipts: Gauge::default(),
             store_writable: Gauge::default(),
+            store_log_bytes: Gauge::default(),
+            disk_free_bytes: Gauge::default(),
             registry: Registry::default(),
         };
         let r = &mut registry;
@@ -142,6 +148,16 @@ impl Metrics {
             metrics.waiting_receipts.clone(),
         );
         r.register("store_writable", "1 while the store can be written", metrics.store_writable.clone());
+        r.register(
+            "store_log_bytes",
+            "Octets of the log of an SQLite store; a reader that does not end keeps it long",
+            metrics.store_log_bytes.clone(),
+        );
+        r.register(
+            "disk_free_bytes",
+            "Octets free on the disk of an SQLite store; sending stops when it is full",
+            metrics.disk_free_bytes.clone(),
+        );
         metrics.store_writable.set(1);
         Self { registry, ..metrics }
     }

@@ -3,6 +3,7 @@
 mod answers;
 mod checking;
 mod lines;
+mod operations;
 mod operator;
 mod sending;
 mod setup;

@@ -1,6 +1,7 @@
 //! From launch to receipt through a real daemon, real sockets and the simulator's ledger, on both databases.
 
 mod control;
+mod damage;
 mod doubt;
 mod doubt_ladder;
 mod failures;
@@ -9,8 +10,11 @@ mod planning;
 mod process;
 mod proof;
 pub(crate) mod resolve;
+mod restore;
+mod retention;
 mod stop;
 mod supervision;
+mod upkeep;
 
 use winback::dispatch::pace::Limit;
 use winback::store::Store;

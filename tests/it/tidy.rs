@@ -6,6 +6,7 @@
 
 mod budgets;
 mod layers;
+mod metrics;
 mod pairs;
 mod paths;
 mod source;

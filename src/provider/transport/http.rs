@@ -8,10 +8,11 @@ use std::io;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{DATE, RETRY_AFTER};
 use reqwest::{Client, Url, redirect, retry};
 
 use super::{Answer, Exchange};
+use crate::model::clock::Timestamp;
 use crate::provider::request::HttpRequest;
 
 /// The bounds of one route's client.
@@ -53,6 +54,17 @@ pub struct Transport {
     answer_bytes: usize,
 }
 
+/// What is at an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The HTTP status.
+    pub status: u16,
+    /// The time there, to the second.
+    pub date: Option<Timestamp>,
+    /// The beginning of the body, as text.
+    pub body: String,
+}
+
 impl Transport {
     /// Builds the client; connects to nothing.
     ///
@@ -90,17 +102,23 @@ impl Transport {
         }
     }
 
-    /// Asks whether anybody is at an address: a GET that carries nothing. Answers the HTTP status.
+    /// Looks who is at an address: a GET that carries nothing.
     ///
     /// # Errors
     /// Why nobody answered.
-    pub async fn knock(&self, url: &str) -> Result<u16, &'static str> {
-        match self.client.get(url).send().await {
-            Ok(response) => Ok(response.status().as_u16()),
-            Err(error) => match failed(&error) {
-                Exchange::NotSent(why) | Exchange::Unknown(why) => Err(why),
-                Exchange::Answer(answer) => Ok(answer.status),
-            },
+    pub async fn look(&self, url: &str) -> Result<Look, &'static str> {
+        let why = |exchange| match exchange {
+            Exchange::NotSent(why) | Exchange::Unknown(why) => why,
+            Exchange::Answer(_) => "the answer makes no sense",
+        };
+        let response = self.client.get(url).send().await.map_err(|error| why(failed(&error)))?;
+        let date = response.headers().get(DATE).and_then(|value| value.to_str().ok());
+        let date = date.and_then(|text| jiff::fmt::rfc2822::parse(text).ok()).map(|at| at.timestamp().into());
+        match self.read(response).await {
+            Exchange::Answer(Answer { status, body, .. }) => {
+                Ok(Look { status, date, body: String::from_utf8_lossy(&body).into_owned() })
+            }
+            other => Err(why(other)),
         }
     }
 

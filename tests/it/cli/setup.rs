@@ -79,6 +79,9 @@ fn doctor_says_what_is_wrong_and_how_to_mend_it() {
     check("database", "\"ok\" \"SQLite 3.");
     check("disk", "MiB free");
     check("file modes", "\"ok\"");
+    check("config mode", "\"ok\"");
+    check("open files", "may be needed");
+    check("log", "MiB");
     check("clock and store", "\"ok\"");
     check("route us", "TWILIO_ACCOUNT_SID is not set");
     check("campaign", "\"ok\"");
@@ -86,6 +89,9 @@ fn doctor_says_what_is_wrong_and_how_to_mend_it() {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(shop.path("winback.db"), mode).expect("mode");
     check("file modes", "chmod 600");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(shop.path("winback.toml"), mode).expect("mode");
+    check("config mode", "chmod go-w");
     std::fs::write(
         shop.path("campaigns/bad.toml"),
         "segment = \"nobody\"\nroutes = [\"us\"]\nschedule.at = \"now\"\n[text]\nen = \"x\"\n",

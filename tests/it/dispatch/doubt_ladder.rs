@@ -348,6 +348,7 @@ async fn a_replay_leaves_only_where_a_text_may_leave() {
             ),
             ("epoch", "UPDATE messages SET epoch = epoch + 1", "UPDATE messages SET epoch = epoch - 1"),
             ("another copy", second, "DELETE FROM attempts WHERE number = 7"),
+            ("restore", "UPDATE attempts SET owner = 'restore'", "UPDATE attempts SET owner = 'node'"),
         ] {
             assert!(may().await, "before {told}");
             bench.sql().await.run(bar).await;

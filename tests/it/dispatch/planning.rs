@@ -11,6 +11,7 @@ use super::books;
 use crate::support::stores::{Bench, on_both};
 use crate::support::world::{World, phone};
 use winback::campaign::law::Rules;
+use winback::dispatch::bell::Bell;
 use winback::dispatch::ladder::Ladder;
 use winback::dispatch::launch::{LaunchError, launch};
 use winback::dispatch::plan::plan;
@@ -263,6 +264,7 @@ pub(super) fn sweep(bench: &Bench, at: &str) -> Sweep {
         }),
         keep_unmatched: Duration::from_hours(96),
         looked_through: AtomicI64::new(0),
-        bell: Arc::new(Notify::new()),
+        routes: vec!["sim".to_owned()],
+        bell: Bell::default(),
     }
 }

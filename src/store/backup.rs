@@ -1,0 +1,251 @@
+//! Backups of an SQLite store: a copy made while others write, and its way back to where a store should be.
+//!
+//! Both are written beside their place and moved there once they are whole and on disk, so that whoever is killed in
+//! between leaves what was there before. What a store that came back may still send is decided in `restore`, not here.
+
+use std::fs::File;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+
+use super::copy::copy_sqlite;
+use super::dialect::{Named, Pair};
+use super::restore::{Assured, Restored};
+use super::{SET_META, Store, StoreError, connect, damage, fitting, lock};
+use crate::model::clock::Timestamp;
+
+/// When a backup was made, written into the copy alone: a daemon refuses to work on one.
+pub(super) const MADE_AT: &str = "backup_made_at";
+
+/// Whether a store has anything in it that somebody would miss.
+const HOLDS: Pair = Pair {
+    sqlite: "SELECT 1 WHERE EXISTS (SELECT 1 FROM contacts) OR EXISTS (SELECT 1 FROM runs) OR EXISTS (SELECT 1 FROM events) \
+        OR EXISTS (SELECT 1 FROM pools) OR EXISTS (SELECT 1 FROM suppressions) OR EXISTS (SELECT 1 FROM inbox)",
+    postgres: "SELECT 1 WHERE false",
+};
+
+/// The statements whose texts differ.
+pub(super) const PAIRS: &[Named] = &[("HOLDS", HOLDS.sqlite, HOLDS.postgres)];
+
+impl Store {
+    /// Writes a backup of this store into a file, readable by its owner alone, while others go on writing. Answers its
+    /// size in octets. It is whole, checked and on disk when this returns; before that the file is not there.
+    ///
+    /// # Errors
+    /// When the file exists and is not to be replaced, cannot be written, or the store is damaged; and for PostgreSQL,
+    /// whose backups are its server's.
+    pub async fn backup(&self, to: &Path, replace: bool, now: Timestamp) -> Result<u64, StoreError> {
+        let Some(from) = self.path() else {
+            return Err(StoreError::Refused(
+                "a PostgreSQL store is backed up by its server: use pg_dump".to_owned(),
+            ));
+        };
+        if to.exists() && !replace {
+            let told =
+                format!("{} is there already; name another file, or replace it with --replace", to.display());
+            return Err(StoreError::Refused(told));
+        }
+        if same_file(from, to) {
+            return Err(StoreError::Refused("a store is no backup of itself; name another file".to_owned()));
+        }
+        let folder = Scratch::beside(to)?;
+        let part = folder.file();
+        copy_sqlite(from, &part).await?;
+        stamp(from, &part, now).await?;
+        let bytes = std::fs::metadata(&part).map_err(|source| failed(&part, source))?.len();
+        put(&part, to, replace)?;
+        Ok(bytes)
+    }
+
+    /// Refuses a file that is a backup and was not brought into place as one: it does not know what was sent since.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when it is one.
+    pub async fn refuse_backup(&self) -> Result<(), StoreError> {
+        let Some(made) = self.meta(MADE_AT).await? else { return Ok(()) };
+        let made =
+            made.parse().map_or_else(|_| String::new(), |ms| format!(" of {}", Timestamp(ms).rfc3339()));
+        Err(StoreError::Refused(format!(
+            "this store is a backup{made} and does not know what was sent since; move it away and bring it into place \
+             with `winback store restore FILE`, so that nobody is texted twice"
+        )))
+    }
+}
+
+/// Brings a backup to where the store should be. Nothing may be there but a store with nothing in it. Until this returns,
+/// that place is as it was; the backup is only read. `tag` marks the references of the new store.
+///
+/// # Errors
+/// When a daemon works there, something is there already, the backup is damaged or no backup, or the files cannot be
+/// written.
+pub async fn restore(
+    from: &Path,
+    to: &Path,
+    tag: &str,
+    assured: Assured,
+    now: Timestamp,
+) -> Result<Restored, StoreError> {
+    if same_file(from, to) {
+        return Err(StoreError::Refused(
+            "the backup lies where the store should be; move it elsewhere first, so that it stays as it is"
+                .to_owned(),
+        ));
+    }
+    let _lock = lock::take_file(to, &format!("process {}, restoring", std::process::id()))?;
+    refuse_taken(to).await?;
+    let folder = Scratch::beside(to)?;
+    let part = folder.file();
+    copy_sqlite(from, &part).await?;
+    let restored = come_back(from, &part, tag, assured, now).await?;
+    for end in ["-wal", "-shm"] {
+        remove(&with_end(to, end))?;
+    }
+    put(&part, to, true)?;
+    Ok(restored)
+}
+
+async fn come_back(
+    from: &Path,
+    part: &Path,
+    tag: &str,
+    assured: Assured,
+    now: Timestamp,
+) -> Result<Restored, StoreError> {
+    let url = format!("sqlite:{}", part.display());
+    let named = |error| match error {
+        StoreError::Foreign { .. } => StoreError::Foreign { path: from.to_owned() },
+        StoreError::Damaged { what, .. } => StoreError::Damaged { path: from.to_owned(), what },
+        other => other,
+    };
+    let pools = connect(&url, false).await?;
+    let found = fitting(&pools).await;
+    pools.close().await;
+    if found.map_err(named)? == 0 {
+        return Err(StoreError::Refused(format!("{} holds no store; name a backup", from.display())));
+    }
+    whole(from, part).await?;
+    let store = Store::create(&url, tag).await.map_err(named)?;
+    let restored = store.come_back(tag, assured, now).await;
+    store.close().await;
+    restored.map_err(named)
+}
+
+/// Marks a fresh copy as a backup and makes one file of it.
+async fn stamp(from: &Path, part: &Path, now: Timestamp) -> Result<(), StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(part)
+        .journal_mode(SqliteJournalMode::Delete)
+        .synchronous(SqliteSynchronous::Full);
+    let told = |error| damage::told(Some(part), error);
+    let mut connection = options.connect().await.map_err(told)?;
+    let marked = sqlx::query(SET_META).bind(MADE_AT).bind(now.0.to_string()).execute(&mut connection).await;
+    marked.map_err(told)?;
+    connection.close().await.map_err(told)?;
+    whole(from, part).await
+}
+
+/// Refuses a copy whose pages do not fit together: then the file it was made of is damaged.
+async fn whole(from: &Path, part: &Path) -> Result<(), StoreError> {
+    let damaged = || StoreError::Damaged { path: from.to_owned(), what: "its pages are broken" };
+    let told = |error| match damage::told(Some(from), error) {
+        StoreError::Damaged { .. } => damaged(),
+        other => other,
+    };
+    let mut connection = SqliteConnectOptions::new().filename(part).connect().await.map_err(told)?;
+    let said = sqlx::query("PRAGMA quick_check").fetch_all(&mut connection).await.map_err(told)?;
+    connection.close().await.map_err(told)?;
+    let fine = said.iter().all(|row| row.try_get::<String, _>(0).is_ok_and(|line| line == "ok"));
+    if fine { Ok(()) } else { Err(damaged()) }
+}
+
+/// Refuses a place that has a store with something in it, or one that somebody has open.
+async fn refuse_taken(to: &Path) -> Result<(), StoreError> {
+    if !std::fs::metadata(to).is_ok_and(|facts| facts.len() > 0) {
+        return Ok(());
+    }
+    let pools = connect(&format!("sqlite:{}", to.display()), false).await?;
+    let found = fitting(&pools).await?;
+    let full = found > 0 && !pools.read(HOLDS.sqlite, vec![]).await?.is_empty();
+    pools.close().await;
+    let place = to.display();
+    if full {
+        return Err(StoreError::Refused(format!(
+            "there is a store at {place} with something in it; move it away with its -wal and -shm files, or set store.url \
+             to another file"
+        )));
+    }
+    if std::fs::metadata(with_end(to, "-wal")).is_ok_and(|facts| facts.len() > 0) {
+        return Err(StoreError::Refused(format!(
+            "another command works on {place}; wait until it has ended"
+        )));
+    }
+    Ok(())
+}
+
+/// Makes a file durable under its final name.
+fn put(part: &Path, to: &Path, replace: bool) -> Result<(), StoreError> {
+    let failed = |source| failed(to, source);
+    File::open(part).and_then(|file| file.sync_all()).map_err(failed)?;
+    let flags = if replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+    let moved = match renameat_with(CWD, part, CWD, to, flags) {
+        // A file system that cannot refuse to replace; it was looked whether something is there.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => std::fs::rename(part, to),
+        moved => moved.map_err(std::io::Error::from),
+    };
+    moved.map_err(failed)?;
+    File::open(folder_of(to)).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+/// A folder of our own beside a place, on the same disk; gone with whatever is left in it when this is dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn beside(place: &Path) -> Result<Self, StoreError> {
+        let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let folder = folder_of(place).join(format!(".{name}.{}.part", std::process::id()));
+        // Left by a process that was killed and had our number.
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|source| failed(&folder, source))?;
+        Ok(Self(folder))
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("store.db")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed is in nobody's way.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(failed(path, source)),
+        _ => Ok(()),
+    }
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+fn failed(path: &Path, source: std::io::Error) -> StoreError {
+    StoreError::File { path: path.to_owned(), source }
+}
