@@ -1,5 +1,5 @@
--- What providers were asked about attempts in doubt: one row for each attempt that was asked about, kept for good. What
--- a message waits for follows from these times, so that a restart changes nothing.
+-- What providers were asked about attempts in doubt: one row for each attempt that was asked about, as long as there is the
+-- attempt. What a message waits for follows from these times, so that a restart changes nothing.
 CREATE TABLE inquiries (
     message_id INTEGER NOT NULL REFERENCES messages (id),
     number INTEGER NOT NULL,

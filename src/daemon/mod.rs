@@ -32,7 +32,7 @@ use crate::model::ids::IdSource;
 use crate::provider::{Transport, TransportLimits};
 use crate::store::writer::Writer;
 use crate::store::{DaemonLock, Store};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Secret};
 
 use routes::RouteParts;
 use supervisor::Tasks;
@@ -109,24 +109,14 @@ impl Daemon {
         let context = LaneContext {
             store: store.clone(),
             writer: writer.clone(),
-            clock: Arc::clone(&clock),
+            clock,
             metrics: Arc::clone(&metrics),
             owner,
             public_url: config.daemon.public_url.clone(),
             bell,
             lost,
         };
-        let http = HttpContext {
-            store: store.clone(),
-            writer: writer.clone(),
-            clock,
-            metrics: Arc::clone(&metrics),
-            routes: Arc::new(callback_routes(&parts)),
-            public_url: public_url(config),
-            failed: failure.token(),
-            hello_key: token_key,
-            ids: Arc::new(IdSource::new(rand::rng().random())),
-        };
+        let http = http(&context, config, &parts, failure.token(), token_key);
         let server = listen(config, http)?;
         let answers = parts.iter().map(|part| part.answer_timeout).max().unwrap_or_default();
         let mut routes = HashMap::new();
@@ -220,6 +210,26 @@ async fn own_store(config: &Config, clock: &dyn Clock) -> anyhow::Result<(Store,
 /// The address under which providers call us.
 pub fn public_url(config: &Config) -> String {
     config.daemon.public_url.clone().unwrap_or_else(|| format!("http://{}", config.daemon.listen))
+}
+
+fn http(
+    context: &LaneContext,
+    config: &Config,
+    parts: &[RouteParts],
+    failed: CancellationToken,
+    hello_key: Secret,
+) -> HttpContext {
+    HttpContext {
+        store: context.store.clone(),
+        writer: context.writer.clone(),
+        clock: Arc::clone(&context.clock),
+        metrics: Arc::clone(&context.metrics),
+        routes: Arc::new(callback_routes(parts)),
+        public_url: public_url(config),
+        failed,
+        hello_key,
+        ids: Arc::new(IdSource::new(rand::rng().random())),
+    }
 }
 
 fn callback_routes(parts: &[RouteParts]) -> HashMap<String, CallbackRoute> {

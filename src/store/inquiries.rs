@@ -24,7 +24,8 @@ macro_rules! standing {
           CAST(CASE WHEN a.number IS NOT NULL AND (a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) \
             THEN 1 ELSE 0 END AS BIGINT), \
           CAST(CASE WHEN EXISTS (SELECT 1 FROM attempts AS o WHERE o.message_id = m.id AND o.number <> m.last_number \
-            AND (o.outcome IS NULL OR o.outcome IN ('accepted', 'unknown', 'garbled'))) THEN 0 ELSE 1 END AS BIGINT), \
+            AND (o.outcome IS NULL OR o.outcome IN ('accepted', 'unknown', 'garbled'))) OR a.owner = 'restore' \
+            THEN 0 ELSE 1 END AS BIGINT), \
           COALESCE(i.looks, 0), i.looked_at, COALESCE(i.replays, 0), i.replayed_at, i.finding"
     };
 }
@@ -63,8 +64,8 @@ statements! {
         WHERE q.id = $1 AND q.epoch = $2 AND q.last_number = $3 AND q.dispatch = 'ambiguous' AND q.expires_at > $4 \
           AND NOT EXISTS (SELECT 1 FROM suppressions AS s WHERE s.phone = q.phone AND s.lifted_at IS NULL \
             AND s.scope IN ('all', q.sender)) \
-          AND NOT EXISTS (SELECT 1 FROM attempts AS o WHERE o.message_id = q.id AND o.number <> $3 \
-            AND (o.outcome IS NULL OR o.outcome IN ('accepted', 'unknown', 'garbled')))";
+          AND NOT EXISTS (SELECT 1 FROM attempts AS o WHERE o.message_id = q.id AND (o.owner = 'restore' \
+            OR (o.number <> $3 AND (o.outcome IS NULL OR o.outcome IN ('accepted', 'unknown', 'garbled')))))";
     /// Attempts that have these provider's ids. `$1` rows of (provider id), `$2` route.
     BOUND = "SELECT j.value ->> 0, a.message_id, a.number FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.route = $2 AND a.provider_id = j.value ->> 0";
@@ -91,7 +92,8 @@ pub struct Standing {
     pub since: Timestamp,
     /// Whether its fate is unknown; else what is unknown is that of an earlier one.
     pub open: bool,
-    /// Whether every other attempt is known as not taken.
+    /// Whether every other attempt is known as not taken. Never so after a restore: the store that was lost may have
+    /// made attempts that this one knows nothing of.
     pub alone: bool,
     /// What was asked.
     pub asked: Asked,

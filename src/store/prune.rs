@@ -44,6 +44,8 @@ statements! {
         SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
     DROP_ATTEMPTS = "DELETE FROM attempts WHERE message_id IN (\
         SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+    DROP_INQUIRIES = "DELETE FROM inquiries WHERE message_id IN (\
+        SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
     /// Calls that hold nothing any more.
     DROP_CALLS = "DELETE FROM inbox WHERE id IN (\
         SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j \
@@ -242,6 +244,7 @@ impl Batch {
     pub async fn prune(&mut self, page: &OldPage) -> Result<Pruned, StoreError> {
         let ids = json_rows(&page.messages.iter().map(|one| (one.message,)).collect::<Vec<_>>())?;
         let receipts = self.tx.run(DROP_RECEIPTS, vec![ids.clone()]).await?;
+        self.tx.run(DROP_INQUIRIES, vec![ids.clone()]).await?;
         let attempts = self.tx.run(DROP_ATTEMPTS, vec![ids.clone()]).await?;
         let calls = json_rows(&page.calls.iter().map(|one| (one.call,)).collect::<Vec<_>>())?;
         let calls = self.tx.run(DROP_CALLS, vec![calls]).await?;

@@ -45,7 +45,8 @@ impl<'a> Verdicts<'a> {
                 let free = |one: &&Found| bound.get(&one.provider_id).is_none_or(|whose| *whose == own);
                 let found: Vec<&Found> = found.iter().filter(free).collect();
                 // What was on its way when it was asked is there when it is asked again.
-                let proof = ask.authoritative && open.standing.asked.finding == Some(Finding::Nothing);
+                let again = open.standing.asked.finding == Some(Finding::Nothing);
+                let proof = ask.authoritative && open.standing.alone && again;
                 let finding = match found.len() {
                     0 => Some(Finding::Nothing),
                     1 => None,

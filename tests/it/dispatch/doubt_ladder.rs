@@ -173,6 +173,34 @@ async fn a_text_that_arrives_at_the_provider_after_the_first_question_is_sent_to
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_a_restore_that_the_provider_has_nothing_of_one_attempt_proves_nothing_about_the_others() {
+    on_both(async |bench| {
+        let world = World::new(bench, 1, |simulator| {
+            silent(simulator);
+            (simulator.failures.failed, simulator.failures.failed_accepts) = (1.0, false);
+        })
+        .await;
+        let daemon = world.daemon().await;
+        let (_, run) = world.launch(bench, "comeback", "").await;
+        world.until(bench, &run, |s| s.dispatch.get("ambiguous") == Some(&1)).await;
+        assert!(daemon.stop().await);
+        bench.sql().await.run("UPDATE attempts SET owner = 'restore'").await;
+        world.asked(LOOKUP);
+        let daemon = world.daemon().await;
+        let looked = tokio::time::timeout(Duration::from_mins(1), async {
+            while bench.lines("SELECT looks FROM inquiries WHERE looks > 1").await.is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        looked.await.expect("the provider is asked twice");
+        assert_eq!(bench.lines("SELECT dispatch, last_number FROM messages").await, ["ambiguous|1"]);
+        assert!(daemon.stop().await);
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_a_crash_the_provider_says_which_texts_had_left() {
     on_both(async |bench| {
         let world = World::new(bench, 2, silent).await;
@@ -348,6 +376,7 @@ async fn a_replay_leaves_only_where_a_text_may_leave() {
             ),
             ("epoch", "UPDATE messages SET epoch = epoch + 1", "UPDATE messages SET epoch = epoch - 1"),
             ("another copy", second, "DELETE FROM attempts WHERE number = 7"),
+            ("restore", "UPDATE attempts SET owner = 'restore'", "UPDATE attempts SET owner = 'node'"),
         ] {
             assert!(may().await, "before {told}");
             bench.sql().await.run(bar).await;
