@@ -4,11 +4,13 @@
 //! ratio of one run, not the rates: a shared machine drifts.
 //!
 //! `cargo bench --bench end_to_end -- [messages=30000] [runs=5] [delay=0] [in-flight=64] [store=postgres://...]`; with
-//! `scale=1000000` it plans and launches that many instead, and says what time and memory it took.
+//! `scale=1000000` it plans and launches that many instead, and says what time and memory it took; with `limit=100` it
+//! sends at that limit for a minute, with `lanes=200` it starts that many lanes without work.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 mod bare;
+mod limits;
 mod scale;
 mod world;
 
@@ -23,7 +25,7 @@ use winback::report::status::status;
 use winback::store::Store;
 use winback::telemetry::metrics::RouteWord;
 
-use world::{Pace, Provider, Stopwatch, clock, config, fill, rate, terms};
+use world::{FREE, Pace, Provider, Stopwatch, clock, config, fill, rate, terms};
 
 fn main() {
     rustls::crypto::ring::default_provider().install_default().expect("nobody was faster");
@@ -31,6 +33,12 @@ fn main() {
     let many = number("scale").unwrap_or(0);
     if many > 0 {
         return runtime.block_on(scale::run(many));
+    }
+    if let Some(rate) = number("limit").and_then(|rate| u32::try_from(rate).ok()) {
+        return runtime.block_on(limits::keep(rate));
+    }
+    if let Some(lanes) = number("lanes") {
+        return runtime.block_on(limits::idle(lanes));
     }
     let messages = number("messages").unwrap_or(30_000);
     let runs = number("runs").unwrap_or(5).max(1);
@@ -66,7 +74,7 @@ async fn dispatcher(messages: u64, in_flight: usize, delay: Duration) -> (f64, P
     let provider = Provider::start(&*clock, delay);
     let file = format!("sqlite:{}", provider.folder.path().join("bench.db").display());
     let url = word("store").unwrap_or(file);
-    let config = config(&provider, &url, in_flight);
+    let config = config(&provider, &url, in_flight, FREE);
     let store = Store::create(&url, "bnch").await.expect("a store");
     fill(&store, messages, clock.now()).await;
     let terms = terms(&store, clock.now()).await;

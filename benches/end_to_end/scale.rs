@@ -9,7 +9,7 @@ use winback::dispatch::launch::launch;
 use winback::dispatch::plan::plan;
 use winback::store::Store;
 
-use super::world::{Provider, clock, config, fill, processor_time, rate, terms};
+use super::world::{FREE, Provider, clock, config, fill, processor_time, rate, terms};
 
 /// Submissions between two looks at what a message costs.
 const STRETCH: u64 = 20_000;
@@ -22,7 +22,7 @@ pub(crate) async fn run(people: u64) {
     let clock = clock();
     let provider = Provider::start(&*clock, Duration::ZERO);
     let file = provider.folder.path().join("bench.db");
-    let config = config(&provider, &format!("sqlite:{}", file.display()), 64);
+    let config = config(&provider, &format!("sqlite:{}", file.display()), 64, FREE);
     let store = Store::create(&format!("sqlite:{}", file.display()), "bnch").await.expect("a store");
     let filling = Instant::now();
     fill(&store, people, clock.now()).await;

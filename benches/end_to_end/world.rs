@@ -115,8 +115,11 @@ pub(crate) fn rate(messages: u64, took: Duration) -> f64 {
     messages / took.as_secs_f64()
 }
 
-/// What the dispatcher is told: one route without a limit that is felt.
-pub(crate) fn config(provider: &Provider, url: &str, in_flight: usize) -> Config {
+/// A limit that is not felt.
+pub(crate) const FREE: &str = "parts_per_second = 100000, burst = 10000";
+
+/// What the dispatcher is told: one route.
+pub(crate) fn config(provider: &Provider, url: &str, in_flight: usize, limit: &str) -> Config {
     let folder = provider.folder.path();
     std::fs::write(folder.join("key"), "simulator").expect("written");
     std::fs::write(folder.join("signing"), "simulator-signing").expect("written");
@@ -124,7 +127,7 @@ pub(crate) fn config(provider: &Provider, url: &str, in_flight: usize) -> Config
     let text = format!(
         "[store]\nurl = \"{url}\"\n[daemon]\nlisten = \"{listen}\"\npublic_url = \"http://{listen}\"\n\
          [routes.bench]\nprovider = \"simulator\"\nsenders = [\"+15005550006\"]\ncountries = [\"US\"]\n\
-         limits = {{ parts_per_second = 100000, burst = 10000, in_flight = {in_flight} }}\nprice = {{ US = 0.01 }}\n\
+         limits = {{ {limit}, in_flight = {in_flight} }}\nprice = {{ US = 0.01 }}\n\
          settings.base_url = \"http://{}\"\nsecrets.api_key = {{ file = \"key\" }}\n\
          secrets.signing_key = {{ file = \"signing\" }}\n[log]\nlevel = \"error\"\n",
         provider.address

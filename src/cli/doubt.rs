@@ -1,24 +1,32 @@
 //! `winback message list --in-doubt` and `winback message resolve`: what nobody knows, and a person's word about it.
 
+mod awaited;
+
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::config::Config;
+use crate::daemon::routes;
+use crate::dispatch::ladder::Ladder;
 use crate::dispatch::resolve::{Decider, Kept, Resolved, resolve};
-use crate::dispatch::sweep::{DoubtEnd, DoubtPolicy};
 use crate::model::clock::Timestamp;
 use crate::model::ids::{MessageId, RunId};
 use crate::model::message::Verdict;
-use crate::model::state::Dispatch;
+use crate::model::run::Run;
 use crate::store::Store;
 use crate::store::resolve::Doubt;
 
 use super::{Context, WrongUse, print, terms};
 
+pub(super) use awaited::Awaited;
+
 /// Messages decided between two looks at the store.
 const PAGE: i64 = 1_000;
+
+/// Messages in doubt that a status names; `winback message list` has the others.
+const NAMED: i64 = 100;
 
 /// Messages left as they are that are told one by one.
 const TOLD: usize = 20;
@@ -84,10 +92,11 @@ pub(super) async fn list(context: &Context, listing: Listing) -> anyhow::Result<
             found.extend(store.doubts(after.max((first, MessageId(0))), last, room).await?);
         }
     }
+    let ladder = routes::ladder(&config, &store).await?;
     store.close().await;
-    let policy = config.doubt_policy();
+    let now = context.now();
     if context.json() {
-        let list: Vec<Value> = found.iter().map(|one| as_json(one, policy, listing.phones)).collect();
+        let list: Vec<Value> = found.iter().map(|one| as_json(one, &ladder, now, listing.phones)).collect();
         print::json(&list)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -103,8 +112,8 @@ pub(super) async fn list(context: &Context, listing: Listing) -> anyhow::Result<
             since(one).rfc3339(),
             one.attempt.as_ref().map_or_else(String::new, |attempt| attempt.number.to_string()),
             why(one),
-            looked_for(one).to_owned(),
-            Awaited::of(one, policy).words(&one.campaign, one.message.id),
+            looked_for(one),
+            Awaited::of(one, &ladder, now).words(one),
         ]
     });
     let headers = ["message", "campaign", "number", "since", "attempt", "why", "looked for", "waits for"];
@@ -128,48 +137,37 @@ async fn ranges(store: &Store, campaign: Option<&str>) -> anyhow::Result<Vec<(Ru
     Ok(runs.into_iter().map(|run| (run, run)).collect())
 }
 
-/// What a message in doubt waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Awaited {
-    /// A receipt until then; after that its campaign's policy.
-    Receipt(DoubtEnd, Timestamp),
-    /// A receipt, or a person.
-    Person,
-    /// Nothing: it is parked. A late receipt or a person may still end it.
-    Parked,
+/// The messages in doubt of one run, as its status names them.
+pub(super) struct Doubts {
+    found: Vec<Doubt>,
+    ladder: Ladder,
+    now: Timestamp,
 }
 
-impl Awaited {
-    pub(super) fn of(doubt: &Doubt, policy: DoubtPolicy) -> Self {
-        if doubt.dispatch == Dispatch::Unknown {
-            return Self::Parked;
-        }
-        policy.ends(&doubt.message).map_or(Self::Person, |(end, at)| Self::Receipt(end, at))
+impl Doubts {
+    /// Reads them, up to [`NAMED`].
+    pub(super) async fn of(
+        context: &Context,
+        config: &Config,
+        store: &Store,
+        run: &Run,
+    ) -> anyhow::Result<Self> {
+        let found = store.doubts((run.id, MessageId(0)), run.id, NAMED).await?;
+        Ok(Self { found, ladder: routes::ladder(config, store).await?, now: context.now() })
     }
 
-    pub(super) fn words(self, campaign: &str, id: MessageId) -> String {
-        match self {
-            Self::Receipt(DoubtEnd::Park, at) => {
-                format!("a receipt until {}, then it is parked", at.rfc3339())
-            }
-            Self::Receipt(DoubtEnd::Resend, at) => {
-                format!("a receipt until {}, then it is sent again", at.rfc3339())
-            }
-            Self::Person => {
-                format!("a receipt, or your word, as {campaign} asks: winback message resolve {id} --as …")
-            }
-            Self::Parked => "nothing, it is parked; a late receipt or your word may still end it".to_owned(),
-        }
+    /// Each with what it waits for.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let named = self.found.iter().map(|one| {
+            let awaited = Awaited::of(one, &self.ladder, self.now);
+            format!("  message {} waits for {}", one.message.id, awaited.words(one))
+        });
+        named.collect()
     }
 
-    pub(super) fn as_json(self) -> Value {
-        let (what, until, then) = match self {
-            Self::Receipt(DoubtEnd::Park, at) => ("receipt", Some(at), Some("park")),
-            Self::Receipt(DoubtEnd::Resend, at) => ("receipt", Some(at), Some("resend")),
-            Self::Person => ("operator", None, None),
-            Self::Parked => ("nothing", None, None),
-        };
-        json!({"what": what, "until": until.map(Timestamp::rfc3339), "then": then})
+    /// The same for machines; numbers are masked.
+    pub(super) fn as_json(&self) -> Value {
+        self.found.iter().map(|one| as_json(one, &self.ladder, self.now, false)).collect()
     }
 }
 
@@ -184,16 +182,21 @@ pub(super) fn why(doubt: &Doubt) -> String {
     told.unwrap_or_else(|| "no answer was stored".to_owned())
 }
 
-/// By what a receipt of it would be known; none has come.
-pub(super) fn looked_for(doubt: &Doubt) -> &'static str {
-    match doubt.attempt.as_ref().map(|attempt| attempt.provider_id.is_some()) {
+/// By what a receipt of it would be known, of which none has come, and what the provider was asked.
+pub(super) fn looked_for(doubt: &Doubt) -> String {
+    let receipts = match doubt.attempt.as_ref().map(|attempt| attempt.provider_id.is_some()) {
         Some(true) => "receipts with our reference or the provider's id: none",
         Some(false) => "receipts with our reference: none",
         None => "nothing: it has no attempt",
+    };
+    let asked = doubt.standing.asked.looks + doubt.standing.asked.replays;
+    match &doubt.answered {
+        Some(answered) => format!("{receipts}; asked the provider {asked} times: {answered}"),
+        None => receipts.to_owned(),
     }
 }
 
-fn as_json(doubt: &Doubt, policy: DoubtPolicy, phones: bool) -> Value {
+pub(super) fn as_json(doubt: &Doubt, ladder: &Ladder, now: Timestamp, phones: bool) -> Value {
     let attempt = doubt.attempt.as_ref().map(|attempt| {
         json!({
             "number": attempt.number, "reference": attempt.reference, "at": attempt.intent_at.rfc3339(),
@@ -204,7 +207,7 @@ fn as_json(doubt: &Doubt, policy: DoubtPolicy, phones: bool) -> Value {
         "id": doubt.message.id, "run": doubt.message.run, "campaign": doubt.campaign, "route": doubt.route,
         "phone": print::phone(doubt.phone, phones), "state": doubt.dispatch.as_str(), "since": since(doubt).rfc3339(),
         "attempts": doubt.message.attempts, "attempt": attempt, "possible_duplicate": doubt.possible_duplicate,
-        "looked_for": looked_for(doubt), "waits_for": Awaited::of(doubt, policy).as_json(),
+        "looked_for": looked_for(doubt), "waits_for": Awaited::of(doubt, ladder, now).as_json(),
     })
 }
 

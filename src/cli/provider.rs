@@ -149,6 +149,11 @@ fn show(context: &Context, args: &ShowArgs) -> anyhow::Result<ExitCode> {
         can(definition.inbound.is_some()),
         can(definition.lookup.is_some())
     ));
+    let rungs: Vec<&str> = definition.doubt.iter().map(|rung| rung.as_str()).collect();
+    print::line(format!(
+        "  asked about what is in doubt: {}",
+        if rungs.is_empty() { "never".to_owned() } else { rungs.join(", ") }
+    ));
     print::line(format!("`winback provider show {} --source` prints the definition", definition.name));
     Ok(ExitCode::SUCCESS)
 }
@@ -164,6 +169,7 @@ fn as_json(definition: &Definition) -> Value {
         "settings": settings, "recipients": definition.limits.recipients,
         "parts_per_second": definition.limits.parts_per_second, "receipts": definition.receipt.is_some(),
         "inbound": definition.inbound.is_some(), "lookup": definition.lookup.is_some(),
+        "doubt": definition.doubt.iter().map(|rung| rung.as_str()).collect::<Vec<_>>(),
     })
 }
 

@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::clock::{Clock, ShiftedClock};
-use crate::simulator::config::{Curve, Failures, Receipts, Replies, ReplyText, SimulatorConfig};
+use crate::simulator::config::{Curve, Failures, Lookups, Receipts, Replies, ReplyText, SimulatorConfig};
 use crate::simulator::{Fired, Script, Simulator};
 use crate::telemetry::Secret;
 
@@ -79,6 +79,12 @@ pub(super) struct SimulatorArgs {
     /// What customers answer and how often, for instance `STOP=0.01`.
     #[arg(long, value_name = "TEXT=SHARE", default_value = "STOP=0.01")]
     reply: Vec<String>,
+    /// A look-up shows a text this many milliseconds after it was taken.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    lookup_after_ms: u64,
+    /// Seconds for which a repeated `idempotency-key` is answered as the first time; 0 ignores keys.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    idempotent_for: u64,
     /// Do not sync the ledger: faster, proves nothing after a power cut.
     #[arg(long)]
     no_sync: bool,
@@ -259,6 +265,8 @@ fn config(args: SimulatorArgs) -> anyhow::Result<SimulatorConfig> {
         failures,
         receipts,
         replies: Replies { url: args.inbound_url, texts: texts.collect(), ..defaults.replies },
+        lookups: Lookups { after: Duration::from_millis(args.lookup_after_ms), ..Lookups::default() },
+        idempotent_for: Duration::from_secs(args.idempotent_for),
         drain: Duration::from_secs(args.drain),
         ..SimulatorConfig::default()
     })

@@ -14,6 +14,7 @@ use crate::model::run::{Run, RunState};
 use crate::report::status::{Status, status};
 use crate::store::Store;
 
+use super::doubt::Doubts;
 use super::{Context, print, terms};
 
 /// Runs listed without a name.
@@ -80,10 +81,14 @@ pub(super) async fn run(context: &Context, args: StatusArgs) -> anyhow::Result<E
     if let Some(campaign) = &args.campaign {
         let run = meant(&store, campaign, args.run).await?;
         let status = status(&store, &run).await?;
+        let doubts = Doubts::of(context, &config, &store, &run).await?;
         if context.json() {
-            print::json(&status)?;
+            let mut told = serde_json::to_value(&status)?;
+            told["doubts"] = doubts.as_json();
+            print::json(&told)?;
         } else {
             show(&status);
+            doubts.lines().into_iter().for_each(print::line);
             if let Some(told) = waits_for(context, &config, &store, &status).await? {
                 print::line(told);
             }

@@ -127,7 +127,7 @@ async fn about_message(
                 ),
             )
         }
-        Dispatch::Ambiguous | Dispatch::Unknown => in_doubt(config, store, message).await?,
+        Dispatch::Ambiguous | Dispatch::Unknown => in_doubt(context, config, store, message).await?,
         Dispatch::Rejected
         | Dispatch::Failed
         | Dispatch::Suppressed
@@ -182,25 +182,27 @@ fn stopped(run: &Run) -> String {
     }
 }
 
-async fn in_doubt(config: &Config, store: &Store, message: &MessageView) -> anyhow::Result<Answer> {
+async fn in_doubt(
+    context: &Context,
+    config: &Config,
+    store: &Store,
+    message: &MessageView,
+) -> anyhow::Result<Answer> {
     let before = MessageId(message.id.0 - 1);
     let found = store.doubts((message.run, before), message.run, 1).await?.pop();
     let Some(found) = found.filter(|one| one.message.id == message.id) else {
         return Ok(Answer::of(message.dispatch.as_str(), "its doubt has just ended; ask again"));
     };
-    let awaited = Awaited::of(&found, config.doubt_policy());
+    let ladder = routes::ladder(config, store).await?;
+    let awaited = Awaited::of(&found, &ladder, context.now());
     let why = format!(
         "nobody knows whether it was taken ({}); looked for {}; waits for {}",
         doubt::why(&found),
         doubt::looked_for(&found),
-        awaited.words(&found.campaign, message.id)
+        awaited.words(&found)
     );
-    let until = match awaited {
-        Awaited::Receipt(_, at) => Some(at),
-        Awaited::Person | Awaited::Parked => None,
-    };
     let answer = Answer::of(message.dispatch.as_str(), why);
-    Ok(Answer { until, waits_for: Some(awaited.as_json()), ..answer })
+    Ok(Answer { until: awaited.until(), waits_for: Some(awaited.as_json()), ..answer })
 }
 
 /// Why a launched run has no message for a contact, as of its launch.

@@ -14,17 +14,20 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rand::RngExt as _;
-use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::dispatch::bell::Bell;
 use crate::dispatch::core::LaneConfig;
+use crate::dispatch::inquire::{self, Inquirer, Respondent};
+use crate::dispatch::ladder::Ladder;
 use crate::dispatch::lane::{Lane, LaneContext};
+use crate::dispatch::permits::Permits;
 use crate::dispatch::sweep::Sweep;
 use crate::http::{CallbackRoute, HttpContext, Server};
-use crate::model::clock::Clock;
+use crate::model::clock::{Clock, Timestamp};
 use crate::model::ids::IdSource;
 use crate::provider::{Transport, TransportLimits};
 use crate::store::writer::Writer;
@@ -86,7 +89,8 @@ impl Daemon {
         let parts = routes::all(config, &catalog, &token_key)?;
         let metrics = Arc::new(Metrics::new());
         let owner = owner();
-        let (bell, stop, lanes) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
+        let (bell, stop, lanes) = (Bell::default(), CancellationToken::new(), TaskTracker::new());
+        let ladder = ladder(config, &store, &parts, clock.now()).await?;
         let (failure, mut tasks) = (Failure::default(), Tasks::default());
         let (sole, lost, abandon) = (!lock.can_be_lost(), CancellationToken::new(), CancellationToken::new());
         let hold = hold_on(lock, &mut tasks, stop.clone(), lost.clone());
@@ -96,10 +100,11 @@ impl Daemon {
             clock: Arc::clone(&clock),
             rules,
             owner: owner.clone(),
-            doubt: config.doubt_policy(),
+            ladder: Arc::clone(&ladder),
             keep_unmatched: config.daemon.keep_unmatched_receipts,
             looked_through: AtomicI64::new(0),
-            bell: Arc::clone(&bell),
+            routes: parts.iter().map(|part| part.name.clone()).collect(),
+            bell: bell.clone(),
         };
         take_back(&sweep, sole, &lost).await?;
         let (writer, writing) = Writer::start(store.clone(), Arc::clone(&clock));
@@ -127,11 +132,18 @@ impl Daemon {
         };
         let server = listen(config, http)?;
         let answers = parts.iter().map(|part| part.answer_timeout).max().unwrap_or_default();
-        for part in parts {
+        let mut routes = HashMap::new();
+        for part in &parts {
+            let lane = lane(&context, part)?;
+            routes.extend(respondent(part, &ladder, lane.permits())?);
             let name = format!("the lane of route `{}`", part.name);
-            let running = lane(&context, part)?.run(stop.child_token());
-            tasks.spawn(name, lanes.track_future(until(abandon.clone(), running)));
+            tasks.spawn(name, lanes.track_future(until(abandon.clone(), lane.run(stop.child_token()))));
         }
+        let inquiring = inquirer(&context, ladder, routes).run(stop.child_token());
+        tasks.spawn(
+            "the questions about what is in doubt",
+            lanes.track_future(until(abandon.clone(), inquiring)),
+        );
         let sweeping = sweep.run(stop.child_token());
         tasks.spawn("the sweep", lanes.track_future(until(abandon.clone(), sweeping)));
         lanes.close();
@@ -213,7 +225,55 @@ fn callback_routes(parts: &[RouteParts]) -> HashMap<String, CallbackRoute> {
     parts.iter().map(|part| (part.name.clone(), route(part))).collect()
 }
 
-fn lane(context: &LaneContext, part: RouteParts) -> anyhow::Result<Lane> {
+/// How doubt ends, now that this is how requests are rendered.
+async fn ladder(
+    config: &Config,
+    store: &Store,
+    parts: &[RouteParts],
+    now: Timestamp,
+) -> anyhow::Result<Arc<Ladder>> {
+    let means = routes::means(store, parts, config.daemon.public_url.as_deref(), now).await?;
+    Ok(Arc::new(Ladder { means, policy: config.doubt_policy() }))
+}
+
+/// Who asks about what is in doubt.
+fn inquirer(context: &LaneContext, ladder: Arc<Ladder>, routes: HashMap<String, Respondent>) -> Inquirer {
+    Inquirer {
+        store: context.store.clone(),
+        clock: Arc::clone(&context.clock),
+        ladder,
+        routes,
+        public_url: context.public_url.clone(),
+        lost: context.lost.clone(),
+        seed: rand::rng().random(),
+    }
+}
+
+/// A route that can be asked, under its name.
+fn respondent(
+    part: &RouteParts,
+    ladder: &Ladder,
+    permits: Permits,
+) -> anyhow::Result<Option<(String, Respondent)>> {
+    if !ladder.means.contains_key(&part.name) {
+        return Ok(None);
+    }
+    let limits = TransportLimits {
+        in_flight: inquire::IN_FLIGHT,
+        total_timeout: part.answer_timeout,
+        ..TransportLimits::default()
+    };
+    let respondent = Respondent {
+        adapter: Arc::clone(&part.adapter),
+        transport: Transport::new(limits)?,
+        permits,
+        per_second: part.limits.account.map(|limit| limit.parts_per_second),
+        retry: part.retry,
+    };
+    Ok(Some((part.name.clone(), respondent)))
+}
+
+fn lane(context: &LaneContext, part: &RouteParts) -> anyhow::Result<Lane> {
     let limits = TransportLimits {
         in_flight: part.in_flight,
         total_timeout: part.answer_timeout,
@@ -224,10 +284,11 @@ fn lane(context: &LaneContext, part: RouteParts) -> anyhow::Result<Lane> {
         tag: context.store.tag().to_owned(),
         in_flight: part.in_flight,
         per_request: part.adapter.recipients_per_request(),
-        limits: part.limits,
+        limits: part.limits.clone(),
         retry: part.retry,
     };
-    Ok(Lane::new(context.clone(), &part.name, part.adapter, transport, config, rand::rng().random()))
+    let adapter = Arc::clone(&part.adapter);
+    Ok(Lane::new(context.clone(), &part.name, adapter, transport, config, rand::rng().random()))
 }
 
 /// Takes back what the last process left behind.

@@ -1,5 +1,6 @@
 //! Routes of the configuration into adapters: definitions, secrets and callback tokens put together.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,10 @@ use sha2::Sha256;
 
 use crate::campaign::law::Rules;
 use crate::config::Config;
+use crate::dispatch::ladder::Ladder;
 use crate::dispatch::pace::LaneLimits;
+use crate::model::clock::Timestamp;
+use crate::model::doubt::Means;
 use crate::model::hex::hex;
 use crate::model::message::RetryPolicy;
 use crate::provider::{Adapter, Catalog, RouteSettings};
@@ -74,6 +78,46 @@ pub async fn token_key(store: &Store) -> Result<Secret, StoreError> {
 /// The first route that is incomplete, with everything that it lacks.
 pub fn all(config: &Config, catalog: &Catalog, token_key: &Secret) -> anyhow::Result<Vec<RouteParts>> {
     config.routes.keys().map(|name| one(config, catalog, token_key, name)).collect()
+}
+
+/// What the provider of each route can be asked about messages in doubt; routes whose provider can be asked nothing are
+/// not in it. Notes how requests are rendered from now on, so that none is repeated that would differ.
+///
+/// # Errors
+/// When the store cannot be used.
+pub async fn means(
+    store: &Store,
+    parts: &[RouteParts],
+    public_url: Option<&str>,
+    now: Timestamp,
+) -> Result<HashMap<String, Means>, StoreError> {
+    let mut all = HashMap::new();
+    for part in parts.iter().filter(|part| !part.adapter.definition().doubt.is_empty()) {
+        let print = part.adapter.print(public_url);
+        let since = store.alike_since(&part.name, &print, now).await?;
+        all.insert(part.name.clone(), part.adapter.definition().means(since));
+    }
+    Ok(all)
+}
+
+/// The same as the last daemon left it, for whoever explains what a message waits for. A route whose definition is gone
+/// or cannot be read is not in it: who looks at a run must not be stopped by that.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn ladder(config: &Config, store: &Store) -> Result<Ladder, StoreError> {
+    let renderings = store.renderings().await?;
+    let catalog = catalog(config).unwrap_or_else(|_| Catalog::builtin());
+    let mut means = HashMap::new();
+    for (name, route) in &config.routes {
+        if let Some(definition) = catalog.get(&route.provider)
+            && !definition.doubt.is_empty()
+        {
+            let since = renderings.get(name).copied().unwrap_or(Timestamp::MAX);
+            means.insert(name.clone(), definition.means(since));
+        }
+    }
+    Ok(Ladder { means, policy: config.doubt_policy() })
 }
 
 /// One route, ready to run.

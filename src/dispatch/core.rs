@@ -5,6 +5,7 @@
 
 mod flow;
 mod halves;
+mod loan;
 mod narrow;
 mod wire;
 mod words;
@@ -46,8 +47,11 @@ const LATE: Duration = Duration::from_millis(4);
 /// Intents ahead while it is not known yet how fast the wire takes them.
 const AHEAD_AT_FIRST: usize = 256;
 
-/// How often a lane looks for work when nothing told it to.
+/// How often a lane looks at itself when nothing happens.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
+
+/// How long a lane that found no work waits for word of some before it asks again.
+const DRY_LOOK: Duration = Duration::from_secs(10);
 
 /// A message that was recorded as intended must be on the wire within this time, or it is not sent at all.
 pub const SEND_DEADLINE: Duration = Duration::from_secs(10);
@@ -218,7 +222,7 @@ impl LaneCore {
         }
         if messages.is_empty() {
             // What was given back for its sender or country comes at its time.
-            let look = now.elapsed + IDLE_LOOK;
+            let look = now.elapsed + DRY_LOOK;
             self.dry_until = self.narrow.next_claim(now.elapsed).map_or(look, |slot| slot.min(look));
             return;
         }

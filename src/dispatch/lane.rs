@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::clock::{Clock, Timestamp};
@@ -28,6 +28,8 @@ use crate::store::{MOST_ROWS, Store};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::LaneMetrics;
 
+use super::bell::Bell;
+use super::permits::{Loan, Permits};
 use super::settle::unsent;
 
 use super::core::{Answer, Effect, Event, LaneConfig, LaneCore};
@@ -49,7 +51,7 @@ const GATHER: Duration = Duration::from_millis(1);
 const LOOK_FOR_STOPS: Duration = Duration::from_millis(250);
 
 /// Longest time a provider is asked to keep trying to deliver.
-const LONGEST_VALIDITY: Duration = Duration::from_hours(24);
+pub(super) const LONGEST_VALIDITY: Duration = Duration::from_hours(24);
 
 /// What every lane of a process shares.
 #[derive(Clone)]
@@ -67,7 +69,7 @@ pub struct LaneContext {
     /// Where providers call back.
     pub public_url: Option<String>,
     /// Rung when there may be new work.
-    pub bell: Arc<Notify>,
+    pub bell: Bell,
     /// Cancelled when the store may be another process's: nothing goes to the wire from then on.
     pub lost: CancellationToken,
 }
@@ -81,6 +83,7 @@ pub struct Lane {
     core: LaneCore,
     metrics: Arc<LaneMetrics>,
     rng: StdRng,
+    permits: (Permits, mpsc::Receiver<Loan>),
 }
 
 type Pending = FuturesUnordered<BoxFuture<'static, Option<Event>>>;
@@ -97,8 +100,13 @@ impl Lane {
     ) -> Self {
         let core = LaneCore::new(config);
         let metrics = Arc::new(context.metrics.lane(route, OutcomeClass::ALL.map(OutcomeClass::as_str)));
-        let rng = StdRng::seed_from_u64(seed);
-        Self { context, route: route.to_owned(), adapter, transport, core, metrics, rng }
+        let (rng, permits) = (StdRng::seed_from_u64(seed), Permits::new());
+        Self { context, route: route.to_owned(), adapter, transport, core, metrics, rng, permits }
+    }
+
+    /// Its permits, for whoever else sends on its route.
+    pub fn permits(&self) -> Permits {
+        self.permits.0.clone()
     }
 
     /// Runs until `stop`, then finishes what is under way and gives the rest back.
@@ -109,7 +117,7 @@ impl Lane {
         let mut suppressed = self.context.writer.suppressed();
         let mut look = tokio::time::interval(LOOK_FOR_STOPS);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let bell = Arc::clone(&self.context.bell);
+        let mut ear = self.context.bell.ear(&self.route);
         let mut arrived = Vec::with_capacity(ANSWERS_AT_ONCE);
         let lost = self.context.lost.clone();
         let (mut draining, mut gone) = (false, false);
@@ -132,7 +140,13 @@ impl Lane {
                     // Too many to follow: whatever has not left is taken back and asks for its intent again.
                     Err(_) => Event::Suppressed(self.core.before_the_wire()),
                 },
-                _ = look.tick() => {
+                Some(loan) = self.permits.1.recv() => {
+                    let now = self.context.clock.moment();
+                    // Who asked may be gone.
+                    let _ = loan.reply.send(self.core.lend(loan.parts, &loan.sender, &loan.country, now));
+                    continue;
+                }
+                _ = look.tick(), if self.core.under_way() > 0 => {
                     pending.extend(self.look_for_stops());
                     continue;
                 }
@@ -146,7 +160,7 @@ impl Lane {
                     Some(event) => event,
                     None => Event::Tick,
                 },
-                () = bell.notified(), if !draining => Event::Wake,
+                () = ear.heard(), if !draining => Event::Wake,
                 () = tokio::time::sleep(timer) => Event::Tick,
             };
             let next = self.handle(event, &answers, &mut pending);

@@ -3,12 +3,16 @@
 //! What to do is decided by pure modules ([`core`], [`settle`], [`pace`], [`breaker`], [`retry`], [`prepare`]); the others
 //! move rows and bytes for them. Nothing here runs SQL or knows a provider's name.
 
+pub mod bell;
 pub mod breaker;
 pub mod core;
 pub mod finish;
+pub mod inquire;
+pub mod ladder;
 pub mod lane;
 pub mod launch;
 pub mod pace;
+pub mod permits;
 pub mod plan;
 pub mod prepare;
 pub mod resolve;

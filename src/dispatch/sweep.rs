@@ -1,11 +1,10 @@
 //! What time does to runs and messages, once a second: windows roll on, deadlines pass, doubt grows old, runs end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::campaign::law::Rules;
@@ -19,6 +18,8 @@ use crate::store::log::LONG;
 use crate::store::sweep::{InDoubt, OpenMessages, Sweeper};
 use crate::store::{Store, StoreError};
 
+use super::bell::Bell;
+use super::ladder::{Ladder, Waits};
 use super::launch::{LaunchError, resume};
 use super::terms::Terms;
 
@@ -93,14 +94,16 @@ pub struct Sweep {
     pub rules: Arc<Rules>,
     /// This process.
     pub owner: String,
-    /// What becomes of doubt.
-    pub doubt: DoubtPolicy,
+    /// How doubt ends.
+    pub ladder: Arc<Ladder>,
     /// How long receipts that match no text are kept.
     pub keep_unmatched: Duration,
     /// Calls up to this number were looked through for those that hold nothing; 0 at the start.
     pub looked_through: AtomicI64,
+    /// The routes that have lanes here.
+    pub routes: Vec<String>,
     /// Rung when lanes may have new work.
-    pub bell: Arc<Notify>,
+    pub bell: Bell,
 }
 
 impl Sweep {
@@ -170,7 +173,7 @@ impl Sweep {
                 "a launch was left in the middle; it goes on"
             );
             match resume(&self.store, run, false, &self.rules, now.wall, |_, _| {}).await {
-                Ok(_) => self.bell.notify_waiters(),
+                Ok(_) => self.bell.ring(),
                 Err(error) => answer = Err(error),
             }
         }
@@ -191,6 +194,10 @@ impl Sweep {
     /// When the store cannot be used.
     pub async fn once(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
+        let doubt = async |now| {
+            let returning = self.doubt(now).await?;
+            self.finish(now, &returning).await
+        };
         // What one step cannot do keeps no other from being done.
         let steps = [
             self.dead(false).await.map(|_| ()),
@@ -199,13 +206,18 @@ impl Sweep {
             self.roll_windows(now).await,
             self.expire(now).await,
             self.cancel(now).await,
-            self.doubt(now).await,
-            self.finish(now).await,
+            doubt(now).await,
             self.forget(now).await,
+            self.wake_lanes(now).await,
             self.store.shorten_log(LONG).await.map(|_| ()),
         ];
-        self.bell.notify_waiters();
         steps.into_iter().collect()
+    }
+
+    /// Wakes those lanes that have something to claim; two hundred without work then cost one look.
+    async fn wake_lanes(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.bell.ring_for(self.store.routes_with_work(&self.routes, now).await?);
+        Ok(())
     }
 
     async fn dead(&self, sole: bool) -> Result<(u64, u64), StoreError> {
@@ -335,18 +347,23 @@ impl Sweep {
         withdraw(&self.store, run, cause, self.clock.now()).await.map(|_| ())
     }
 
-    async fn doubt(&self, now: Timestamp) -> Result<(), StoreError> {
-        let mut after = (RunId(0), MessageId(0));
+    /// Ends doubt that nobody can be asked about any more, as its campaign decided. Answers the runs of which something
+    /// may still prove to have not been taken.
+    async fn doubt(&self, now: Timestamp) -> Result<HashSet<RunId>, StoreError> {
+        let (mut after, mut returning) = ((RunId(0), MessageId(0)), HashSet::new());
         loop {
             let page = self.store.in_doubt(after, CHUNK).await?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some((last, _)) = page.last() else { return Ok(returning) };
             after = (last.run, last.id);
             let (mut resend, mut park) = (Vec::new(), Vec::new());
-            for message in &page {
-                match self.doubt.ends(message).filter(|(_, at)| *at <= now) {
-                    Some((DoubtEnd::Resend, _)) => resend.push(message.id),
-                    Some((DoubtEnd::Park, _)) => park.push(message.id),
-                    None => {}
+            for (message, standing) in &page {
+                match self.ladder.waits(message, standing, now) {
+                    Waits::Receipt(DoubtEnd::Resend, at) if at <= now => resend.push(message.id),
+                    Waits::Receipt(DoubtEnd::Park, at) if at <= now => park.push(message.id),
+                    _ if self.ladder.may_return(standing, now) => {
+                        returning.insert(message.run);
+                    }
+                    _ => {}
                 }
             }
             if resend.is_empty() && park.is_empty() {
@@ -361,9 +378,9 @@ impl Sweep {
     }
 
     /// Ends runs that have nothing left to send.
-    async fn finish(&self, now: Timestamp) -> Result<(), StoreError> {
+    async fn finish(&self, now: Timestamp, returning: &HashSet<RunId>) -> Result<(), StoreError> {
         for run in self.store.open_runs().await? {
-            if !matches!(run.state, RunState::Running | RunState::Paused) {
+            if !matches!(run.state, RunState::Running | RunState::Paused) || returning.contains(&run.id) {
                 continue;
             }
             let open = self.store.open_messages(run.id).await?;

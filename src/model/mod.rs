@@ -8,6 +8,7 @@ pub mod contact;
 pub mod country;
 pub mod coupon;
 pub mod delivery;
+pub mod doubt;
 pub mod encoding;
 pub mod event;
 pub mod hex;

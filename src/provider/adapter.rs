@@ -120,6 +120,23 @@ impl Adapter {
         }
     }
 
+    /// Asks whether the provider took `submission`; answers its messages that could be that one.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn look_up(
+        &self,
+        transport: &Transport,
+        submission: &Submission,
+        submitted: Timestamp,
+    ) -> Result<Vec<Found>, LookupError> {
+        let request = self.lookup_request(submission, submitted).ok_or(LookupError::NotOffered)?;
+        match transport.send(request).await {
+            Exchange::Answer(answer) => self.lookup_answer(&answer, submission, submitted),
+            Exchange::NotSent(why) | Exchange::Unknown(why) => Err(LookupError::NoAnswer(why)),
+        }
+    }
+
     /// The request that asks whether the provider took `submission`; none if it offers no look-up.
     pub fn lookup_request(&self, submission: &Submission, submitted: Timestamp) -> Option<HttpRequest> {
         let submitted = submitted.minus(lookup::SLACK_BEFORE);

@@ -14,7 +14,9 @@ use super::format::{
 };
 use super::rule::{Expected, Rule};
 use super::template::Template;
+use crate::model::clock::Timestamp;
 use crate::model::delivery::Delivery;
+use crate::model::doubt::{Ask, Means, Repeat, Rung};
 use crate::model::outcome::OutcomeClass;
 
 /// One provider, ready to be bound to a route.
@@ -34,6 +36,8 @@ pub struct Definition {
     pub send: Send,
     /// How the answer is read.
     pub response: Response,
+    /// How the provider is asked about what is in doubt, in order.
+    pub doubt: Vec<Rung>,
     /// How to ask whether a message was taken.
     pub lookup: Option<Lookup>,
     /// How receipts are read.
@@ -43,9 +47,26 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// For how long a submission may be repeated with the same reference without being sent twice; none if never.
+    /// For how long a submission in doubt may be repeated with the same reference without being sent twice; none if never.
     pub fn idempotent_for(&self) -> Option<Duration> {
-        self.send.idempotent_for
+        self.send.idempotent_for.filter(|_| self.doubt.contains(&Rung::Replay))
+    }
+
+    /// What the provider can be asked about a submission in doubt, if requests have been rendered alike since
+    /// `alike_since`.
+    pub fn means(&self, alike_since: Timestamp) -> Means {
+        let repeat = self.idempotent_for().map(|lifetime| Repeat { lifetime, alike_since });
+        Means { ask: self.ask(), repeat }
+    }
+
+    /// The question that is asked about a submission in doubt; none if the provider answers none.
+    pub fn ask(&self) -> Option<Ask> {
+        let lookup = self.lookup.as_ref()?;
+        let rung = lookup.rung();
+        // What is found by its content is found by chance: that it is not there says less.
+        let authoritative = lookup.authoritative && rung == Rung::Lookup;
+        let ask = Ask { rung, after: lookup.after, within: lookup.within, authoritative };
+        self.doubt.contains(&ask.rung).then_some(ask)
     }
 }
 
@@ -228,6 +249,16 @@ pub struct Lookup {
     pub at_format: TimeWord,
     /// The provider's status.
     pub status: Option<Field>,
+}
+
+impl Lookup {
+    /// Which rung it is.
+    pub fn rung(&self) -> Rung {
+        match self.match_by {
+            FoundBy::Reference => Rung::Lookup,
+            FoundBy::Content => Rung::List,
+        }
+    }
 }
 
 /// The digests an HMAC can use.

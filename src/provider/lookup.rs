@@ -40,6 +40,9 @@ pub enum LookupError {
     /// The definition has no `[lookup]`.
     #[error("the provider offers no look-up")]
     NotOffered,
+    /// No answer at all.
+    #[error("the look-up was not answered: {0}; ask again later")]
+    NoAnswer(&'static str),
     /// Not a success.
     #[error("the provider answered the look-up with http {0}; ask again later")]
     Status(u16),

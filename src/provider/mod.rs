@@ -15,6 +15,7 @@ pub mod extract;
 pub mod filter;
 pub mod format;
 pub mod lookup;
+mod print;
 mod render;
 pub mod request;
 pub mod response;

@@ -43,6 +43,10 @@ pub struct SimulatorConfig {
     pub receipts: Receipts,
     /// What customers answer.
     pub replies: Replies,
+    /// How it answers whoever asks what became of a submission.
+    pub lookups: Lookups,
+    /// How long a submission with an `idempotency-key` is answered again as it was the first time; zero ignores keys.
+    pub idempotent_for: Duration,
     /// Bounds on memory and sockets.
     pub limits: Limits,
     /// Callbacks go to loopback addresses only, unless this is true.
@@ -157,6 +161,23 @@ pub struct ReplyText {
     pub text: String,
 }
 
+/// How look-ups are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lookups {
+    /// An accepted message shows up this long after its acceptance.
+    pub after: Duration,
+    /// What is older is not shown any more.
+    pub within: Duration,
+    /// The first so many look-ups are answered 503.
+    pub failing: u64,
+}
+
+impl Default for Lookups {
+    fn default() -> Self {
+        Self { after: Duration::ZERO, within: Duration::from_hours(24 * 7), failing: 0 }
+    }
+}
+
 /// Bounds on memory and sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -191,6 +212,8 @@ impl Default for SimulatorConfig {
                 texts: vec![ReplyText { share: 0.01, text: "STOP".to_owned() }],
                 delay: Curve::new(Duration::from_secs(20), Duration::from_mins(2)),
             },
+            lookups: Lookups::default(),
+            idempotent_for: Duration::ZERO,
             limits: Limits::default(),
             remote_callbacks: false,
             drain: Duration::ZERO,

@@ -23,11 +23,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::behaviour::{Answer, Decision};
+use super::lookup::Wanted;
 use super::odd::{Raw, Shown};
 use super::script::{Fired, Play};
 use super::stats::{Stats, StatsSnapshot};
 use super::submit::{Desk, Verdict};
 use super::wire::{Found, Problem, Taken};
+
+/// The header that holds the key of a submission that may be repeated.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Submissions are small; a larger body is refused.
 const BODY_BYTES: usize = 64 * 1024;
@@ -162,12 +166,15 @@ impl Server {
         if !self.authorized(&request) {
             return Ok(self.unauthorized());
         }
+        let key = request.headers().get(IDEMPOTENCY_KEY).cloned();
         let body = match tokio::time::timeout(PATIENCE, read_body(request.into_body())).await {
             Ok(Some(body)) => body,
             Ok(None) => return Ok(self.malformed("the body is too long or broken")),
             Err(_) => return Err(Broken::Closed),
         };
-        match self.desk.submit(&body).await {
+        let key = key.as_ref().and_then(|key| key.to_str().ok());
+        match self.desk.submit(&body, key).await {
+            Verdict::Repeated(id) => Ok(json(StatusCode::ACCEPTED, &Taken { id: &id, status: "accepted" })),
             Verdict::Decided(decision, id) => self.carry_out(decision, id).await,
             Verdict::Refused(answer) => Ok(self.refuse(answer)),
             Verdict::Throttled(wait) => Ok(self.throttle(wait)),
@@ -253,10 +260,18 @@ impl Server {
             return self.unauthorized();
         }
         let query = request.uri().query().unwrap_or_default();
-        let asked = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "reference");
-        match asked {
-            Some((_, reference)) => json(StatusCode::OK, &Found { messages: self.desk.find(&reference) }),
-            None => self.malformed("name a reference"),
+        let named = |wanted: &str| {
+            form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value)
+        };
+        let (reference, to) = (named("reference"), named("to"));
+        let wanted = match (&reference, &to) {
+            (Some(reference), _) => Wanted::Reference(reference),
+            (None, Some(to)) => Wanted::Recipient(to),
+            (None, None) => return self.malformed("name a reference or a recipient"),
+        };
+        match self.desk.find(wanted) {
+            Some(messages) => json(StatusCode::OK, &Found { messages }),
+            None => problem(StatusCode::SERVICE_UNAVAILABLE, "forgotten", None),
         }
     }
 

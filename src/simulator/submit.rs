@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::behaviour::{Answer, Behaviour, Decision, Step};
 use super::callbacks::{Inbox, Job, Odd, ReplyToSend, What};
 use super::ledger::{Entry, LedgerError, Writer};
-use super::lookup::{Known, Lookup};
+use super::lookup::{Known, Lookup, Repeated, Wanted};
 use super::odd::{self, Shown};
 use super::post::{message_id, same_id};
 use super::script::{OddStep, Phase, Play, Reporting, Twist};
@@ -46,6 +46,7 @@ pub(super) struct Desk {
     targets: Targets,
     inbound: Option<Arc<Target>>,
     lookup: Arc<Lookup>,
+    idempotent_for: Duration,
     writer: Writer<Accepted>,
     pending_limit: u64,
     next: AtomicU64,
@@ -69,6 +70,8 @@ struct Accepted {
 pub(super) enum Verdict {
     /// As decided; the id is there when it was accepted.
     Decided(Decision, Option<String>),
+    /// Accepted before under the same key and this id; answered as it was then.
+    Repeated(String),
     /// Above the rate; the client may come back after this time.
     Throttled(Duration),
     /// Not well-formed, and why.
@@ -93,7 +96,8 @@ impl Desk {
         inbox: Arc<Inbox>,
         stats: Arc<Stats>,
     ) -> Result<Self, LedgerError> {
-        let lookup = Arc::new(Lookup::new(config.limits.remembered));
+        let continued = std::fs::metadata(&config.ledger).is_ok_and(|ledger| ledger.len() > 0);
+        let lookup = Arc::new(Lookup::new(config.limits.remembered, config.lookups, continued));
         let settle = settle(lookup.clone(), inbox, stats.clone());
         let writer = Writer::open(&config.ledger, config.sync, settle)?;
         let throttle =
@@ -110,6 +114,7 @@ impl Desk {
             targets: Targets::new(config.receipts.url.as_deref(), config.remote_callbacks),
             inbound: config.replies.url.as_deref().map(|url| Arc::new(Target::whole(url))),
             lookup,
+            idempotent_for: config.idempotent_for,
             writer,
             pending_limit: config.limits.pending as u64,
             next: AtomicU64::new(1),
@@ -120,8 +125,23 @@ impl Desk {
         })
     }
 
-    /// Takes one submission as far as the ledger. Dropping the future does not undo an acceptance.
-    pub(super) async fn submit(&self, body: &[u8]) -> Verdict {
+    /// Takes one submission as far as the ledger. Dropping the future does not undo an acceptance. A key makes the repeat of
+    /// what was accepted harmless, while it lives: a restart ends all of them.
+    pub(super) async fn submit(&self, body: &[u8], key: Option<&str>) -> Verdict {
+        let key = key.filter(|_| !self.idempotent_for.is_zero()).map(|key| (key, sign::sha256(body)));
+        if let Some((key, request)) = &key {
+            match self.lookup.repeated(key, request, self.idempotent_for, self.clock.now()) {
+                Repeated::New => {}
+                Repeated::Same(id) => return Verdict::Repeated(id),
+                Repeated::Different => {
+                    return Verdict::Malformed("the key was used for another request".into());
+                }
+            }
+        }
+        self.take(body, key.map(|(key, request)| (key.into(), request.into()))).await
+    }
+
+    async fn take(&self, body: &[u8], repeat: Option<Repeatable>) -> Verdict {
         let submission = match serde_json::from_slice::<Submission<'_>>(body) {
             Ok(submission) => submission,
             // The position is told, the content is not: an error may reach a log.
@@ -151,7 +171,7 @@ impl Desk {
             return Verdict::Decided(decision, None);
         }
         let numbers = Numbers { nth, key, odd, same_id: self.gives_the_same_id(&decision) };
-        match self.accept(numbers, &submission, target, parts).await {
+        match self.accept(numbers, &submission, target, (parts, repeat)).await {
             Ok(id) => Verdict::Decided(decision, Some(id)),
             Err(reason) => Verdict::Unavailable(reason),
         }
@@ -163,10 +183,10 @@ impl Desk {
         Some(odd::show(kind, id, &same_id(&self.boot), self.clock.now()))
     }
 
-    /// What the remembered messages with this reference look like now.
-    pub(super) fn find(&self, reference: &str) -> Vec<FoundMessage> {
+    /// What the remembered messages look like now; none if it cannot be known whether there is one.
+    pub(super) fn find(&self, wanted: Wanted<'_>) -> Option<Vec<FoundMessage>> {
         self.stats.lookups.fetch_add(1, Relaxed);
-        self.lookup.find(reference, self.clock.now(), &self.behaviour)
+        self.lookup.find(wanted, self.clock.now(), &self.behaviour)
     }
 
     /// What a submission throttled by share is asked to wait.
@@ -243,7 +263,7 @@ impl Desk {
         numbers: Numbers,
         submission: &Submission<'_>,
         target: Option<Arc<Target>>,
-        parts: u32,
+        (parts, repeat): (u32, Option<Repeatable>),
     ) -> Result<String, &'static str> {
         let entry = Entry {
             at: self.clock.now(),
@@ -259,7 +279,7 @@ impl Desk {
             self.stats.backlog_full.fetch_add(1, Relaxed);
             return Err("backlog");
         };
-        let known = self.lookup.remembers().then(|| remember(numbers.key, &entry, submission));
+        let known = self.lookup.remembers().then(|| remember(numbers.key, &entry, submission, repeat));
         if self.writer.append(&entry, Accepted { parts, jobs, room, known }).await.is_err() {
             self.stats.ledger_failed.fetch_add(1, Relaxed);
             return Err("ledger");
@@ -301,6 +321,9 @@ impl Desk {
     }
 }
 
+/// A key and a digest of the request that came with it.
+type Repeatable = (Box<str>, Box<str>);
+
 /// What one submission is known by, inside.
 #[derive(Clone, Copy)]
 struct Numbers {
@@ -331,7 +354,12 @@ fn settle(lookup: Arc<Lookup>, inbox: Arc<Inbox>, stats: Arc<Stats>) -> impl FnM
     }
 }
 
-fn remember(key: u64, entry: &Entry<'_>, submission: &Submission<'_>) -> (Box<str>, Known) {
+fn remember(
+    key: u64,
+    entry: &Entry<'_>,
+    submission: &Submission<'_>,
+    repeat: Option<Repeatable>,
+) -> (Box<str>, Known) {
     let known = Known {
         key,
         id: (&*entry.id).into(),
@@ -339,6 +367,7 @@ fn remember(key: u64, entry: &Entry<'_>, submission: &Submission<'_>) -> (Box<st
         to: (&*entry.to).into(),
         from: (&*entry.from).into(),
         text: (&*submission.text).into(),
+        repeat,
     };
     ((&*entry.reference).into(), known)
 }

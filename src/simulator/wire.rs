@@ -36,7 +36,7 @@ pub(super) struct Problem<'a> {
     pub(super) detail: Option<&'a str>,
 }
 
-/// The answer to a look-up: every accepted submission with the reference, oldest first.
+/// The answer to a look-up: every accepted submission with the reference or for the recipient, oldest first.
 #[derive(Debug, Serialize)]
 pub(super) struct Found {
     pub(super) messages: Vec<FoundMessage>,

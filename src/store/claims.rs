@@ -1,6 +1,6 @@
 //! From planned to claimed: opening windows feed a lane's queue, a lane takes what its permits allow.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::model::clock::Timestamp;
 use crate::model::encoding::Encoding;
@@ -43,6 +43,13 @@ statements! {
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence, \
           CAST(j.value ->> 2 AS BIGINT) AS due FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'claimed'";
+    /// Those of the routes in `$1` that have something to claim at `$2`.
+    WITH_WORK = "SELECT j.value ->> 0 FROM json_each(CAST($1 AS TEXT)) AS j \
+        WHERE EXISTS (SELECT 1 FROM messages AS m WHERE m.route = j.value ->> 0 AND m.dispatch = 'queued' AND m.not_before <= $2) \
+          OR EXISTS (SELECT 1 FROM runs AS r CROSS JOIN run_windows AS w WHERE w.run_id = r.id \
+            AND r.state IN ('preparing', 'running', 'paused', 'cancelling') AND r.state = 'running' \
+            AND r.starts_at <= $2 AND r.expires_at > $2 AND w.opens_at <= $2 AND w.closes_at > $2 \
+            AND EXISTS (SELECT 1 FROM messages AS m WHERE m.window_id = w.id AND m.route = j.value ->> 0 AND m.dispatch = 'planned'))";
     /// When the next text of a run may go: a retry that is due, or the window of something planned. `$1` run, `$2` now.
     NEXT_TEXT = "SELECT min(t.at) FROM (\
         SELECT min(m.not_before) AS at FROM messages AS m WHERE m.run_id = $1 \
@@ -164,6 +171,19 @@ impl Batch {
 }
 
 impl Store {
+    /// Those of some routes whose lanes have something to claim.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn routes_with_work(
+        &self,
+        routes: &[String],
+        now: Timestamp,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let names = json_rows(&routes.iter().map(|name| (name,)).collect::<Vec<_>>())?;
+        self.pools.read(WITH_WORK, args![names, now.0]).await?.iter().map(|row| row.text(0)).collect()
+    }
+
     /// When the next text of a run may go; in the past if only limits hold it, `None` while nothing of it waits.
     ///
     /// # Errors
@@ -174,7 +194,7 @@ impl Store {
     }
 }
 
-fn claimed(row: &Row) -> Result<Claimed, StoreError> {
+pub(super) fn claimed(row: &Row) -> Result<Claimed, StoreError> {
     Ok(Claimed {
         id: MessageId(row.int(0)?),
         run: RunId(row.int(1)?),

@@ -50,6 +50,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0007_retention.sql"),
         include_str!("../../migrations/postgres/0007_retention.sql"),
     ),
+    (
+        8,
+        "inquiries",
+        include_str!("../../migrations/sqlite/0008_inquiries.sql"),
+        include_str!("../../migrations/postgres/0008_inquiries.sql"),
+    ),
 ];
 
 /// The schema version this program was written for.

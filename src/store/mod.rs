@@ -18,6 +18,7 @@ pub mod events;
 mod evidence;
 pub mod inbound;
 pub mod inbox;
+pub mod inquiries;
 pub mod intents;
 mod lock;
 pub mod log;
@@ -322,6 +323,7 @@ pub fn statements() -> Vec<dialect::Named> {
         evidence::STATEMENTS,
         inbound::STATEMENTS,
         inbox::STATEMENTS,
+        inquiries::STATEMENTS,
         intents::STATEMENTS,
         lock::PAIRS,
         prune::STATEMENTS,

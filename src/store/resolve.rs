@@ -17,6 +17,7 @@ use super::batch::{Batch, json_rows, word};
 use super::claims::phone;
 use super::connection::{Row, args};
 use super::dialect::{LOCK_RUNS, statements};
+use super::inquiries::{Standing, last_attempt, standing, standing_at};
 use super::status::{AttemptView, attempt_at};
 use super::sweep::{InDoubt, policy_of_run};
 use super::{Store, StoreError};
@@ -25,9 +26,8 @@ statements! {
     /// `$1`, `$2` run and message after which to begin, `$3` the last run that is meant, `$4` most.
     DOUBTS = concat!("SELECT m.id, m.run_id, m.settled_at, ", policy_of_run!(), ", m.attempts, m.dispatch, r.campaign, \
           m.phone, m.route, m.possible_duplicate, a.number, a.reference, a.intent_at, a.answered_at, a.outcome, a.code, \
-          a.detail, a.provider_id FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
-        LEFT JOIN attempts AS a ON a.message_id = m.id AND a.number = m.last_number \
-        WHERE m.dispatch IN ('ambiguous', 'unknown') AND (m.run_id, m.id) > ($1, $2) AND m.run_id <= $3 \
+          a.detail, a.provider_id, i.detail, ", standing!(), " FROM messages AS m JOIN runs AS r ON r.id = m.run_id ",
+          last_attempt!(), "WHERE m.dispatch IN ('ambiguous', 'unknown') AND (m.run_id, m.id) > ($1, $2) AND m.run_id <= $3 \
         ORDER BY m.run_id, m.id LIMIT $4");
     /// Runs of the messages in `$1`.
     RUNS_OF = "SELECT DISTINCT m.run_id FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m \
@@ -82,6 +82,10 @@ pub struct Doubt {
     pub possible_duplicate: bool,
     /// The attempt whose fate nobody knows.
     pub attempt: Option<AttemptView>,
+    /// What its provider was asked about that.
+    pub standing: Standing,
+    /// What the provider said last, in words.
+    pub answered: Option<String>,
 }
 
 /// What a decision about one message depends on.
@@ -208,6 +212,17 @@ impl Batch {
         Ok(())
     }
 
+    /// Opens runs again that had nothing left to send, each as what. Rows of (run, state).
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn reopen(&mut self, runs: &[(i64, &str)]) -> Result<(), StoreError> {
+        if !runs.is_empty() {
+            self.tx.run(REOPEN, vec![json_rows(runs)?]).await?;
+        }
+        Ok(())
+    }
+
     /// Writes decisions about messages that still stand where they stood; answers those that were written.
     ///
     /// # Errors
@@ -245,9 +260,7 @@ impl Batch {
         self.pay(&paid.map(|(attempt, _)| attempt).collect::<Vec<_>>(), -1).await?;
         let reopened: BTreeMap<i64, &str> =
             done.iter().filter_map(|one| one.run_to.map(|state| (one.about.run.0, state.as_str()))).collect();
-        if !reopened.is_empty() {
-            self.tx.run(REOPEN, vec![json_rows(&reopened.into_iter().collect::<Vec<_>>())?]).await?;
-        }
+        self.reopen(&reopened.into_iter().collect::<Vec<_>>()).await?;
         Ok(done.iter().map(|one| one.about.id).collect())
     }
 }
@@ -263,20 +276,23 @@ fn decide_row(one: &Decision) -> (i64, &'static str, i64, &'static str, i64, i64
 }
 
 fn doubt(row: &Row) -> Result<Doubt, StoreError> {
+    let message = InDoubt {
+        id: MessageId(row.int(0)?),
+        run: RunId(row.int(1)?),
+        since: Timestamp(row.opt_int(2)?.unwrap_or(0)),
+        policy: word(row, 3, "policy", WhenInDoubt::from_word)?,
+        attempts: row.int(4)?,
+    };
     Ok(Doubt {
-        message: InDoubt {
-            id: MessageId(row.int(0)?),
-            run: RunId(row.int(1)?),
-            since: Timestamp(row.opt_int(2)?.unwrap_or(0)),
-            policy: word(row, 3, "policy", WhenInDoubt::from_word)?,
-            attempts: row.int(4)?,
-        },
+        message,
         dispatch: word(row, 5, "dispatch state", Dispatch::from_word)?,
         campaign: row.text(6)?,
         phone: phone(row.int(7)?)?,
         route: row.text(8)?,
         possible_duplicate: row.int(9)? == 1,
         attempt: row.opt_int(10)?.map(|_| attempt_at(row, 10)).transpose()?,
+        standing: standing_at(row, 19, message.since)?,
+        answered: row.opt_text(18)?,
     })
 }
 

@@ -26,7 +26,7 @@ statements! {
           j.value ->> 3 AS code, j.value ->> 4 AS detail, j.value ->> 5 AS provider_id \
         FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE attempts.message_id = g.message AND attempts.number = g.num \
-          AND (attempts.outcome IS NULL OR attempts.outcome = 'unknown') RETURNING message_id, number";
+          AND (attempts.outcome IS NULL OR attempts.outcome IN ('unknown', 'garbled')) RETURNING message_id, number";
     /// T7 to T10. `$1` rows of (message, epoch, state, due, counts, reason), `$2` now.
     MOVE = "UPDATE messages SET dispatch = g.state, not_before = g.due, attempts = attempts + g.counts, \
           reason = g.reason, settled_at = $2, owner = NULL, lease_until = NULL FROM (\

@@ -10,6 +10,7 @@ use crate::model::state::{Cause, Dispatch, next};
 use super::batch::{Batch, json_rows, word};
 use super::connection::{Row, args};
 use super::dialect::{LOCK_RUNS, statements};
+use super::inquiries::{Standing, last_attempt, standing, standing_at};
 use super::{Store, StoreError};
 
 /// What the campaign of a run `r` wants done with doubt. What was cancelled is never sent again.
@@ -44,8 +45,8 @@ statements! {
             AND EXISTS (SELECT 1 FROM receipts AS r WHERE r.message_id = a.message_id AND r.number = a.number \
               AND r.state <> 'none')))) ORDER BY m.run_id, m.id LIMIT $1";
     /// Messages in doubt, run by run; ordered as the index of open messages is, so that history is never walked.
-    IN_DOUBT = concat!("SELECT m.id, m.run_id, m.settled_at, ", policy_of_run!(), ", m.attempts FROM messages AS m \
-        JOIN runs AS r ON r.id = m.run_id WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
+    IN_DOUBT = concat!("SELECT m.id, m.run_id, m.settled_at, ", policy_of_run!(), ", m.attempts, ", standing!(), " \
+        FROM messages AS m JOIN runs AS r ON r.id = m.run_id ", last_attempt!(), "WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
         AND m.dispatch = 'ambiguous' AND (m.run_id > $1 OR (m.run_id = $1 AND m.id > $2)) ORDER BY m.run_id, m.id LIMIT $3");
     /// T12 by decision. `$1` message ids, `$2` now. A run may be cancelled between the decision and this.
     RESEND = "UPDATE messages SET dispatch = 'queued', possible_duplicate = 1, not_before = $2, \
@@ -201,21 +202,26 @@ impl Store {
         Ok(!self.pools.read(EVIDENCE, args![1]).await?.is_empty())
     }
 
-    /// Messages in doubt after the one in `after`, by run and id.
+    /// Messages in doubt after the one in `after`, by run and id, each with its last attempt.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn in_doubt(&self, after: (RunId, MessageId), limit: i64) -> Result<Vec<InDoubt>, StoreError> {
+    pub async fn in_doubt(
+        &self,
+        after: (RunId, MessageId),
+        limit: i64,
+    ) -> Result<Vec<(InDoubt, Standing)>, StoreError> {
         let rows = self.pools.read(IN_DOUBT, args![after.0.0, after.1.0, limit]).await?;
         rows.iter()
             .map(|row| {
-                Ok(InDoubt {
+                let message = InDoubt {
                     id: MessageId(row.int(0)?),
                     run: RunId(row.int(1)?),
                     since: Timestamp(row.opt_int(2)?.unwrap_or(0)),
                     policy: word(row, 3, "policy", WhenInDoubt::from_word)?,
                     attempts: row.int(4)?,
-                })
+                };
+                Ok((message, standing_at(row, 5, message.since)?))
             })
             .collect()
     }

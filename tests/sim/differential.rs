@@ -206,7 +206,8 @@ impl Rig {
             }
             Call::InDoubt => {
                 let first = (RunId(0), MessageId(0));
-                Answer::InDoubt(store.in_doubt(first, CHUNK).await.expect("read"))
+                let found = store.in_doubt(first, CHUNK).await.expect("read");
+                Answer::InDoubt(found.into_iter().map(|(message, _)| message).collect())
             }
             Call::OpenMessages(run) => Answer::Open(store.open_messages(*run).await.expect("read")),
             _ => return None,

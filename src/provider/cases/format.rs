@@ -132,6 +132,9 @@ pub(super) struct AnswerCase {
     pub(super) retry_after: Option<String>,
     #[serde(default)]
     pub(super) body: String,
+    /// True if the provider had taken the same submission before: what a replay is answered with.
+    #[serde(default)]
+    pub(super) repeated: bool,
     /// One for each message.
     pub(super) expect: Vec<OutcomeCase>,
 }

@@ -16,6 +16,7 @@ use super::catalog::CasesText;
 use super::complaint::{Complaint, Complaints};
 use super::definition::Definition;
 use super::{Adapter, RouteSettings, Submission};
+use crate::model::doubt::Rung;
 use crate::model::phone::Phone;
 use crate::telemetry::Secret;
 use format::{CasesFile, MessageCase, RouteCase};
@@ -131,7 +132,31 @@ impl Run<'_> {
         ];
         let kinds = kinds.iter().filter(|(_, defined, no_case)| *defined && *no_case);
         self.report.unused.extend(kinds.map(|(kind, ..)| format!("[{kind}]")));
+        let missing = definition.doubt.iter().flat_map(|rung| unproven(*rung, file));
+        self.report.unused.extend(missing);
     }
+}
+
+/// What the cases do not show about a rung, and a message in doubt would depend on.
+fn unproven(rung: Rung, file: &CasesFile) -> Vec<String> {
+    let found = |wanted: fn(Option<usize>) -> bool| {
+        file.lookup.iter().any(|case| wanted(case.found.as_ref().map(Vec::len)))
+    };
+    let mut needs = match rung {
+        Rung::Replay => {
+            vec![("an answer with repeated = true", file.answer.iter().any(|case| case.repeated))]
+        }
+        Rung::Lookup | Rung::List => vec![
+            ("a look-up that finds one", found(|found| found == Some(1))),
+            ("a look-up that finds none", found(|found| found == Some(0))),
+            ("a look-up whose answer says nothing", found(|found| found.is_none())),
+        ],
+    };
+    if rung == Rung::List {
+        needs.push(("a look-up that finds two", found(|found| found.is_some_and(|found| found > 1))));
+    }
+    let needs = needs.into_iter().filter(|(_, shown)| !shown);
+    needs.map(|(what, _)| format!("doubt = [{:?}]: {what}", rung.as_str())).collect()
 }
 
 fn route(case: &RouteCase) -> RouteSettings {

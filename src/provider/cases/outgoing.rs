@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::format::{AnswerCase, Expectation, FoundCase, LookupCase, MessageCase, OutcomeCase, RequestCase};
 use super::{Run, submission};
 use crate::model::clock::Timestamp;
+use crate::model::outcome::OutcomeClass;
 use crate::provider::filter::percent;
 use crate::provider::{Answer, HttpRequest, Submission};
 
@@ -46,6 +47,9 @@ impl Run<'_> {
             let wait = outcome.retry_after.map(|wait| wait.as_secs());
             self.expect(&name, "the wait", &wait, retry_after_seconds);
             self.expect(&name, "the duplicate flag", &judged.duplicate, duplicate);
+            if case.repeated && outcome.class != OutcomeClass::Accepted {
+                self.fail(&name, "a repeated submission that the provider has must be read as accepted");
+            }
         }
     }
 

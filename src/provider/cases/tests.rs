@@ -74,3 +74,41 @@ fn a_request_that_shows_a_secret_in_print_is_a_failure() {
     assert!(all.contains("request \"one\": the masked print shows the key"), "{all}");
     assert!(!all.contains("the form is"), "{all}");
 }
+
+#[test]
+fn a_rung_that_no_case_shows_is_told() {
+    let check = |doubt: &str, match_by: &str, cases: &str, wanted: &[&str]| {
+        let send = "[send]\nidempotent_by = 'reference'\nidempotent_seconds = 60\n";
+        let text = DEFINITION.replace("[send]\n", &format!("doubt = [{doubt}]\n{send}"));
+        let text = text.replace("text = '{text}'", "text = '{text}'\nref = '{reference}'");
+        let lookup = "[lookup]\nmethod = 'GET'\nurl = 'https://acme.example/'\nwithin_seconds = 60\nlist = '/m'\n\
+            id = '/i'\nreference = '/r'\nto = '/t'\ntext = '/x'\nat = '/a'\n";
+        let text = format!("{text}{lookup}match_by = '{match_by}'\n");
+        let definition = Arc::new(check("acme.toml", &text).expect("is right"));
+        let cases = format!("[route]\nsecrets.key = 's3cr3t'\n{cases}");
+        let report = run(&definition, &CasesText { file: "acme.cases.toml".to_owned(), text: cases });
+        let unused = report.expect("is readable").unused;
+        let told: Vec<&str> = unused.iter().filter_map(|line| line.strip_prefix("doubt = ")).collect();
+        assert_eq!(told, wanted, "{doubt}");
+    };
+    let none =
+        "[[lookup]]\nname = 'none'\nsubmitted = '2026-10-01T10:00:00Z'\nbody = '{\"m\":[]}'\nfound = []\n";
+    check("", "reference", "", &[]);
+    check("'replay'", "reference", none, &["[\"replay\"]: an answer with repeated = true"]);
+    check(
+        "'lookup'",
+        "reference",
+        none,
+        &["[\"lookup\"]: a look-up that finds one", "[\"lookup\"]: a look-up whose answer says nothing"],
+    );
+    check(
+        "'list'",
+        "content",
+        none,
+        &[
+            "[\"list\"]: a look-up that finds one",
+            "[\"list\"]: a look-up whose answer says nothing",
+            "[\"list\"]: a look-up that finds two",
+        ],
+    );
+}

@@ -4,6 +4,7 @@
 //! none, rules that can never match, bodies that cannot carry many messages. It collects all complaints, not the first.
 
 mod callback;
+mod doubt;
 mod reading;
 mod sending;
 
@@ -43,6 +44,7 @@ pub fn compile(file: &str, text: &str, parsed: &DefinitionFile) -> Result<Defini
     let send = checker.send(&parsed.send);
     let response = checker.response(&parsed.response);
     let lookup = parsed.lookup.as_ref().map(|lookup| checker.lookup(lookup));
+    let doubt = checker.doubt(lookup.as_ref());
     let receipt = parsed.receipt.as_ref().map(|receipt| checker.receipt(receipt));
     let inbound = parsed.inbound.as_ref().map(|inbound| checker.inbound(inbound));
     checker.complaints.finish()?;
@@ -54,6 +56,7 @@ pub fn compile(file: &str, text: &str, parsed: &DefinitionFile) -> Result<Defini
         limits: parsed.limits.clone(),
         send,
         response,
+        doubt,
         lookup,
         receipt,
         inbound,

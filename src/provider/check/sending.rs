@@ -6,9 +6,10 @@ use super::{Allow, Checker, method, seconds};
 use crate::provider::complaint::KeyPath;
 use crate::provider::definition::{Auth, Body, Lookup, Node, Send, Value};
 use crate::provider::extract::Field;
-use crate::provider::format::{AuthFile, FoundBy, LookupFile, MethodWord, SendFile, ValueFile};
+use crate::provider::format::{AuthFile, FoundBy, LookupFile, MethodWord, RepeatWord, SendFile, ValueFile};
 use crate::provider::render::json_escape;
 use crate::provider::template::{Source, Template};
+use reqwest::header::HeaderName;
 
 impl Checker<'_> {
     pub(super) fn send(&mut self, file: &SendFile) -> Send {
@@ -23,10 +24,10 @@ impl Checker<'_> {
         }
         let query = self.values(&path.key("query"), &file.query, Allow::Message);
         let body = self.body(&path, file);
-        self.idempotence(&path, file);
         if self.complaints.is_empty() {
             self.carries_message(&path, &query, &body);
         }
+        self.idempotence(&path, file, &sources(&headers, &query, &body));
         let idempotent_for = file.idempotent_by.and(file.idempotent_seconds).map(seconds);
         Send { method: method(file.method), url, auth, headers, query, body, idempotent_for }
     }
@@ -235,30 +236,60 @@ impl Checker<'_> {
         }
     }
 
-    fn idempotence(&mut self, path: &KeyPath, file: &SendFile) {
+    /// A request that is repeated must be the same, octet by octet, unless the provider looks at its reference alone.
+    fn idempotence(&mut self, path: &KeyPath, file: &SendFile, sources: &[Source]) {
         if file.idempotent_by.is_some() != file.idempotent_seconds.is_some() {
             let problem = "`idempotent_by` and `idempotent_seconds` belong together";
             self.complaints.add(path, problem);
+        }
+        if file.idempotent_by.is_none() {
+            return;
+        }
+        let path = path.key("idempotent_by");
+        if !sources.contains(&Source::Reference) {
+            self.complaints.add(&path, "{reference} stands nowhere in headers, query, form or json");
+        }
+        let way_out =
+            "say idempotent_request = \"any\" if the provider judges a repeat by its reference alone";
+        if file.idempotent_request == RepeatWord::Same && sources.contains(&Source::Validity) {
+            let problem =
+                format!("{{validity}} changes with time, so a repeated request would differ; {way_out}");
+            self.complaints.add(&path, problem);
+        }
+        if file.idempotent_request == RepeatWord::Same && self.file.limits.recipients > 1 {
+            let problem = format!(
+                "a message that is repeated goes alone, so a request of many would differ; {way_out}"
+            );
+            self.complaints.add(&path, problem);
         }
     }
 
     /// A request that never says who shall get what is a mistake in every protocol.
     fn carries_message(&mut self, path: &KeyPath, query: &[(String, Value)], body: &Body) {
-        let mut sources = Vec::new();
-        let mut note = |template: &Template| {
-            sources.extend(template.holes().map(|hole| hole.source.clone()));
-        };
-        let fields = query.iter().chain(if let Body::Form(form) = body { form.as_slice() } else { &[] });
-        fields.flat_map(|(_, value)| value.templates()).for_each(&mut note);
-        if let Body::Json(node) = body {
-            visit(node, &mut note);
-        }
+        let sources = sources(&[], query, body);
         for (source, written) in [(Source::To, "{to}"), (Source::Text, "{text}")] {
             if !sources.contains(&source) {
                 self.complaints.add(path, format!("{written} stands nowhere in query, form or json"));
             }
         }
     }
+}
+
+/// Every placeholder of a request.
+fn sources(headers: &[(HeaderName, Template)], query: &[(String, Value)], body: &Body) -> Vec<Source> {
+    let mut sources = Vec::new();
+    let mut note = |template: &Template| {
+        sources.extend(template.holes().map(|hole| hole.source.clone()));
+    };
+    for (_, template) in headers {
+        note(template);
+    }
+    let fields = query.iter().chain(if let Body::Form(form) = body { form.as_slice() } else { &[] });
+    fields.flat_map(|(_, value)| value.templates()).for_each(&mut note);
+    if let Body::Json(node) = body {
+        visit(node, &mut note);
+    }
+    sources
 }
 
 fn visit(node: &Node, note: &mut impl FnMut(&Template)) {

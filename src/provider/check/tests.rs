@@ -90,6 +90,31 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("format = \"json\"", "format = \"text\"", "a callback is `json`, `form` or `query`"),
     ("states =", "reply = { status = 500 }\nstates =", "is answered with 200 to 299"),
     ("[send.json]", "[send.form]\nx = \"1\"\n[send.json]", "a request has one body"),
+    (
+        "recipients = 1 }",
+        "recipients = 1 }\ndoubt = [\"lookup\"]",
+        "`doubt`: `lookup` needs [lookup] with match_by",
+    ),
+    (
+        "recipients = 1 }",
+        "recipients = 1 }\ndoubt = [\"list\", \"lookup\"]",
+        "`doubt`: each rung stands once, in the order",
+    ),
+    (
+        "method = \"POST\"",
+        "method = \"POST\"\nidempotent_by = \"reference\"\nidempotent_seconds = 60",
+        "`doubt`: is missing; write doubt = [\"replay\"], or [] to ask nothing",
+    ),
+    (
+        "method = \"POST\"",
+        "method = \"POST\"\nidempotent_by = \"reference\"\nidempotent_seconds = 60",
+        "`send.idempotent_by`: {reference} stands nowhere",
+    ),
+    (
+        "method = \"POST\"",
+        "method = \"POST\"\nidempotent_by = \"reference\"\nidempotent_seconds = 60\nquery = { v = \"{validity}\" }",
+        "{validity} changes with time, so a repeated request would differ; say idempotent_request = \"any\"",
+    ),
     ("\"{text}\"", "\"{text}\"\nn = \"{parts|number} parts\"", "needs a value that is one placeholder"),
 ];
 

@@ -104,7 +104,8 @@ pub struct LookupFile {
     /// Parameters; may use the message's placeholders and `{submitted}`, milliseconds less two minutes of slack.
     #[serde(default)]
     pub query: BTreeMap<String, ValueFile>,
-    /// How long the provider may take to show a message it took, in seconds.
+    /// How long the provider may take to show a message it took, in seconds; a minute if nothing is known.
+    #[serde(default = "minute")]
     pub after_seconds: u64,
     /// How far back it can look, in seconds.
     pub within_seconds: u64,
@@ -138,4 +139,8 @@ pub struct LookupFile {
     /// The provider's status, translated like that of a receipt.
     #[serde(default)]
     pub status: Option<String>,
+}
+
+fn minute() -> u64 {
+    60
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 pub use answering::{EachFile, FoundBy, LookupFile, MatchBy, ResponseFile, TimeWord};
 pub use calling::{AddressWord, DigestWord, HmacFile, InboundFile, ReceiptFile, ReplyFile, VerifyFile};
-pub use sending::{AuthFile, EncodingFile, IdempotentBy, MethodWord, SendFile, ValueFile};
+pub use sending::{AuthFile, EncodingFile, IdempotentBy, MethodWord, RepeatWord, SendFile, ValueFile};
 
 /// One provider: how to submit, how to read its answers, how to read what it calls back with.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -43,6 +43,9 @@ pub struct DefinitionFile {
     pub send: SendFile,
     /// How the answer to a submission is read.
     pub response: ResponseFile,
+    /// How the provider is asked about a submission whose fate is unknown, in this order; `[]` if it cannot be.
+    #[serde(default)]
+    pub doubt: Option<Vec<RungWord>>,
     /// How to ask the provider whether it took a message.
     #[serde(default)]
     pub lookup: Option<LookupFile>,
@@ -52,6 +55,18 @@ pub struct DefinitionFile {
     /// How texts from customers are read.
     #[serde(default)]
     pub inbound: Option<InboundFile>,
+}
+
+/// A way to ask a provider about a submission whose fate is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RungWord {
+    /// `[lookup]` by `reference`.
+    Lookup,
+    /// The same submission again, within `send.idempotent_seconds`.
+    Replay,
+    /// `[lookup]` by `content`.
+    List,
 }
 
 /// One setting of a route.

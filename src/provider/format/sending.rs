@@ -47,6 +47,9 @@ pub struct SendFile {
     /// How long the provider remembers that field, in seconds.
     #[serde(default)]
     pub idempotent_seconds: Option<u64>,
+    /// What a repeated submission must be, so that it is harmless.
+    #[serde(default)]
+    pub idempotent_request: RepeatWord,
 }
 
 /// What makes a repeated submission harmless.
@@ -55,6 +58,17 @@ pub struct SendFile {
 pub enum IdempotentBy {
     /// Our reference of the attempt.
     Reference,
+}
+
+/// What a repeated submission must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RepeatWord {
+    /// The same octets: the provider compares them.
+    #[default]
+    Same,
+    /// Anything with the same reference: that alone decides.
+    Any,
 }
 
 /// How the request proves who sends it.

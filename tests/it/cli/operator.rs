@@ -126,6 +126,11 @@ async fn what_is_in_doubt_is_listed_with_what_it_waits_for_and_decided_once() {
             "{why}"
         );
 
+        let named = desk.json(0, &["status", "comeback", "--run", &run.id.to_string()]);
+        let named: Vec<_> = named["doubts"].as_array().expect("a list").iter().collect();
+        assert_eq!(named.len(), 3, "each is named");
+        assert_eq!(named[0]["waits_for"]["what"], "operator");
+
         let one = ["message", "resolve", &first, "--as", "not-sent", "--reason", "their log"];
         assert_eq!(desk.json(0, &one)["changed"], serde_json::json!([ids[0]]));
         let again = desk.json(0, &one);

@@ -1,5 +1,6 @@
 //! Launches that die, meet or come late, and windows that are not open yet.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use super::books;
 use crate::support::stores::{Bench, on_both};
 use crate::support::world::{World, phone};
 use winback::campaign::law::Rules;
+use winback::dispatch::bell::Bell;
+use winback::dispatch::ladder::Ladder;
 use winback::dispatch::launch::{LaunchError, launch};
 use winback::dispatch::plan::plan;
 use winback::dispatch::sweep::{DoubtPolicy, Stalled, Sweep};
@@ -251,13 +254,17 @@ pub(super) fn sweep(bench: &Bench, at: &str) -> Sweep {
         clock: Arc::new(ManualClock::at(Timestamp::parse(at).unwrap())),
         rules: Arc::new(Rules::load()),
         owner: "somebody".to_owned(),
-        doubt: DoubtPolicy {
-            park_after: Duration::from_hours(24),
-            resend_after: Duration::from_mins(10),
-            attempts: 3,
-        },
+        ladder: Arc::new(Ladder {
+            means: HashMap::new(),
+            policy: DoubtPolicy {
+                park_after: Duration::from_hours(24),
+                resend_after: Duration::from_mins(10),
+                attempts: 3,
+            },
+        }),
         keep_unmatched: Duration::from_hours(96),
         looked_through: AtomicI64::new(0),
-        bell: Arc::new(Notify::new()),
+        routes: vec!["sim".to_owned()],
+        bell: Bell::default(),
     }
 }

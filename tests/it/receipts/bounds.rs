@@ -148,10 +148,7 @@ async fn a_token_in_an_address_is_kept_nowhere() {
     const TOKEN: &str = "Zk3v9QhX2mT7wLr5bN8cYd";
     on_both(async |bench| {
         let mut world = World::new(bench, 1, |_| {}).await;
-        let own = world.folder.path().join("providers");
-        std::fs::create_dir_all(&own).unwrap();
-        std::fs::write(own.join("tokens.toml"), by_token()).unwrap();
-        world.config.providers_folder = own;
+        std::fs::write(world.config.providers_folder.join("tokens.toml"), by_token()).unwrap();
         std::fs::write(world.folder.path().join("token"), TOKEN).unwrap();
         let mut route = world.config.routes["sim"].clone();
         route.provider = "tokens".to_owned();

@@ -76,7 +76,7 @@ impl World {
         std::fs::write(folder.path().join("signing"), "simulator-signing").unwrap();
         let text = format!(
             "[store]\nurl = \"{}\"\n[daemon]\nlisten = \"{listen}\"\npublic_url = \"http://{listen}\"\n\
-             [routes.sim]\nprovider = \"simulator\"\nsenders = [\"+15005550006\"]\ncountries = [\"US\"]\n\
+             [routes.sim]\nprovider = \"asked\"\nsenders = [\"+15005550006\"]\ncountries = [\"US\"]\n\
              limits = {{ parts_per_second = 5000, burst = 1000, in_flight = 32 }}\nprice = {{ US = 0.01 }}\n\
              retry = {{ first_delay = \"1 second\" }}\n\
              settings.base_url = \"http://{}\"\nsecrets.api_key = {{ file = \"key\" }}\nsecrets.signing_key = {{ file = \"signing\" }}\n",
@@ -84,10 +84,21 @@ impl World {
             simulator.address()
         );
         let path = folder.path().join("winback.toml");
-        let config =
+        let mut config =
             Config::parse(&path.to_string_lossy(), &text).unwrap_or_else(|errors| panic!("{errors}"));
+        config.providers_folder = folder.path().join("providers");
+        std::fs::create_dir(&config.providers_folder).unwrap();
         fill(bench, people, clock.now()).await;
-        Self { clock, config, folder, simulator, stop, url: bench.url().to_owned() }
+        let world = Self { clock, config, folder, simulator, stop, url: bench.url().to_owned() };
+        world.asked("doubt = []\n");
+        world
+    }
+
+    /// Has the simulator asked about what is in doubt as these keys of its definition say, from the next daemon on; in a
+    /// new world it is asked nothing.
+    pub(crate) fn asked(&self, keys: &str) {
+        let text = format!("format = 1\nname = \"asked\"\nextends = \"simulator\"\n{keys}");
+        std::fs::write(self.config.providers_folder.join("asked.toml"), text).unwrap();
     }
 
     /// Starts the daemon of this world.

@@ -66,7 +66,7 @@ impl Model {
 
     fn close_attempt(&mut self, s: &Settlement, now: Timestamp) -> bool {
         let Some(a) = self.committed.attempt_mut(s.message.0, s.number) else { return false };
-        if a.outcome.is_some_and(|outcome| outcome != OutcomeClass::Unknown) {
+        if a.outcome.is_some_and(|outcome| outcome.proof() != Proof::Ambiguous) {
             return false;
         }
         (a.answered_at, a.outcome) = (Some(now.0), Some(s.outcome.class));

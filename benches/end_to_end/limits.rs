@@ -1,0 +1,70 @@
+//! Whether a limit is kept as the provider sees it, and what lanes cost that have nothing to do.
+
+use std::time::{Duration, Instant};
+
+use winback::campaign::law::Rules;
+use winback::config::Config;
+use winback::daemon::Daemon;
+use winback::dispatch::launch::launch;
+use winback::dispatch::plan::plan;
+use winback::simulator::ledger;
+use winback::store::Store;
+
+use super::world::{Provider, clock, config, fill, processor_time, terms};
+
+/// How long a limit is watched.
+const WATCHED: Duration = Duration::from_mins(1);
+
+/// Sends at a limit of `rate` parts a second with a burst of one for a minute, and reads the provider's ledger.
+pub(crate) async fn keep(rate: u32) {
+    let clock = clock();
+    let provider = Provider::start(&*clock, Duration::ZERO);
+    let url = format!("sqlite:{}", provider.folder.path().join("bench.db").display());
+    let text = format!("parts_per_second = {rate}, burst = 1");
+    let config = config(&provider, &url, 64, &text);
+    let store = Store::create(&url, "bnch").await.expect("a store");
+    fill(&store, u64::from(rate) * (WATCHED.as_secs() + 10), clock.now()).await;
+    let terms = terms(&store, clock.now()).await;
+    let rules = Rules::load();
+    let plan = plan(&store, &terms, &rules, clock.now(), |_, _| {}).await.expect("a plan");
+    launch(&store, &terms, &rules, &plan, clock.now(), |_, _| {}).await.expect("a launch");
+    store.close().await;
+    let daemon = Daemon::start(&config, std::sync::Arc::clone(&clock)).await.expect("a daemon");
+    tokio::time::sleep(WATCHED + Duration::from_secs(3)).await;
+    daemon.stop().await;
+
+    let taken = ledger::read(&provider.folder.path().join("ledger.jsonl")).expect("a ledger");
+    let mut at: Vec<i64> = taken.map(|entry| entry.expect("a line").at.0).collect();
+    at.sort_unstable();
+    let first = at.first().copied().unwrap_or(0);
+    let minute = i64::try_from(WATCHED.as_millis()).unwrap_or(i64::MAX);
+    let total = at.partition_point(|at| *at < first + minute);
+    let most = (0..at.len()).map(|one| at.partition_point(|other| *other < at[one] + 1_000) - one).max();
+    let (total, most) = (u64::try_from(total).unwrap_or(0), most.unwrap_or(0));
+    let wanted = u64::from(rate) * WATCHED.as_secs();
+    println!(
+        "{rate} parts a second, burst 1: {total} of {wanted} in a minute ({:+.2} %), at most {most} in any second",
+        (super::world::rate(total, WATCHED) / f64::from(rate) - 1.0) * 100.0
+    );
+}
+
+/// Starts `lanes` lanes without work and says what they cost.
+pub(crate) async fn idle(lanes: u64) {
+    let clock = clock();
+    let provider = Provider::start(&*clock, Duration::ZERO);
+    let url = format!("sqlite:{}", provider.folder.path().join("bench.db").display());
+    Store::create(&url, "bnch").await.expect("a store").close().await;
+    let mut config: Config = config(&provider, &url, 64, "parts_per_second = 10");
+    let route = config.routes["bench"].clone();
+    config.routes.extend((1..lanes).map(|n| (format!("bench{n}"), route.clone())));
+    let daemon = Daemon::start(&config, std::sync::Arc::clone(&clock)).await.expect("a daemon");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (before, since) = (processor_time("self"), Instant::now());
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let spent = processor_time("self").saturating_sub(before);
+    println!(
+        "{lanes} lanes without work: {:.2} % of a core",
+        spent.as_secs_f64() / since.elapsed().as_secs_f64() * 100.0
+    );
+    daemon.stop().await;
+}

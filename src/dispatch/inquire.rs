@@ -1,0 +1,313 @@
+//! Asks providers about messages in doubt: look-ups, replays and lists, a few at a time for each route, beside the lanes
+//! and never in their way.
+//!
+//! What is asked next is decided in [`super::ladder`], what an answer leads to in [`super::settle`]. Whatever was asked is
+//! in the store; a replay is there before it leaves.
+
+mod verdicts;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, FuturesUnordered};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::clock::Clock;
+use crate::model::doubt::{Ask, Rung};
+use crate::model::ids::{MessageId, RunId};
+use crate::model::message::RetryPolicy;
+use crate::model::outcome::{Outcome, OutcomeClass};
+use crate::provider::{Adapter, Found, Submission, Transport};
+use crate::store::inquiries::Open;
+use crate::store::{Store, StoreError};
+
+use super::ladder::{Ladder, Step, next};
+use super::lane::LONGEST_VALIDITY;
+use super::permits::Permits;
+
+use verdicts::Verdicts;
+
+/// How often is looked for messages to ask about.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Questions under way at once on one route.
+pub const IN_FLIGHT: usize = 4;
+
+/// Most questions for one route in a round; less where its account is slower.
+const ROUND: usize = 32;
+
+/// A provider that needs longer to say that it has nothing may have the message in front of itself, unread.
+const PROMPT: Duration = Duration::from_secs(5);
+
+/// Messages read at once, and how often in a round.
+const PAGE: i64 = 500;
+const PAGES: usize = 4;
+
+/// The provider of one route, ready to be asked.
+#[derive(Debug)]
+pub struct Respondent {
+    /// How it is asked.
+    pub adapter: Arc<Adapter>,
+    /// Connections of its own, so that no question waits for a submission or keeps one waiting.
+    pub transport: Transport,
+    /// The lane whose limits a replay keeps.
+    pub permits: Permits,
+    /// Parts per second of the account; as many questions.
+    pub per_second: Option<f64>,
+    /// How what was not taken is tried again.
+    pub retry: RetryPolicy,
+}
+
+/// Asks every route that can be asked.
+pub struct Inquirer {
+    /// The store.
+    pub store: Store,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// What can be asked, and when.
+    pub ladder: Arc<Ladder>,
+    /// The routes.
+    pub routes: HashMap<String, Respondent>,
+    /// Where providers call back.
+    pub public_url: Option<String>,
+    /// Cancelled when the store may be another process's: nothing is sent from then on.
+    pub lost: CancellationToken,
+    /// Feeds the jitter of what goes out again.
+    pub seed: u64,
+}
+
+/// Where the last round ended.
+type Cursor = (RunId, MessageId);
+
+/// What came of one question.
+enum Told {
+    /// The provider has these, which could be the message.
+    Found(Ask, Vec<Found>),
+    /// A replay was answered as accepted.
+    Accepted(Outcome),
+    /// No answer that says anything. A replay is noted already.
+    NoAnswer { looked: bool, detail: String },
+    /// Nothing was asked.
+    Skipped,
+}
+
+impl Inquirer {
+    /// Asks until `stop`. Errors are told and the next round tries again.
+    pub async fn run(self, stop: CancellationToken) {
+        if self.routes.is_empty() {
+            return stop.cancelled().await;
+        }
+        let (mut busy, mut cursor) = (HashSet::new(), (RunId(0), MessageId(0)));
+        let mut under_way = FuturesUnordered::new();
+        let mut tick = tokio::time::interval(PERIOD);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                // Not before: a task that ends by itself ends the daemon.
+                () = self.lost.cancelled() => return stop.cancelled().await,
+                Some(route) = under_way.next() => {
+                    busy.remove(&route);
+                }
+                _ = tick.tick() => match self.due(&mut cursor, &busy).await {
+                    Ok(due) => for (route, questions) in due {
+                        busy.insert(route.clone());
+                        under_way.push(self.round(route, questions));
+                    },
+                    Err(error) => tracing::error!(%error, "messages in doubt could not be read; tried again in a second"),
+                },
+            }
+        }
+    }
+
+    /// Asks everything that is due now, once; for tests.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub async fn once(&self) -> Result<(), StoreError> {
+        let due = self.due(&mut (RunId(0), MessageId(0)), &HashSet::new()).await?;
+        for (route, questions) in due {
+            self.ask(&route, questions).await?;
+        }
+        Ok(())
+    }
+
+    /// Questions that are due, by route; a route that is busy gets none.
+    async fn due(
+        &self,
+        cursor: &mut Cursor,
+        busy: &HashSet<String>,
+    ) -> Result<BTreeMap<String, Vec<(Open, Step)>>, StoreError> {
+        let mut due: BTreeMap<String, Vec<(Open, Step)>> = BTreeMap::new();
+        for _ in 0..PAGES {
+            let page = self.store.open_doubts(*cursor, PAGE).await?;
+            let full = i64::try_from(page.len()).is_ok_and(|read| read == PAGE);
+            for open in page {
+                *cursor = (open.message.run, open.message.id);
+                let route = &open.standing.route;
+                let Some(respondent) = self.routes.get(route).filter(|_| !busy.contains(route)) else {
+                    continue;
+                };
+                let now = self.clock.now();
+                let step = self.ladder.means.get(route).and_then(|means| next(means, &open.standing, now));
+                let Some(step) = step.filter(|step| step.due() <= now) else { continue };
+                let questions = due.entry(route.clone()).or_default();
+                if questions.len() < respondent.round() {
+                    questions.push((open, step));
+                }
+            }
+            if !full {
+                *cursor = (RunId(0), MessageId(0));
+                break;
+            }
+        }
+        Ok(due)
+    }
+
+    async fn round(&self, route: String, questions: Vec<(Open, Step)>) -> String {
+        if let Err(error) = self.ask(&route, questions).await {
+            tracing::error!(route, %error, "what a provider said about messages in doubt could not be written");
+        }
+        route
+    }
+
+    /// Asks about messages of one route and writes what came of it.
+    async fn ask(&self, route: &str, questions: Vec<(Open, Step)>) -> Result<(), StoreError> {
+        let Some(respondent) = self.routes.get(route) else { return Ok(()) };
+        let asked = questions.into_iter().map(|(open, step)| self.one(respondent, open, step));
+        let told: Vec<(Open, Told)> = stream::iter(asked).buffer_unordered(IN_FLIGHT).collect().await;
+        self.write(route, &respondent.retry, told).await
+    }
+
+    async fn one(&self, respondent: &Respondent, open: Open, step: Step) -> (Open, Told) {
+        let submission = self.submission(respondent, &open);
+        let told = match step {
+            Step::Look(ask, _) => {
+                let (adapter, transport) = (&respondent.adapter, &respondent.transport);
+                let began = self.clock.elapsed();
+                let answer = adapter.look_up(transport, &submission, open.standing.intent_at).await;
+                let took = self.clock.elapsed().saturating_sub(began);
+                match answer {
+                    Ok(found) if found.is_empty() && took > PROMPT => {
+                        let detail = "the provider has nothing, after so long a time that it proves nothing";
+                        Told::NoAnswer { looked: true, detail: detail.to_owned() }
+                    }
+                    Ok(found) => Told::Found(ask, found),
+                    Err(error) => Told::NoAnswer { looked: true, detail: error.to_string() },
+                }
+            }
+            Step::Replay(..) => match self.replay(respondent, &open, step, submission).await {
+                Ok(told) => told,
+                Err(error) => {
+                    tracing::error!(message = open.message.id.0, %error, "a replay could not be recorded, so it was not sent");
+                    Told::Skipped
+                }
+            },
+        };
+        (open, told)
+    }
+
+    /// Sends the very same request again, if everything that keeps a message from going out allows it and its lane has
+    /// permits. An answer other than "accepted" proves nothing about the first one.
+    async fn replay(
+        &self,
+        respondent: &Respondent,
+        open: &Open,
+        step: Step,
+        submission: Submission,
+    ) -> Result<Told, StoreError> {
+        let message = &open.message;
+        if !self.store.may_replay(open, self.clock.now()).await?
+            || !respondent.permits.take(message.parts.into(), &message.sender, &message.country).await
+        {
+            return Ok(Told::Skipped);
+        }
+        let now = self.clock.now();
+        let mut batch = self.store.batch().await?;
+        if !batch.intend_replay(open, now).await? {
+            return Ok(Told::Skipped);
+        }
+        batch.commit().await?;
+        // A STOP may have come since; and who slept meanwhile must not send late.
+        let stopped = self.store.suppressed_among(&[(message.phone, message.sender.clone())]).await?;
+        let late = matches!(step, Step::Replay(_, until) if self.clock.now() >= until);
+        if late || !stopped.is_empty() || self.lost.is_cancelled() {
+            let detail = "a replay was withheld before its first byte".to_owned();
+            return Ok(Told::NoAnswer { looked: false, detail });
+        }
+        let sent = respondent.adapter.submit(&respondent.transport, &[submission], self.clock.now()).await;
+        let outcome = sent.outcomes.into_iter().next();
+        Ok(match outcome {
+            Some(outcome) if outcome.class == OutcomeClass::Accepted => Told::Accepted(outcome),
+            outcome => {
+                let class = outcome.as_ref().map_or("nothing", |outcome| outcome.class.as_str());
+                Told::NoAnswer { looked: false, detail: format!("a replay was answered as {class}") }
+            }
+        })
+    }
+
+    /// The message as it went out, but for what depends on time.
+    fn submission(&self, respondent: &Respondent, open: &Open) -> Submission {
+        let (message, reference) = (&open.message, open.reference.clone());
+        let callback_url =
+            self.public_url.as_deref().and_then(|url| respondent.adapter.callback_url(url, &reference));
+        Submission {
+            callback_url,
+            reference,
+            to: message.phone,
+            sender: message.sender.clone(),
+            text: message.body.clone(),
+            encoding: message.encoding,
+            parts: message.parts,
+            validity: Some(message.expires_at.since(self.clock.now()).min(LONGEST_VALIDITY)),
+        }
+    }
+
+    /// Writes what providers said, and what follows from it, in one transaction.
+    async fn write(
+        &self,
+        route: &str,
+        retry: &RetryPolicy,
+        told: Vec<(Open, Told)>,
+    ) -> Result<(), StoreError> {
+        if told.iter().all(|(_, told)| matches!(told, Told::Skipped)) {
+            return Ok(());
+        }
+        let mut batch = self.store.batch().await?;
+        let ids = told.iter().flat_map(|(_, told)| match told {
+            Told::Found(ask, found) if ask.rung == Rung::List => found.as_slice(),
+            _ => &[],
+        });
+        let ids: HashSet<&str> = ids.map(|one| one.provider_id.as_str()).collect();
+        let messages: Vec<MessageId> = told.iter().map(|(open, _)| open.message.id).collect();
+        let mut bound = batch.bound(route, &ids, &messages).await?;
+        let mut verdicts = Verdicts::new(self, retry);
+        for (open, told) in &told {
+            verdicts.judge(open, told, &mut bound);
+        }
+        let Verdicts { notes, settlements, reopened, .. } = verdicts;
+        batch.note(&notes).await?;
+        batch.reopen(&reopened.into_iter().collect::<Vec<_>>()).await?;
+        batch.settle(route, &settlements, self.clock.now()).await?;
+        batch.commit().await?;
+        if !settlements.is_empty() {
+            tracing::info!(route, messages = settlements.len(), "in doubt no more: the provider was asked");
+        }
+        Ok(())
+    }
+}
+
+impl Respondent {
+    /// Questions in one round, which takes a second or longer.
+    fn round(&self) -> usize {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to small numbers"
+        )]
+        let rate = self.per_second.map_or(ROUND, |rate| rate.clamp(1.0, 1_000.0) as usize);
+        rate.min(ROUND)
+    }
+}

@@ -1,0 +1,113 @@
+//! What a provider can be asked about a message whose fate is unknown. It asks nothing.
+
+use std::time::Duration;
+
+use super::clock::Timestamp;
+
+/// A way to ask a provider what became of a message, in the order in which they are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rung {
+    /// A look-up by our reference.
+    Lookup,
+    /// The same request again, under the same key: a provider that has it answers as it did the first time.
+    Replay,
+    /// What it took lately for the same recipient, sender, time and text.
+    List,
+}
+
+impl Rung {
+    /// Every rung, in order.
+    pub const ALL: [Rung; 3] = [Self::Lookup, Self::Replay, Self::List];
+
+    /// The rung as it is written in definitions and for machines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lookup => "lookup",
+            Self::Replay => "replay",
+            Self::List => "list",
+        }
+    }
+}
+
+/// A question to a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// By reference, or by what was sent.
+    pub rung: Rung,
+    /// How long the provider may take to show a message that it took.
+    pub after: Duration,
+    /// How far back it can look.
+    pub within: Duration,
+    /// Whether "not found" is a proof.
+    pub authoritative: bool,
+}
+
+/// A request that may be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeat {
+    /// How long the provider remembers the key.
+    pub lifetime: Duration,
+    /// Requests have been rendered as they would be now since then; earlier ones would differ.
+    pub alike_since: Timestamp,
+}
+
+/// Everything that the provider of one route can be asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Means {
+    /// A look-up or a list.
+    pub ask: Option<Ask>,
+    /// A replay.
+    pub repeat: Option<Repeat>,
+}
+
+impl Means {
+    /// Whether the provider may prove that it did not take a message.
+    pub fn can_disprove(&self) -> bool {
+        self.ask.is_some_and(|ask| ask.authoritative)
+    }
+}
+
+/// What asking about one attempt has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Finding {
+    /// It was not found, which proves nothing.
+    Nothing,
+    /// The provider did not answer, or said nothing about it.
+    NoAnswer,
+    /// It was found more than once: a duplicate has happened.
+    Twice,
+}
+
+impl Finding {
+    /// Every finding.
+    pub const ALL: [Finding; 3] = [Self::Nothing, Self::NoAnswer, Self::Twice];
+
+    /// The finding as it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::NoAnswer => "no-answer",
+            Self::Twice => "twice",
+        }
+    }
+
+    /// Reads what [`Finding::as_str`] writes.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|finding| finding.as_str() == word)
+    }
+}
+
+/// How often and when a provider was asked about one attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Look-ups or lists so far.
+    pub looks: u32,
+    /// The last of them.
+    pub looked_at: Option<Timestamp>,
+    /// Replays so far.
+    pub replays: u32,
+    /// The last of them.
+    pub replayed_at: Option<Timestamp>,
+    /// What came of it.
+    pub finding: Option<Finding>,
+}
