@@ -79,10 +79,7 @@ impl Daemon {
     /// # Errors
     /// When another daemon has the store, a route is incomplete, or the address is taken. Then nothing runs.
     pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let store = Store::open(&config.store.url).await?;
-        let lock = store.lock_daemon(clock.now()).await?;
-        store.refuse_backup().await?;
-        store.check_before_sending(CHECKED_WHOLE).await?;
+        let (store, lock) = opened(config, &*clock).await?;
         let rules = Arc::new(routes::rules(config)?);
         let catalog = routes::catalog(config)?;
         let token_key = routes::token_key(&store).await?;
@@ -210,6 +207,15 @@ impl Daemon {
         let freed = lock.await.is_ok();
         drained && watched && closed && freed && self.failure.told().is_none()
     }
+}
+
+/// The store, held against every other daemon and fit to be sent from.
+async fn opened(config: &Config, clock: &dyn Clock) -> anyhow::Result<(Store, DaemonLock)> {
+    let store = Store::open(&config.store.url).await?;
+    let lock = store.lock_daemon(clock.now()).await?;
+    store.refuse_backup().await?;
+    store.check_before_sending(CHECKED_WHOLE).await?;
+    Ok((store, lock))
 }
 
 /// The address under which providers call us.
