@@ -250,6 +250,12 @@ impl Config {
         DoubtPolicy { park_after, resend_after, attempts: resend_attempts }
     }
 
+    /// The faults that a test asks a debug build for; see [`crate::telemetry::fault::ask`].
+    #[cfg(debug_assertions)]
+    pub fn faults() -> Option<String> {
+        secrets::environment("WINBACK_FAULTS")
+    }
+
     /// Who is at the keyboard, for the record of what a person decided.
     pub fn person() -> String {
         let named = secrets::environment("USER").or_else(|| secrets::environment("LOGNAME"));

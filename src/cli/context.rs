@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{Config, ConfigErrors};
+#[cfg(debug_assertions)]
+use crate::model::clock::SteeredClock;
 use crate::model::clock::{Clock, SystemClock, Timestamp};
 use crate::store::Store;
 
@@ -18,7 +20,7 @@ pub struct Context {
 impl Context {
     /// Surroundings with the machine's clock.
     pub fn new(path: Option<PathBuf>, json: bool) -> Self {
-        Self { path, json, clock: Arc::new(SystemClock) }
+        Self { path, json, clock: clock() }
     }
 
     /// Whether the answer is for a machine.
@@ -67,4 +69,31 @@ impl Context {
     pub async fn store(&self, config: &Config) -> anyhow::Result<Store> {
         Ok(Store::open(&config.store.url).await?)
     }
+}
+
+/// The machine's clock; in a debug build another one, if a test steers it.
+fn clock() -> Arc<dyn Clock> {
+    #[cfg(debug_assertions)]
+    if let Some(file) = crate::telemetry::fault::clock() {
+        return steered(file);
+    }
+    Arc::new(SystemClock)
+}
+
+/// A clock that is off by what a file says, soon after the file says so.
+#[cfg(debug_assertions)]
+fn steered(file: &'static Path) -> Arc<dyn Clock> {
+    let off = move || std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok());
+    let clock = Arc::new(SteeredClock::off_by(off().expect("the file of a steered clock holds a number")));
+    let steered = Arc::clone(&clock);
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            // A file that is being written says nothing for a moment.
+            if let Some(by_ms) = off() {
+                steered.steer(by_ms);
+            }
+        }
+    });
+    clock
 }

@@ -132,6 +132,10 @@ pub fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    #[cfg(debug_assertions)]
+    if let Some(faults) = crate::config::Config::faults() {
+        crate::telemetry::fault::ask(&faults);
+    }
     let context = Context::new(cli.config, cli.json);
     let ended = runtime.block_on(dispatch(&context, cli.command));
     // A thread that still waits for standard input must not keep the process.

@@ -85,6 +85,9 @@ pub(super) struct SimulatorArgs {
     /// Seconds for which a repeated `idempotency-key` is answered as the first time; 0 ignores keys.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     idempotent_for: u64,
+    /// Time from delivery to the reply: median and 95th percentile in milliseconds.
+    #[arg(long, value_names = ["MEDIAN", "P95"], num_args = 2)]
+    reply_ms: Option<Vec<u64>>,
     /// Do not sync the ledger: faster, proves nothing after a power cut.
     #[arg(long)]
     no_sync: bool,
@@ -252,6 +255,11 @@ fn config(args: SimulatorArgs) -> anyhow::Result<SimulatorConfig> {
         receipts.delay = curve;
     }
     let texts = shares("--reply", &args.reply)?.into_iter().map(|(text, share)| ReplyText { share, text });
+    let replies = Replies {
+        url: args.inbound_url,
+        texts: texts.collect(),
+        delay: args.reply_ms.as_deref().and_then(curve).unwrap_or(defaults.replies.delay),
+    };
     Ok(SimulatorConfig {
         listen: args.listen,
         key: Secret::new(args.key),
@@ -264,9 +272,9 @@ fn config(args: SimulatorArgs) -> anyhow::Result<SimulatorConfig> {
         latency: args.latency_ms.as_deref().and_then(curve).unwrap_or_default(),
         failures,
         receipts,
-        replies: Replies { url: args.inbound_url, texts: texts.collect(), ..defaults.replies },
         lookups: Lookups { after: Duration::from_millis(args.lookup_after_ms), ..Lookups::default() },
         idempotent_for: Duration::from_secs(args.idempotent_for),
+        replies,
         drain: Duration::from_secs(args.drain),
         ..SimulatorConfig::default()
     })

@@ -25,8 +25,8 @@ use crate::provider::{Adapter, Submission, Transport};
 use crate::store::claims::ClaimRequest;
 use crate::store::writer::{Done, Work, WriteError, Writer};
 use crate::store::{MOST_ROWS, Store};
-use crate::telemetry::Metrics;
 use crate::telemetry::metrics::LaneMetrics;
+use crate::telemetry::{Metrics, fault};
 
 use super::bell::Bell;
 use super::permits::{Loan, Permits};
@@ -301,7 +301,9 @@ impl Lane {
             if started >= deadline || lost.is_cancelled() {
                 return vec![Answer::TooLate; submissions.len()];
             }
+            fault::point("before-wire");
             let sent = adapter.submit(&transport, &submissions, clock.now()).await;
+            fault::point("after-wire");
             let took = clock.elapsed().saturating_sub(started);
             metrics.answer_seconds.observe(took.as_secs_f64());
             for (outcome, submission) in sent.outcomes.iter().zip(&submissions).filter(|_| !sent.together) {

@@ -12,6 +12,7 @@ use crate::store::batch::Batch;
 use crate::store::runs::{PlannedChunk, PlannedMessage};
 use crate::store::segments::AudienceRow;
 use crate::store::{Store, StoreError};
+use crate::telemetry::fault;
 
 use super::plan::{Audience, NotReady, Plan, PlanError, Sums};
 use super::prepare::{Code, Preparer};
@@ -74,6 +75,7 @@ pub async fn launch(
     }
     plan.ready()?;
     let (run, fresh) = store.create_run(&run_terms(terms, plan)?, now).await?;
+    fault::point("run-created");
     resume(store, run, fresh, rules, now, progress).await
 }
 
@@ -108,6 +110,7 @@ pub async fn resume(
         cancel(store, &run, now).await?;
         return Err(LaunchError::Moved);
     }
+    fault::point("before-run-starts");
     store.set_run_state(&run, RunState::Running, now).await?;
     let run = store.run(run.id).await?.ok_or(StoreError::NoRow)?;
     Ok(Launched { run, fresh })
@@ -174,7 +177,9 @@ async fn write(
         if !batch.write_planned(&chunk, &windows, now).await? {
             return Ok(Written::Elsewhere);
         }
+        fault::point("before-chunk");
         batch.commit().await?;
+        fault::point("after-chunk");
         cursor = to;
         written += i64::try_from(messages.len()).unwrap_or(0);
         progress(written, run.terms.audience);

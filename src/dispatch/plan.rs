@@ -17,6 +17,7 @@ use crate::segment::{self, AsOf, Dialect, Fragment, SegmentError};
 use crate::store::runs::PlannedMessage;
 use crate::store::segments::{AudienceQuery, AudienceRow};
 use crate::store::{Backend, Store, StoreError};
+use crate::telemetry::fault;
 
 use super::finish::Load;
 use super::prepare::{Code, NO_CODE_NEEDED, Prepared, Preparer, Skip, TextsError};
@@ -250,6 +251,7 @@ impl<'a> Audience<'a> {
     pub(super) async fn next(&mut self) -> Result<Vec<AudienceRow>, StoreError> {
         let query = AudienceQuery { sender: &self.sender, cap_since: self.cap_since };
         let page = self.store.audience_page(&self.fragment, self.after, PAGE, &query).await?;
+        fault::point("plan-page");
         if let Some(last) = page.last() {
             self.after = Some(last.contact.id);
         }

@@ -140,6 +140,34 @@ impl Clock for ShiftedClock {
     }
 }
 
+/// The machine's clock, moved by a span that may change at any time: a wall clock that somebody sets.
+#[derive(Debug)]
+pub struct SteeredClock {
+    by_ms: AtomicI64,
+}
+
+impl SteeredClock {
+    /// A clock that is off by `by_ms` milliseconds.
+    pub fn off_by(by_ms: i64) -> Self {
+        Self { by_ms: AtomicI64::new(by_ms) }
+    }
+
+    /// Sets by how much it is off.
+    pub fn steer(&self, by_ms: i64) {
+        self.by_ms.store(by_ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for SteeredClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(SystemClock.now().0.saturating_add(self.by_ms.load(Ordering::SeqCst)))
+    }
+
+    fn elapsed(&self) -> Duration {
+        SystemClock.elapsed()
+    }
+}
+
 /// A clock that moves only when it is told to: the same command at the same time gives the same answer.
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);

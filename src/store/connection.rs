@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
@@ -17,6 +18,7 @@ use sqlx::{
 
 use super::turn::Turn;
 use super::{StoreError, damage};
+use crate::telemetry::fault;
 
 /// The oldest SQLite that is free of the WAL-reset corruption (fixed in 3.51.3).
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
@@ -30,6 +32,11 @@ const POSTGRES_CONNECTIONS: u32 = 8;
 /// A plan made while a table was small would walk it row by row once it has grown, until statistics are next taken;
 /// planning anew costs little beside a batch.
 const PLAN_EACH_TIME: [(&str, &str); 1] = [("plan_cache_mode", "force_custom_plan")];
+
+/// Some administrators let every commit of a server be forgotten in a crash. Ours say that a byte may leave: they wait for
+/// the disk there, too.
+const WAIT_FOR_DISK: &str = "SELECT set_config('synchronous_commit', 'local', false) \
+    WHERE current_setting('synchronous_commit') = 'off'";
 
 /// After this much silence the server asks whether a session's machine is still there; it gives up within half a minute.
 const NOTICE_DEATH: [(&str, &str); 3] =
@@ -138,8 +145,17 @@ impl Row {
 /// The pools of one store.
 #[derive(Clone, Debug)]
 pub(crate) enum Pools {
-    Sqlite { writer: SqlitePool, readers: SqlitePool, path: Arc<Path>, turn: Arc<Turn> },
-    Postgres { pool: PgPool },
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+        path: Arc<Path>,
+        turn: Arc<Turn>,
+        /// A sync failed: what this process believes to be in the file may not be on the disk.
+        unsynced: Arc<AtomicBool>,
+    },
+    Postgres {
+        pool: PgPool,
+    },
 }
 
 impl Pools {
@@ -162,7 +178,7 @@ impl Pools {
         let writer_options = options
             .clone()
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
+            .synchronous(if fault::weak_sync() { SqliteSynchronous::Normal } else { SqliteSynchronous::Full })
             .pragma("journal_size_limit", "67108864")
             .optimize_on_close(true, 400);
         let writer = SqlitePoolOptions::new()
@@ -181,7 +197,8 @@ impl Pools {
             .acquire_timeout(Duration::from_mins(1))
             .connect_lazy_with(options.read_only(true));
         let turn = Arc::new(Turn::before(path));
-        let pools = Self::Sqlite { writer, readers, path: path.into(), turn };
+        let unsynced = Arc::default();
+        let pools = Self::Sqlite { writer, readers, path: path.into(), turn, unsynced };
         pools.refuse_old_sqlite().await?;
         Ok(pools)
     }
@@ -192,6 +209,9 @@ impl Pools {
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
             .acquire_timeout(Duration::from_secs(20))
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(WAIT_FOR_DISK).await.map(|_| ()) })
+            })
             .connect_with(options.application_name("winback").options(PLAN_EACH_TIME))
             .await?;
         Ok(Self::Postgres { pool })
@@ -219,19 +239,27 @@ impl Pools {
     /// Starts a transaction that may write. On SQLite it takes the write lock at once.
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
         match self {
-            Self::Sqlite { writer, path, turn, .. } => {
+            Self::Sqlite { writer, path, turn, unsynced, .. } => {
+                // A second sync would succeed and say nothing about what the first one lost.
+                if unsynced.load(Ordering::Relaxed) {
+                    return Err(StoreError::Unsynced { path: path.to_path_buf() });
+                }
                 let taken = turn.take().await;
                 let mut asked = 0;
                 let begun = loop {
                     asked += 1;
                     match writer.begin_with("BEGIN IMMEDIATE").await {
                         Err(error) if asked < MOST_ASKED && damage::is_busy(&error) => {}
+                        // A full disk ends a transaction from within, and then neither side knows what the other thinks.
+                        Err(sqlx::Error::InvalidSavePointStatement) if asked < MOST_ASKED => {
+                            writer.acquire().await?.close().await?;
+                        }
                         begun => break begun,
                     }
                 };
                 drop(taken);
                 let tx = begun.map_err(|error| damage::told(Some(path), error))?;
-                Ok(Tx::Sqlite(tx, Arc::clone(path)))
+                Ok(Tx::Sqlite(tx, Arc::clone(path), Arc::clone(unsynced)))
             }
             Self::Postgres { pool } => Ok(Tx::Postgres(pool.begin().await?)),
         }
@@ -314,7 +342,7 @@ impl Session {
 
 /// A transaction that may write; rolled back when dropped.
 pub(crate) enum Tx {
-    Sqlite(Transaction<'static, Sqlite>, Arc<Path>),
+    Sqlite(Transaction<'static, Sqlite>, Arc<Path>, Arc<AtomicBool>),
     Postgres(Transaction<'static, Postgres>),
 }
 
@@ -322,7 +350,7 @@ impl Tx {
     /// Runs a constant statement; answers the number of rows it changed.
     pub(crate) async fn run(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<u64, StoreError> {
         match self {
-            Self::Sqlite(tx, path) => {
+            Self::Sqlite(tx, path, _) => {
                 let done = bind_sqlite(sqlx::query(sql), args).execute(&mut **tx).await;
                 Ok(done.map_err(|error| damage::told(Some(path), error))?.rows_affected())
             }
@@ -336,7 +364,7 @@ impl Tx {
     /// Runs a constant statement; answers its rows.
     pub(crate) async fn rows(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
         match self {
-            Self::Sqlite(tx, path) => {
+            Self::Sqlite(tx, path, _) => {
                 let rows = bind_sqlite(sqlx::query(sql), args).fetch_all(&mut **tx).await;
                 rows.map(sqlite_rows).map_err(|error| damage::told(Some(path), error))
             }
@@ -373,7 +401,7 @@ impl Tx {
     /// Undoes everything; dropping does the same, only later.
     pub(crate) async fn rollback(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(tx, _) => tx.rollback().await?,
+            Self::Sqlite(tx, ..) => tx.rollback().await?,
             Self::Postgres(tx) => tx.rollback().await?,
         }
         Ok(())
@@ -381,10 +409,16 @@ impl Tx {
 
     /// Makes everything durable.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        fault::point("before-commit");
         match self {
-            Self::Sqlite(tx, path) => tx.commit().await.map_err(|error| damage::told(Some(&path), error))?,
+            Self::Sqlite(tx, path, unsynced) => tx.commit().await.map_err(|error| {
+                let told = damage::told(Some(&path), error);
+                unsynced.fetch_or(matches!(told, StoreError::Unsynced { .. }), Ordering::Relaxed);
+                told
+            })?,
             Self::Postgres(tx) => tx.commit().await?,
         }
+        fault::point("after-commit");
         Ok(())
     }
 }

@@ -13,6 +13,11 @@ const SHORT_READ: i64 = 522;
 /// Somebody else holds the file, or a table of it.
 const BUSY: i64 = 5;
 const LOCKED: i64 = 6;
+/// A file or its folder was written and could not be synced.
+const UNSYNCED: [i64; 2] = [1034, 1290];
+/// The file, or its folder, takes no writes or cannot be opened.
+const READ_ONLY: i64 = 8;
+const CANNOT_OPEN: i64 = 14;
 /// PostgreSQL: the table does not exist.
 const UNDEFINED_TABLE: &str = "42P01";
 
@@ -32,6 +37,8 @@ pub(super) fn told(path: Option<&Path>, error: sqlx::Error) -> StoreError {
         NOT_A_DATABASE => damaged("it is no SQLite file"),
         CORRUPT => damaged("its pages are broken"),
         _ if number == SHORT_READ => damaged("it was cut off"),
+        _ if UNSYNCED.contains(&number) => StoreError::Unsynced { path: path.to_owned() },
+        READ_ONLY | CANNOT_OPEN => StoreError::Unwritable { path: path.to_owned() },
         BUSY | LOCKED => StoreError::Busy { path: path.to_owned() },
         1 if said.message().starts_with("no such table") || said.message().starts_with("no such column") => {
             StoreError::NoTable { place: path.display().to_string() }

@@ -100,6 +100,25 @@ pub enum StoreError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The disk did not confirm a write. Nothing more is written by this process: the kernel may have dropped what it
+    /// could not write, and would confirm the next sync all the same.
+    #[error(
+        "the disk did not confirm what was written to {}; look at the disk, then start again: a fresh process reads what is really there",
+        path.display()
+    )]
+    Unsynced {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The file or its folder takes no writes.
+    #[error(
+        "the store at {} cannot be opened or written; look at the rights of the file and its folder, and whether the disk is mounted read-only",
+        path.display()
+    )]
+    Unwritable {
+        /// Which file.
+        path: PathBuf,
+    },
     /// A table or column of ours is missing.
     #[error(
         "the store at {place} misses tables that it must have: it is damaged or not winback's; look with `winback store check`, and restore the last backup"

@@ -14,6 +14,7 @@ use crate::model::clock::{Clock, Timestamp};
 use crate::model::ids::MessageId;
 use crate::model::message::{Claimed, Intent, Settlement};
 use crate::model::phone::Phone;
+use crate::telemetry::fault;
 
 use super::batch::Batch;
 use super::claims::ClaimRequest;
@@ -136,14 +137,16 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the writer of a store. It ends when every handle is gone and everything asked for is written.
+    /// Starts the writer of a store. It ends when every handle is gone and everything asked for is written, and at once
+    /// when the disk did not confirm a write.
     pub fn start(store: Store, clock: Arc<dyn Clock>) -> (Self, JoinHandle<()>) {
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let (well, health) = watch::channel(true);
         let (suppressed, _) = broadcast::channel(SUPPRESSED_BACKLOG);
         let tell = suppressed.clone();
-        let task =
-            tokio::spawn(Task { store, clock, waiting, well, tell, last_commit: Duration::ZERO }.run());
+        let task = tokio::spawn(
+            Task { store, clock, waiting, well, tell, last_commit: Duration::ZERO, unsynced: false }.run(),
+        );
         (Self { jobs, health, suppressed }, task)
     }
 
@@ -177,6 +180,8 @@ struct Task {
     tell: broadcast::Sender<(Phone, &'static str)>,
     /// On the clock that never jumps.
     last_commit: Duration,
+    /// The disk did not confirm a write: whatever is said from now on may be wrong, so nothing more is said.
+    unsynced: bool,
 }
 
 impl Task {
@@ -209,6 +214,9 @@ impl Task {
             while !jobs.is_empty() {
                 let rest = jobs.split_off(in_one_transaction(jobs.iter().map(|job| &job.work)));
                 self.serve(std::mem::replace(&mut jobs, rest)).await;
+                if self.unsynced {
+                    return;
+                }
             }
             self.last_commit = self.clock.elapsed();
         }
@@ -278,7 +286,9 @@ impl Task {
             at += same;
         }
         let suppressed = batch.suppressed();
+        passes(works, true);
         batch.commit().await?;
+        passes(works, false);
         for told in suppressed {
             // No lane is listening while nothing is sent.
             let _ = self.tell.send(told);
@@ -296,8 +306,9 @@ impl Task {
         }
     }
 
-    fn report(&self, error: &StoreError) {
+    fn report(&mut self, error: &StoreError) {
         tracing::error!(%error, "the store cannot be written");
+        self.unsynced |= matches!(error, StoreError::Unsynced { .. });
         if is_unwell(error) {
             self.set_health(false);
         }
@@ -310,6 +321,25 @@ impl Task {
         } else if changed {
             tracing::error!("sending stops until the store can be written again");
         }
+    }
+}
+
+/// Passes the points at which a test may end the process: one before and one after the commit of each kind of request.
+fn passes(works: &[Work], before: bool) {
+    for work in works {
+        fault::point(match (work, before) {
+            (Work::Listen(_), true) => "before-stop",
+            (Work::Listen(_), false) => "after-stop",
+            (Work::Receive(_), true) => "before-receipt",
+            (Work::Receive(_), false) => "after-receipt",
+            (Work::Settle { .. }, true) => "before-outcome",
+            (Work::Settle { .. }, false) => "after-outcome",
+            (Work::Intend { .. }, true) => "before-intent",
+            (Work::Intend { .. }, false) => "after-intent",
+            (Work::Claim(_), true) => "before-claim",
+            (Work::Claim(_), false) => "after-claim",
+            (Work::Unsent { .. } | Work::Release(_) | Work::Postpone(_), _) => continue,
+        });
     }
 }
 
@@ -411,6 +441,8 @@ fn is_unwell(error: &StoreError) -> bool {
         }
         StoreError::Database(_)
         | StoreError::Damaged { .. }
+        | StoreError::Unsynced { .. }
+        | StoreError::Unwritable { .. }
         | StoreError::NoTable { .. }
         | StoreError::Silent { .. }
         | StoreError::Busy { .. } => true,

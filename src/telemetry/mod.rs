@@ -2,6 +2,7 @@
 //!
 //! Open to every module; depends on none. It never decides anything and never holds business data.
 
+pub mod fault;
 pub mod log;
 pub mod metrics;
 pub mod secret;

@@ -6,6 +6,8 @@ mod cli;
 #[cfg(test)]
 mod dispatch;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod intake;
 #[cfg(test)]
 mod journey;

@@ -126,7 +126,7 @@ fn a_lane_whose_probe_was_refused_by_the_store_sends_another_one() {
         hand.answer(id, OutcomeClass::Unavailable);
     }
     hand.step(Event::Claimed(vec![]));
-    let effects = hand.after(Duration::from_secs(3), Event::Tick);
+    let effects = hand.after(Duration::from_secs(3), Event::Wake);
     assert_eq!(claims(&effects), Some(1), "one probe: {effects:?}");
     let probe = intents(&hand.step(Event::Claimed(vec![claimed(50, 1, "US")])));
     let refused = vec![(probe[0], Refusal::RunStopped)];
@@ -175,7 +175,7 @@ fn waiting_for_work_saves_up_no_burst() {
     for _ in 0..120 {
         assert!(claims(&effects).is_some());
         hand.step(Event::Claimed(vec![]));
-        effects = hand.after(Duration::from_millis(1_001), Event::Tick);
+        effects = hand.after(Duration::from_millis(1_001), Event::Wake);
     }
     let effects = hand.step(Event::Claimed((1..=60).map(|id| claimed(id, 1, "US")).collect()));
     assert_eq!(intents(&effects).len(), 1, "two a second, one at once");

@@ -14,6 +14,7 @@ use reqwest::{Client, Url, redirect, retry};
 use super::{Answer, Exchange};
 use crate::model::clock::Timestamp;
 use crate::provider::request::HttpRequest;
+use crate::telemetry::fault;
 
 /// The bounds of one route's client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +98,10 @@ impl Transport {
             return Exchange::NotSent(why);
         }
         match self.client.execute(request).await {
-            Ok(response) => self.read(response).await,
+            Ok(response) => {
+                fault::point("inside-wire");
+                self.read(response).await
+            }
             Err(error) => failed(&error),
         }
     }

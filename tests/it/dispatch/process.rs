@@ -8,9 +8,11 @@ use crate::support::hand::{claim, intend, report};
 use crate::support::stores::{Bench, on_both};
 use crate::support::world::World;
 use winback::daemon::Daemon;
+use winback::model::message::Refusal;
 use winback::model::suppression::Reason;
 use winback::store::Store;
 use winback::store::suppressions::{EVERY_SENDER, NewSuppression};
+use winback::store::sweep::Sweeper;
 use winback::store::writer::{Work, Writer};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,6 +179,28 @@ async fn what_a_dead_process_had_claimed_goes_out_and_what_it_may_have_sent_is_i
         assert_eq!(books(bench).await, "available 10 reserved 0 sent 16 quarantined 4");
         assert!(world.audit(bench, &run).await.agrees());
         assert!(daemon.stop().await);
+        world.end().await;
+    })
+    .await;
+}
+
+/// A process that slept beyond its lease still believes that it holds the message, which another holds by now.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_intent_of_a_claim_that_has_become_anothers_is_refused() {
+    on_both(async |bench| {
+        let world = World::new(bench, 3, |_| {}).await;
+        world.launch(bench, "comeback", "").await;
+        let asleep = claim(bench, &world, "asleep", 3).await;
+        let late = world.clock.now().plus(Duration::from_mins(1));
+        let mut batch = bench.batch().await.unwrap();
+        let swept = batch.sweep_dead(Sweeper { owner: "node", sole: false }, late, 100).await.unwrap();
+        batch.commit().await.unwrap();
+        assert_eq!(swept, (3, 0), "their lease is over");
+        let held = claim(bench, &world, "node", 3).await;
+        assert_eq!(held.len(), 3);
+        let (granted, refused) = intend(bench, &world, "asleep", &asleep).await;
+        assert_eq!((granted, refused), (0, vec![Refusal::Stale; 3]));
+        assert_eq!(intend(bench, &world, "node", &held).await.0, 3);
         world.end().await;
     })
     .await;

@@ -3,11 +3,11 @@
 //! A small shell owns the server and reads from a pipe that this process holds open. However the tests end — done,
 //! panicked, killed — the pipe closes, and the shell stops the server and removes the folder.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -35,8 +35,10 @@ exec 3>&1 1>log 2>&1
 "$1/initdb" -D data -U postgres -A trust --no-sync -E UTF8 --locale=C.UTF-8 --locale-provider=icu --icu-locale=en-US &&
 "$1/pg_ctl" -D data -w -t 60 -l server.log -o "-k '$2' -c listen_addresses= -c max_connections=200 -c fsync=off \
     -c synchronous_commit=off -c full_page_writes=off -c max_wal_size=4GB" start 3>&- && echo ready >&3
-exec 3>&-
-read -r _
+while read -r how; do
+    "$1/pg_ctl" -D data -w -t 60 -m "$how" restart 3>&-
+    echo ready >&3
+done
 "$1/pg_ctl" -D data -m immediate stop
 cd / && rm -rf "$2"
 "#;
@@ -72,7 +74,7 @@ pub(crate) async fn empty_database() -> String {
 struct Cluster {
     folder: PathBuf,
     /// Held until the process ends; then the keeper reads the end of the pipe.
-    _leash: ChildStdin,
+    leash: ChildStdin,
     _keeper: Child,
 }
 
@@ -90,10 +92,38 @@ async fn admin(cluster: &Cluster, sql: String) {
 
 fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(start)
+    CLUSTER.get_or_init(|| start().0)
 }
 
-fn start() -> Cluster {
+/// A server of one test's own, which may be restarted; gone when dropped.
+pub(crate) struct Server {
+    cluster: Cluster,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Server {
+    /// Starts one with an empty database; and the URL of that.
+    pub(crate) async fn start() -> (Self, String) {
+        let (cluster, answers) = start();
+        admin(&cluster, "CREATE DATABASE own".to_owned()).await;
+        let url = cluster.url("own");
+        (Self { cluster, answers }, url)
+    }
+
+    /// Stops it, `fast` or `immediate`, and starts it again; returns when it answers.
+    pub(crate) fn restart(&mut self, how: &str) {
+        writeln!(self.cluster.leash, "{how}").expect("the keeper hears");
+        await_ready(&mut self.answers, &self.cluster.folder);
+    }
+}
+
+fn await_ready(answers: &mut BufReader<ChildStdout>, folder: &Path) {
+    let mut answer = String::new();
+    answers.read_line(&mut answer).expect("the keeper answers");
+    assert!(answer.trim() == "ready", "PostgreSQL did not start:\n{}", logs(folder));
+}
+
+fn start() -> (Cluster, BufReader<ChildStdout>) {
     let programs = programs().expect(
         "PostgreSQL's server programs are needed and were not found: apt-get install postgresql (15 or later); \
          scripts/test does it",
@@ -112,11 +142,9 @@ fn start() -> Cluster {
         .spawn();
     let mut keeper = spawned.expect("the keeper starts");
     let leash = keeper.stdin.take().expect("piped");
-    let mut answer = String::new();
-    let stdout = keeper.stdout.take().expect("piped");
-    BufReader::new(stdout).read_line(&mut answer).expect("the keeper answers");
-    assert!(answer.trim() == "ready", "PostgreSQL did not start:\n{}", logs(&folder));
-    Cluster { folder, _leash: leash, _keeper: keeper }
+    let mut answers = BufReader::new(keeper.stdout.take().expect("piped"));
+    await_ready(&mut answers, &folder);
+    (Cluster { folder, leash, _keeper: keeper }, answers)
 }
 
 /// The command that runs what follows it as somebody who is not root.

@@ -231,7 +231,7 @@ pub(crate) fn phone(n: u64) -> Phone {
     Phone::from_digits(10_000_000_000 + area * 10_000_000 + 2_000_000 + n).unwrap()
 }
 
-async fn fill(store: &Store, people: u64, now: Timestamp) {
+pub(crate) async fn fill(store: &Store, people: u64, now: Timestamp) {
     let everybody: Vec<u64> = (0..people).collect();
     for some in everybody.chunks(1_000) {
         let records: Vec<ContactRecord> = some
