@@ -172,6 +172,7 @@ pub struct Transition {
 
 const WITHDRAWABLE: &[Dispatch] = &[Dispatch::Planned, Dispatch::Queued, Dispatch::Claimed];
 const DOUBTFUL: &[Dispatch] = &[Dispatch::Ambiguous, Dispatch::Unknown];
+const RESTORED: &[Dispatch] = &[Dispatch::Planned, Dispatch::Queued, Dispatch::Claimed, Dispatch::Ambiguous];
 const BY_PERSON: &str = "operator, `winback message resolve`";
 const BEFORE_TOLD: &str = "before the operator is told";
 const BATCHED: &str = "batched";
@@ -370,11 +371,11 @@ pub const TRANSITIONS: &[Transition] = &[
     },
     Transition {
         id: "T16",
-        from: WITHDRAWABLE,
+        from: RESTORED,
         cause: Cause::Restore,
-        to: Dispatch::Ambiguous,
+        to: Dispatch::Unknown,
         by: "`winback store restore`",
-        guard: "run unfinished, due since the backup; attempt row inserted under its old reference",
+        guard: "due since the backup in an unfinished run: attempt row inserted under its old reference; or in doubt before",
         durable: "before the store is in place",
     },
 ];

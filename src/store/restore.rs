@@ -34,6 +34,9 @@ const CHUNK: i64 = 2_000;
 /// Two machines' clocks may differ by this much: what was due only so long ago may not have been due elsewhere.
 const CLOCKS_DIFFER: Duration = Duration::from_mins(10);
 
+/// Why a message is in doubt.
+const SINCE_BACKUP: &str = "may have been sent since the backup";
+
 /// The process that the attempts belong to which may have been made since.
 const OWNER: &str = "restore";
 
@@ -84,9 +87,11 @@ statements! {
         WHERE state IN ('preparing', 'running', 'paused', 'cancelling') AND state = 'preparing' AND (starts_at > $1 OR $2 = 1)";
     WITHDRAW = "UPDATE runs SET state = 'cancelling' \
         WHERE state IN ('preparing', 'running', 'paused', 'cancelling') AND state = 'preparing'";
-    /// Nothing goes out again by policy: whoever made the policy did not think of a store that forgot.
-    ASK = "UPDATE runs SET when_in_doubt = 'ask' WHERE when_in_doubt = 'resend' \
-        OR state IN ('preparing', 'running', 'paused', 'cancelling')";
+    /// T16 for what was in doubt before: it may have been ended, or sent again, since. No policy and no question to a
+    /// provider knows of that. `$1` now, `$2` why, `$3` most.
+    PARK = "UPDATE messages SET dispatch = 'unknown', settled_at = $1, reason = $2, epoch = epoch + 1 \
+        WHERE dispatch = 'ambiguous' AND id IN (SELECT id FROM messages \
+          WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') AND dispatch = 'ambiguous' LIMIT $3)";
     /// Planned messages that may have gone out. `$1` the latest instant at which one can have been due, `$2` most.
     PLANNED = "SELECT m.id, m.last_number FROM runs AS r CROSS JOIN run_windows AS w CROSS JOIN messages AS m \
         WHERE r.state IN ('preparing', 'running', 'paused', 'cancelling') AND r.state <> 'cancelling' AND r.starts_at <= $1 \
@@ -97,7 +102,7 @@ statements! {
           AND (m.dispatch = 'claimed' OR m.not_before <= $1) AND r.id = m.run_id AND r.state <> 'cancelling' \
           AND r.starts_at <= $1 AND w.id = m.window_id AND w.opens_at <= $1 LIMIT $2";
     /// T16. `$1` rows of (message, number, reference), `$2` now, `$3` why.
-    MOVE = "UPDATE messages SET dispatch = 'ambiguous', last_number = g.number, attempts = attempts + 1, epoch = epoch + 1, \
+    MOVE = "UPDATE messages SET dispatch = 'unknown', last_number = g.number, attempts = attempts + 1, epoch = epoch + 1, \
           owner = NULL, lease_until = NULL, submitted_at = $2, settled_at = $2, reason = $3 FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS number \
         FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
@@ -145,9 +150,6 @@ impl Store {
         let latest = now.plus(CLOCKS_DIFFER);
         let mut batch = self.batch().await?;
         batch.tx.run(PAUSE, vec![]).await?;
-        if !assured.nothing_sent {
-            batch.tx.run(ASK, vec![]).await?;
-        }
         batch.commit().await?;
         restored.were_in_doubt = self.count(DOUBTS).await?;
         if !assured.nothing_sent {
@@ -155,6 +157,9 @@ impl Store {
             restored.in_doubt = self.doubt_all(&old, since, latest, now).await?;
         }
         self.free_claimed(now).await?;
+        if !assured.nothing_sent {
+            self.park_doubt(now).await?;
+        }
         let mut batch = self.batch().await?;
         let known = i64::from(assured.nothing_sent);
         batch.tx.run(FREE_KEYS, args![latest.0, known]).await?;
@@ -242,6 +247,28 @@ impl Store {
         }
     }
 
+    /// Closes what was in doubt before; only evidence or a person ends it now.
+    async fn park_doubt(&self, now: Timestamp) -> Result<(), StoreError> {
+        debug_assert_eq!(next(Dispatch::Ambiguous, Cause::Restore), Ok(Dispatch::Unknown));
+        // What was on the wire may have its receipt here already.
+        while self.has_evidence().await? {
+            let mut batch = self.batch().await?;
+            let accepted = batch.accept_by_receipt(now, CHUNK).await?;
+            batch.commit().await?;
+            if accepted == 0 {
+                break;
+            }
+        }
+        loop {
+            let mut batch = self.batch().await?;
+            let parked = batch.tx.run(PARK, args![now.0, SINCE_BACKUP, CHUNK]).await?;
+            batch.commit().await?;
+            if parked == 0 {
+                return Ok(());
+            }
+        }
+    }
+
     async fn void_codes(&self, now: Timestamp) -> Result<u64, StoreError> {
         let mut total = 0;
         loop {
@@ -270,7 +297,7 @@ impl Batch {
         since: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        debug_assert_eq!(next(Dispatch::Planned, Cause::Restore), Ok(Dispatch::Ambiguous));
+        debug_assert_eq!(next(Dispatch::Planned, Cause::Restore), Ok(Dispatch::Unknown));
         let why = format!("the store is back from a backup of {}", since.rfc3339());
         let mut attempts = Vec::with_capacity(rows.len());
         for row in rows {
@@ -278,7 +305,7 @@ impl Batch {
             attempts.push((message, number, reference::compose(old, MessageId(message), number)));
         }
         let list = json_rows(&attempts)?;
-        self.tx.run(MOVE, args![list.clone(), now.0, "may have been sent since the backup"]).await?;
+        self.tx.run(MOVE, args![list.clone(), now.0, SINCE_BACKUP]).await?;
         self.tx.run(ATTEMPT, args![list, since.0, OWNER, why]).await?;
         self.pay(&attempts.iter().map(|one| (one.0, one.1)).collect::<Vec<_>>(), 1).await?;
         let effects: Vec<_> =

@@ -71,7 +71,9 @@ async fn a_backup_made_while_sending_brings_nobody_a_second_text() {
     // A person may send one again; it goes out under a reference that nobody had before.
     let doubt = store.doubts((run.id, MessageId(0)), run.id, 1).await.unwrap().remove(0);
     let decider = Decider { by: "test", reason: None };
-    resolve(&store, &[doubt.message.id], Verdict::Resend, decider, world.clock.now()).await.unwrap();
+    let told =
+        resolve(&store, &[doubt.message.id], Verdict::Resend, decider, world.clock.now()).await.unwrap();
+    assert_eq!(told.changed.len(), 1, "{told:?}");
     world.until(&store, &run, |s| s.state == "finished" && s.in_doubt == status.in_doubt - 1).await;
     let ledger = world.ledger();
     assert_eq!(ledger.len(), sent + 1);

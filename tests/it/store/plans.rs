@@ -11,7 +11,6 @@ const COLD: &[(&str, &str)] = &[
     ("TABLES_OF_OTHERS", "the names of tables, when a store is opened"),
     ("audit::TAKEN", "an audit; what was lifted is read once for a page"),
     ("HOLDS", "whether there is anything at all, before a backup is brought there"),
-    ("restore::ASK", "every run once, when a backup comes back and nothing is sent"),
     ("check::GIVEN_TO_NOBODY", "a check of the whole store"),
     ("check::SENT_WITHOUT", "a check of the whole store"),
     ("check::SPENT_ELSEWISE", "a check of the whole store"),
