@@ -37,9 +37,12 @@ pub use words::{Answer, Effect, Event, LaneConfig, Picture};
 /// Intents recorded in one go, and most that wait for a place on the wire.
 const INTENTS_AT_ONCE: usize = 1024;
 
-/// Intents are recorded ahead for as long as it takes to record them, so that the wire never waits for the disk. What
-/// is ahead when the process dies is in doubt, so it is no more than that.
+/// Intents are recorded ahead for twice as long as it takes to record them, and at least for this long, so that the wire
+/// never waits for the disk. What is ahead when the process dies is in doubt, so it is no more than that.
 const AHEAD: Duration = Duration::from_millis(50);
+
+/// Intents are not recorded further ahead than this, however slow the disk is.
+const FAR_AHEAD: Duration = Duration::from_millis(250);
 
 /// How late a timer may be without slowing a lane down: what is missed by it may be made up for.
 const LATE: Duration = Duration::from_millis(4);
@@ -113,7 +116,7 @@ impl LaneCore {
     /// A lane at rest.
     pub fn new(config: LaneConfig) -> Self {
         Self {
-            pacer: Pacer::new(&config.limits, AHEAD),
+            pacer: Pacer::new(&config.limits, FAR_AHEAD),
             gate: Pacer::new(&config.limits, LATE),
             config,
             breaker: Breaker::default(),
@@ -149,7 +152,7 @@ impl LaneCore {
                 self.claiming = false;
                 self.dry_until = now.elapsed + IDLE_LOOK;
             }
-            Event::Intended { granted, refused } => self.grant(&granted, &refused),
+            Event::Intended { granted, refused } => self.grant(&granted, &refused, now.elapsed),
             Event::IntendFailed(messages) => self.ungrant(&messages, now),
             Event::Answered(answers) => self.answer(answers, now, rng, &mut effects),
             Event::Suppressed(phones) => self.stop(&phones),
@@ -233,9 +236,10 @@ impl LaneCore {
     }
 
     /// The deadline counts from the asking: a machine that slept between the commit and its answer must not send late.
-    fn grant(&mut self, granted: &[MessageId], refused: &[(MessageId, Refusal)]) {
+    fn grant(&mut self, granted: &[MessageId], refused: &[(MessageId, Refusal)], now: Duration) {
         for id in granted {
             if let Some((message, number, asked)) = self.intending.remove(id) {
+                self.flow.recorded(now.saturating_sub(asked));
                 let deadline = asked + SEND_DEADLINE;
                 self.granted.push_back(Flight { message, number, deadline, request: 0, halvings: HALVINGS });
             }
@@ -491,7 +495,8 @@ impl LaneCore {
 
     /// How many intents may wait for a place on the wire.
     fn ahead(&self) -> usize {
-        self.flow.within(AHEAD).max(self.config.in_flight.min(AHEAD_AT_FIRST)).min(INTENTS_AT_ONCE)
+        let span = self.flow.recording().saturating_mul(2).clamp(AHEAD, FAR_AHEAD);
+        self.flow.within(span).max(self.config.in_flight.min(AHEAD_AT_FIRST)).min(INTENTS_AT_ONCE)
     }
 
     fn give_back_ready(&mut self, effects: &mut Vec<Effect>) {

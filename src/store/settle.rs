@@ -19,13 +19,14 @@ use super::dialect::{STATE_OF, statements};
 use super::evidence::Proven;
 
 statements! {
-    /// `$1` rows of (message, number, class, code, detail, provider id), `$2` now.
+    /// `$1` rows of (message, number, class, code, detail, provider id, epoch), `$2` now. An intent that was refused has no
+    /// attempt; the one that bears its number may be of whoever claimed the message since.
     CLOSE_ATTEMPTS = "UPDATE attempts SET answered_at = $2, outcome = g.class, code = g.code, detail = g.detail, \
           provider_id = g.provider_id FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS num, j.value ->> 2 AS class, \
-          j.value ->> 3 AS code, j.value ->> 4 AS detail, j.value ->> 5 AS provider_id \
+          j.value ->> 3 AS code, j.value ->> 4 AS detail, j.value ->> 5 AS provider_id, CAST(j.value ->> 6 AS BIGINT) AS fence \
         FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
-        WHERE attempts.message_id = g.message AND attempts.number = g.num \
+        WHERE attempts.message_id = g.message AND attempts.number = g.num AND attempts.epoch = g.fence \
           AND (attempts.outcome IS NULL OR attempts.outcome IN ('unknown', 'garbled')) RETURNING message_id, number";
     /// T7 to T10. `$1` rows of (message, epoch, state, due, counts, reason), `$2` now.
     MOVE = "UPDATE messages SET dispatch = g.state, not_before = g.due, attempts = attempts + g.counts, \
@@ -168,7 +169,7 @@ impl Batch {
             .iter()
             .map(|s| {
                 let o = &s.outcome;
-                (s.message.0, s.number, o.class.as_str(), &o.code, &o.detail, &o.provider_id)
+                (s.message.0, s.number, o.class.as_str(), &o.code, &o.detail, &o.provider_id, s.epoch)
             })
             .collect();
         let rows = self.tx.rows(CLOSE_ATTEMPTS, args![json_rows(&attempts)?, now.0]).await?;

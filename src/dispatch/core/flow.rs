@@ -1,4 +1,5 @@
-//! How fast the wire takes what a lane gives it, so that no more is recorded ahead than it needs. Keeps two numbers.
+//! How fast the wire takes what a lane gives it and the disk records it, so that no more is recorded ahead than needed.
+//! Keeps a few numbers.
 
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ pub(super) struct Flow {
     since: Duration,
     answers: usize,
     per_second: f64,
+    recording: Duration,
 }
 
 impl Flow {
@@ -24,6 +26,16 @@ impl Flow {
             self.per_second = answers / span.as_secs_f64();
             (self.since, self.answers) = (now, 0);
         }
+    }
+
+    /// Learns how long it took to record an intent; a single slow one counts little.
+    pub(super) fn recorded(&mut self, took: Duration) {
+        self.recording = (self.recording * 63 + took) / 64;
+    }
+
+    /// How long it takes lately to record an intent.
+    pub(super) fn recording(&self) -> Duration {
+        self.recording
     }
 
     /// Answers that came lately in such a span.

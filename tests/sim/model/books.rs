@@ -65,7 +65,11 @@ impl Model {
     }
 
     fn close_attempt(&mut self, s: &Settlement, now: Timestamp) -> bool {
+        let loose = self.broken == Broken::EpochIgnored;
         let Some(a) = self.committed.attempt_mut(s.message.0, s.number) else { return false };
+        if a.epoch != s.epoch && !loose {
+            return false;
+        }
         if a.outcome.is_some_and(|outcome| outcome.proof() != Proof::Ambiguous) {
             return false;
         }
