@@ -453,6 +453,8 @@ impl LaneCore {
             effects.push(Effect::Postpone(postponed));
         }
         if !intents.is_empty() {
+            // Whoever waits behind them is nearer to its turn.
+            self.ready_since = now.elapsed;
             if self.breaker.is_open() {
                 self.breaker.probe_sent();
             }

@@ -35,6 +35,9 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Questions under way at once on one route.
 pub const IN_FLIGHT: usize = 4;
 
+/// A replay whose permits are older than this does not leave: it would go beside those of the next seconds.
+const REPLAY_DEADLINE: Duration = Duration::from_secs(2);
+
 /// Most questions for one route in a round; less where its account is slower.
 const ROUND: usize = 32;
 
@@ -218,7 +221,7 @@ impl Inquirer {
         step: Step,
         submission: Submission,
     ) -> Result<Told, StoreError> {
-        let message = &open.message;
+        let (message, asked) = (&open.message, self.clock.elapsed());
         if !self.store.may_replay(open, self.clock.now()).await?
             || !respondent.permits.take(message.parts.into(), &message.sender, &message.country).await
         {
@@ -232,7 +235,8 @@ impl Inquirer {
         batch.commit().await?;
         // A STOP may have come since; and who slept meanwhile must not send late.
         let stopped = self.store.suppressed_among(&[(message.phone, message.sender.clone())]).await?;
-        let late = matches!(step, Step::Replay(_, until) if self.clock.now() >= until);
+        let dead = matches!(step, Step::Replay(_, until) if self.clock.now() >= until);
+        let late = dead || self.clock.elapsed().saturating_sub(asked) > REPLAY_DEADLINE;
         if late || !stopped.is_empty() || self.lost.is_cancelled() {
             let detail = "a replay was withheld before its first byte".to_owned();
             return Ok(Told::NoAnswer { looked: false, detail });

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::model::clock::Timestamp;
 use crate::model::doubt::{Ask, Finding, Means, Repeat, Rung};
 use crate::store::inquiries::Standing;
+use crate::store::intents::LONGEST_ANSWER;
 use crate::store::sweep::InDoubt;
 
 use super::sweep::{DoubtEnd, DoubtPolicy};
@@ -23,6 +24,9 @@ const REPLAY_AFTER: Duration = Duration::from_secs(2);
 
 /// Wait before a second replay; doubles.
 const REPLAY_AGAIN: Duration = Duration::from_secs(10);
+
+/// A replay may be on the wire for this long: the longest answer, and slack.
+const REPLAY_ANSWER: Duration = LONGEST_ANSWER.saturating_add(Duration::from_secs(30));
 
 /// Shortest wait before a second look-up; doubles.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -83,13 +87,15 @@ impl Ladder {
         if let Some(step) = next(&means, standing, now) {
             return Waits::Asked(step);
         }
+        // A replay may still be on the wire.
+        let answered = standing.asked.replayed_at.map_or(message.since, |at| at.plus(REPLAY_ANSWER));
         // A third copy mends nothing.
         let twice = standing.asked.finding == Some(Finding::Twice);
         match self.policy.ends(message) {
             Some((DoubtEnd::Resend, _)) if twice => {
                 Waits::Receipt(DoubtEnd::Park, message.since.plus(self.policy.park_after))
             }
-            Some((end, at)) => Waits::Receipt(end, at),
+            Some((end, at)) => Waits::Receipt(end, at.max(answered)),
             None => Waits::Person,
         }
     }

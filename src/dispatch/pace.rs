@@ -138,7 +138,7 @@ impl Pacer {
     /// A throttle answer came: halve the account's rate.
     pub fn slow_down(&mut self, now: Duration) {
         self.credit = 0;
-        self.account.scale(|factor| (factor / 2.0).max(SLOWEST), now);
+        self.account.scale(|factor| (factor / 2.0).max(SLOWEST), false, now);
     }
 
     /// Called as time passes: regains rate after throttling.
@@ -230,14 +230,18 @@ impl Bucket {
             .unwrap_or(Duration::from_hours(1))
     }
 
-    fn scale(&mut self, change: impl Fn(f64) -> f64, now: Duration) {
+    /// Changes the rate. What had gathered for the next part is kept if `keep`, else a low limit would never gather one.
+    fn scale(&mut self, change: impl Fn(f64) -> f64, keep: bool, now: Duration) {
         let Some(limit) = self.limit else { return };
         self.factor = change(self.factor);
         self.changed = now;
         self.clock.set(now);
+        let gathered = self.limiter.as_ref().filter(|_| keep).map_or(0.0, Shares::drain);
         let fresh = Shares::new(limit, self.factor, self.slack, &self.clock);
         // A new limiter starts full; emptied at once, a change of rate is no free burst.
-        let _ = fresh.limiter.check_n(fresh.capacity);
+        let kept = whole(gathered * f64::from(fresh.in_a_part));
+        let spare = fresh.capacity.get().saturating_sub(kept);
+        let _ = NonZeroU32::new(spare).map(|spare| fresh.limiter.check_n(spare));
         self.limiter = Some(fresh);
     }
 
@@ -245,7 +249,7 @@ impl Bucket {
         let quiet = now.saturating_sub(self.changed);
         if self.factor < 1.0 && quiet >= Duration::from_secs(1) {
             let gain = RECOVERY_PER_SECOND * quiet.as_secs_f64();
-            self.scale(|factor| (factor + gain).min(1.0), now);
+            self.scale(|factor| (factor + gain).min(1.0), true, now);
         }
     }
 }
@@ -272,6 +276,20 @@ impl Shares {
         let quota = Quota::with_period(period).unwrap_or_else(|| Quota::per_second(capacity));
         let limiter = RateLimiter::direct_with_clock(quota.allow_burst(capacity), clock.clone());
         Self { limiter, in_a_part: whole(in_a_part), capacity }
+    }
+}
+
+impl Shares {
+    /// Takes all there is; answers how many parts that were.
+    fn drain(&self) -> f64 {
+        let (mut step, mut taken) = (self.capacity.get(), 0);
+        while let Some(count) = NonZeroU32::new(step) {
+            if matches!(self.limiter.check_n(count), Ok(Ok(()))) {
+                taken += step;
+            }
+            step /= 2;
+        }
+        f64::from(taken) / f64::from(self.in_a_part)
     }
 }
 
@@ -408,6 +426,21 @@ mod tests {
             last = pacer.share();
         }
         assert!((last - 1.0).abs() < 1e-9, "back to its limit");
+    }
+
+    #[test]
+    fn a_slow_lane_goes_on_while_it_recovers() {
+        let mut pacer = pacer(&account(1.0, 1));
+        assert_eq!(pacer.use_permits(1, "s", "US", Duration::ZERO), Ok(()));
+        pacer.slow_down(Duration::ZERO);
+        let mut sent = Vec::new();
+        for ms in 0..6_000 {
+            pacer.recover(MS * ms);
+            if pacer.use_permits(1, "s", "US", MS * ms).is_ok() {
+                sent.push(ms);
+            }
+        }
+        assert!((2..=4).contains(&sent.len()), "one in about two seconds at half of one a second: {sent:?}");
     }
 
     #[test]

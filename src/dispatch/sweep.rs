@@ -123,7 +123,7 @@ impl Sweep {
     /// next second tries again.
     pub async fn run(self, stop: CancellationToken) {
         // A launch may take minutes; windows and deadlines must not wait for it.
-        tokio::join!(self.sweep(&stop), self.launches(&stop));
+        tokio::join!(self.sweep(&stop), self.launches(&stop), self.wake_lanes(&stop));
     }
 
     async fn launches(&self, stop: &CancellationToken) {
@@ -208,16 +208,23 @@ impl Sweep {
             self.cancel(now).await,
             doubt(now).await,
             self.forget(now).await,
-            self.wake_lanes(now).await,
             self.store.shorten_log(LONG).await.map(|_| ()),
         ];
         steps.into_iter().collect()
     }
 
-    /// Wakes those lanes that have something to claim; two hundred without work then cost one look.
-    async fn wake_lanes(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.bell.ring_for(self.store.routes_with_work(&self.routes, now).await?);
-        Ok(())
+    /// Wakes those lanes that have something to claim; two hundred without work then cost one look. A sweep may take
+    /// longer than its second, and lanes must not wait for it.
+    async fn wake_lanes(&self, stop: &CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
+            match self.store.routes_with_work(&self.routes, self.clock.now()).await {
+                Ok(routes) => self.bell.ring_for(routes),
+                Err(error) => {
+                    tracing::error!(%error, "the store does not say which lanes have work; all of them look");
+                    self.bell.ring();
+                }
+            }
+        }
     }
 
     async fn dead(&self, sole: bool) -> Result<(u64, u64), StoreError> {

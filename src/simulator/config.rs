@@ -252,7 +252,7 @@ impl Default for Retry {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 4096, pending: 5_000_000, callbacks_in_flight: 64, remembered: 100_000 }
+        Self { connections: 4096, pending: 5_000_000, callbacks_in_flight: 512, remembered: 100_000 }
     }
 }
 

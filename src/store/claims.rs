@@ -45,7 +45,8 @@ statements! {
         WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'claimed'";
     /// Those of the routes in `$1` that have something to claim at `$2`.
     WITH_WORK = "SELECT j.value ->> 0 FROM json_each(CAST($1 AS TEXT)) AS j \
-        WHERE EXISTS (SELECT 1 FROM messages AS m WHERE m.route = j.value ->> 0 AND m.dispatch = 'queued' AND m.not_before <= $2) \
+        WHERE EXISTS (SELECT 1 FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
+            WHERE m.route = j.value ->> 0 AND m.dispatch = 'queued' AND m.not_before <= $2 AND r.state = 'running') \
           OR EXISTS (SELECT 1 FROM runs AS r CROSS JOIN run_windows AS w WHERE w.run_id = r.id \
             AND r.state IN ('preparing', 'running', 'paused', 'cancelling') AND r.state = 'running' \
             AND r.starts_at <= $2 AND r.expires_at > $2 AND w.opens_at <= $2 AND w.closes_at > $2 \

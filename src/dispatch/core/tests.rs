@@ -142,8 +142,7 @@ fn one_throttle_halves_the_rate_however_many_messages_it_hits() {
         hand.answer(id, OutcomeClass::Throttled);
     }
     assert!((hand.core.picture().rate_share - 0.5).abs() < 1e-9, "{}", hand.core.picture().rate_share);
-    hand.after(Duration::from_millis(1_100), Event::Claimed(vec![claimed(5, 1, "US")]));
-    let effects = hand.after(Duration::from_millis(100), Event::Tick);
+    let effects = hand.after(Duration::from_millis(1_100), Event::Claimed(vec![claimed(5, 1, "US")]));
     hand.step(Event::Intended { granted: intents(&effects), refused: vec![] });
     hand.answer(5, OutcomeClass::Throttled);
     assert!(hand.core.picture().rate_share < 0.31, "the next round halves it again");

@@ -42,7 +42,13 @@ impl LaneCore {
         }
         let barrier = self.barrier(now.elapsed);
         self.drop_barred(barrier, &mut unsent);
-        let waits = self.submit_halves(now, &mut unsent, effects);
+        let waits = match barrier {
+            Barrier::Until(at, _) if !self.halves.is_empty() => Some(Waits::Account(at)),
+            Barrier::Closed(_) if !self.halves.is_empty() => {
+                Some(Waits::Account(now.elapsed + super::IDLE_LOOK))
+            }
+            _ => self.submit_halves(now, &mut unsent, effects),
+        };
         let next = match barrier {
             Barrier::None => self.submit_granted(now.elapsed, &mut unsent, effects),
             Barrier::Until(at, _) => Some(at),
@@ -67,8 +73,9 @@ impl LaneCore {
             let why = "withheld before the first byte: the provider asked to wait";
             return Barrier::Until(self.hold_until, why);
         }
+        // The probe is chosen with its intent; what was granted before the breaker opened is not one.
         match self.breaker.admit(now) {
-            Admission::Until(_) if !self.breaker.is_probing() => {
+            Admission::Until(_) | Admission::Probe if !self.breaker.is_probing() => {
                 Barrier::Closed("withheld before the first byte: the provider is unwell")
             }
             _ => Barrier::None,
@@ -82,9 +89,13 @@ impl LaneCore {
             Barrier::Until(until, why) => (until, why),
             Barrier::Closed(why) => (Duration::MAX, why),
         };
-        let (go, stay): (Vec<_>, Vec<_>) =
+        let (mut go, stay): (Vec<_>, Vec<_>) =
             self.granted.drain(..).partition(|flight| flight.deadline <= until);
         self.granted.extend(stay);
+        for half in &mut self.halves {
+            go.extend(half.extract_if(.., |flight| flight.deadline <= until));
+        }
+        self.halves.retain(|half| !half.is_empty());
         unsent.extend(go.into_iter().map(|flight| (flight, withheld(why))));
     }
 
