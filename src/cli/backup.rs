@@ -63,7 +63,7 @@ pub(super) struct RestoreArgs {
 
 pub(super) async fn back_up(context: &Context, args: BackupArgs) -> anyhow::Result<ExitCode> {
     let config = context.config()?;
-    let store = context.store(&config).await?;
+    let store = context.live_store(&config).await?;
     if store.path().is_none() {
         return Err(WrongUse(WITH_PG_DUMP.to_owned()).into());
     }
@@ -100,6 +100,11 @@ pub(super) async fn restore(context: &Context, args: RestoreArgs) -> anyhow::Res
     let (now, tag) = (context.now(), init::tag());
     let place = config.store.url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
     let restored = match (&args.file, place) {
+        (None, Some(place)) if !Path::new(place).exists() => {
+            return Err(
+                WrongUse(format!("there is no store at {place}; name the backup to bring there")).into()
+            );
+        }
         (None, _) => in_place(&Store::create(&config.store.url, &tag).await?, &tag, assured, now).await?,
         (Some(_), None) => return Err(WrongUse(WITH_PG_DUMP.to_owned()).into()),
         (Some(file), Some(_)) if !file.exists() => {

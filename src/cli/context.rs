@@ -69,6 +69,17 @@ impl Context {
     pub async fn store(&self, config: &Config) -> anyhow::Result<Store> {
         Ok(Store::open(&config.store.url).await?)
     }
+
+    /// The store, for what goes on from where it stands. A backup that was only copied into place does not know what was
+    /// sent since, and what is done to it is lost with the next restore.
+    ///
+    /// # Errors
+    /// As [`Context::store`], and when it is such a backup.
+    pub async fn live_store(&self, config: &Config) -> anyhow::Result<Store> {
+        let store = self.store(config).await?;
+        store.refuse_backup().await?;
+        Ok(store)
+    }
 }
 
 /// The machine's clock; in a debug build another one, if a test steers it.

@@ -68,7 +68,7 @@ struct Done {
 /// Does what the operator wants with the runs that are meant.
 pub(super) async fn run(context: &Context, args: ControlArgs, wish: Wish) -> anyhow::Result<ExitCode> {
     let config = context.config()?;
-    let store = context.store(&config).await?;
+    let store = context.live_store(&config).await?;
     let latest = terms::latest_run(&store, &args.campaign).await?;
     let campaign = latest.terms.campaign.clone();
     let meant = match args.run {

@@ -171,6 +171,9 @@ async fn store(context: &Context, config: &Config, findings: &mut Findings) -> a
             findings.add(Grade::Wrong, "store", told);
         }
     }
+    if let Err(error) = store.refuse_backup().await {
+        findings.add(Grade::Wrong, "backup", error.to_string());
+    }
     let kind = if store.path().is_some() { "SQLite" } else { "PostgreSQL" };
     findings.add(Grade::Ok, "database", format!("{kind} {}", store.database_version().await?));
     match (store.check_files().problem, store.path()) {

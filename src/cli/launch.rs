@@ -57,7 +57,7 @@ struct Answer {
 
 pub(super) async fn run(context: &Context, args: LaunchArgs) -> anyhow::Result<ExitCode> {
     let config = context.config()?;
-    let store = context.store(&config).await?;
+    let store = context.live_store(&config).await?;
     let as_of = args.as_of.as_deref().map(|text| terms::time(&config, text)).transpose()?;
     let terms = terms::terms(&config, &store, &args.campaign, as_of, context.now()).await?;
     let launched = if let Some(run) = store.run_by_key(&terms.definition.launch_key()).await? {

@@ -49,7 +49,7 @@ fn period(text: &str) -> Result<Duration, String> {
 
 pub(super) async fn run(context: &Context, args: PruneArgs) -> anyhow::Result<ExitCode> {
     let config = context.config()?;
-    let store = context.store(&config).await?;
+    let store = context.live_store(&config).await?;
     let archive = args.archive.as_deref().map(Archive::open).transpose()?;
     let before = context.now().minus(args.older_than);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -19,8 +19,10 @@ use crate::model::doubt::{Ask, Rung};
 use crate::model::ids::{MessageId, RunId};
 use crate::model::message::RetryPolicy;
 use crate::model::outcome::{Outcome, OutcomeClass};
+use crate::model::suppression::Reason;
 use crate::provider::{Adapter, Found, Submission, Transport};
 use crate::store::inquiries::Open;
+use crate::store::suppressions::{EVERY_SENDER, NewSuppression};
 use crate::store::{Store, StoreError};
 
 use super::ladder::{Ladder, Step, next};
@@ -243,6 +245,16 @@ impl Inquirer {
         }
         let sent = respondent.adapter.submit(&respondent.transport, &[submission], self.clock.now()).await;
         let outcome = sent.outcomes.into_iter().next();
+        if outcome.as_ref().is_some_and(|outcome| outcome.class == OutcomeClass::OptedOut) {
+            // It says nothing of the first submission, and forbids the next.
+            let stop = NewSuppression {
+                phone: message.phone,
+                scope: EVERY_SENDER.to_owned(),
+                reason: Reason::Provider,
+                source: "provider".to_owned(),
+            };
+            self.store.suppress(&[stop], self.clock.now()).await?;
+        }
         Ok(match outcome {
             Some(outcome) if outcome.class == OutcomeClass::Accepted => Told::Accepted(outcome),
             outcome => {

@@ -102,10 +102,11 @@ impl Ladder {
 
     /// Whether an answer that is still to come may prove that a message was not taken, so that it goes out again.
     pub fn may_return(&self, standing: &Standing, now: Timestamp) -> bool {
-        self.means.get(&standing.route).is_some_and(|means| {
-            let step = next(means, standing, now);
-            means.can_disprove() && step.is_some_and(|step| step.rung() != Rung::List)
-        })
+        let ask = self.means.get(&standing.route).and_then(|means| means.ask);
+        // Neither a list nor the answer to a replay proves that nothing was taken.
+        let proves = |ask: &Ask| ask.authoritative && ask.rung != Rung::List;
+        let asks = standing.open && standing.asked.finding != Some(Finding::Twice);
+        ask.filter(proves).is_some_and(|ask| asks && look(&ask, standing, now).is_some())
     }
 }
 

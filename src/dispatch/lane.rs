@@ -341,6 +341,16 @@ impl Lane {
 
     fn show(&self) {
         let (picture, metrics) = (self.core.picture(), &self.metrics);
+        match (metrics.breaker_open.get() != 0, picture.broken) {
+            (false, true) => tracing::warn!(
+                route = self.route,
+                "the provider is unwell: nothing is sent but single messages that try, until one is taken"
+            ),
+            (true, false) => {
+                tracing::warn!(route = self.route, "the provider is well again; sending goes on");
+            }
+            _ => {}
+        }
         metrics.under_way.set(i64::try_from(picture.under_way).unwrap_or(i64::MAX));
         metrics.rate_share.set(picture.rate_share);
         metrics.breaker_open.set(i64::from(picture.broken));

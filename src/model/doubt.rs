@@ -60,13 +60,6 @@ pub struct Means {
     pub repeat: Option<Repeat>,
 }
 
-impl Means {
-    /// Whether the provider may prove that it did not take a message.
-    pub fn can_disprove(&self) -> bool {
-        self.ask.is_some_and(|ask| ask.authoritative)
-    }
-}
-
 /// What asking about one attempt has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Finding {

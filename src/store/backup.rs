@@ -44,10 +44,15 @@ impl Store {
                 "a PostgreSQL store is backed up by its server: use pg_dump".to_owned(),
             ));
         };
-        if to.exists() && !replace {
-            let told =
-                format!("{} is there already; name another file, or replace it with --replace", to.display());
-            return Err(StoreError::Refused(told));
+        if let Ok(there) = std::fs::symlink_metadata(to) {
+            let told = match (there.is_file(), replace) {
+                (true, true) => None,
+                (true, false) => Some("is there already; name another file, or replace it with --replace"),
+                (false, _) => Some("is there and is no ordinary file; name another one"),
+            };
+            if let Some(told) = told {
+                return Err(StoreError::Refused(format!("{} {told}", to.display())));
+            }
         }
         if same_file(from, to) {
             return Err(StoreError::Refused("a store is no backup of itself; name another file".to_owned()));

@@ -159,7 +159,15 @@ pub enum StoreError {
         /// What this program was written for.
         needed: i64,
     },
-    /// The schema is older than this program.
+    /// Nothing was ever put there, or everything was taken away.
+    #[error(
+        "the store at {place} is empty; if something was in it, bring the last backup back with `winback store restore FILE`, else `winback init` makes it a store"
+    )]
+    Empty {
+        /// Where it is.
+        place: String,
+    },
+    /// The store's tables are older than this program.
     #[error(
         "the store at {place} has schema version {found}, this program needs {needed}; run `winback store migrate`"
     )]
@@ -223,6 +231,9 @@ impl Store {
         let pools = connect(url, false).await?;
         let found = fitting(&pools).await?;
         let needed = migrate::newest();
+        if found == 0 {
+            return Err(StoreError::Empty { place: place(&pools) });
+        }
         if found < needed {
             return Err(StoreError::Schema { place: place(&pools), found, needed });
         }

@@ -84,3 +84,38 @@ fn a_backup_comes_back_only_where_nothing_is_and_forgotten_launches_are_not_repe
     assert_eq!((&restored["in_doubt"], &restored["waiting"]), (&0.into(), &20.into()), "{restored}");
     shop.good(&["launch", "spring", "--yes"]);
 }
+
+#[test]
+fn what_is_not_the_store_is_neither_written_over_nor_sent_from() {
+    let shop = shop();
+    std::os::unix::fs::symlink(shop.path("elsewhere.db"), shop.path("link.db")).expect("a link");
+    std::fs::create_dir(shop.path("folder.db")).expect("a folder");
+    for place in ["link.db", "folder.db"] {
+        let refused = shop.run(&["store", "backup", place, "--replace"]);
+        assert_eq!(refused.code, Some(1), "{place}: {}", refused.out);
+        assert!(refused.err.contains("no ordinary file"), "{place}: {}", refused.err);
+    }
+    assert!(std::fs::symlink_metadata(shop.path("link.db")).expect("it is there").is_symlink());
+
+    // A backup that was only copied into place.
+    shop.good(&["store", "backup", "kept.db"]);
+    for end in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(shop.path(&format!("winback.db{end}")));
+    }
+    std::fs::copy(shop.path("kept.db"), shop.path("winback.db")).expect("copied");
+    for args in [&["launch", "winter", "--yes"][..], &["store", "backup", "again.db"], &["doctor"]] {
+        let refused = shop.run(args);
+        assert_eq!(refused.code, Some(1), "{args:?}: {}{}", refused.out, refused.err);
+        let told = refused.out + &refused.err;
+        assert!(told.contains("is a backup") && told.contains("store restore"), "{args:?}: {told}");
+    }
+
+    // Nothing at all, and a file with nothing in it.
+    std::fs::write(shop.path("winback.db"), "").expect("written");
+    let empty = shop.run(&["status"]);
+    assert!(empty.code == Some(1) && empty.err.contains("is empty"), "{}", empty.err);
+    std::fs::remove_file(shop.path("winback.db")).expect("removed");
+    let nothing = shop.run(&["store", "restore", "--in-place"]);
+    assert!(nothing.code == Some(2) && nothing.err.contains("there is no store"), "{}", nothing.err);
+    assert!(!shop.path("winback.db").exists(), "nothing is made of nothing");
+}
