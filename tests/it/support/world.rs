@@ -166,7 +166,9 @@ impl World {
                 let run = store.run(run.id).await.unwrap().unwrap();
                 let now = status(store, &run).await.unwrap();
                 if done(&now) {
-                    return now;
+                    // What happened between the two looks is in both only now.
+                    let run = store.run(run.id).await.unwrap().unwrap();
+                    return status(store, &run).await.unwrap();
                 }
                 last = Some(now);
                 tokio::time::sleep(Duration::from_millis(20)).await;
