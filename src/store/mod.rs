@@ -161,7 +161,7 @@ pub enum StoreError {
     },
     /// Nothing was ever put there, or everything was taken away.
     #[error(
-        "the store at {place} is empty; if something was in it, bring the last backup back with `winback store restore FILE`, else `winback init` makes it a store"
+        "the store at {place} is empty; if something was in it, restore the last backup (`winback store restore FILE`), else `winback init` makes it a store"
     )]
     Empty {
         /// Where it is.
