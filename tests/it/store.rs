@@ -147,9 +147,14 @@ async fn a_store_of_another_schema_names_the_command_that_mends_it() {
         assert!(error.to_string().contains("`winback store migrate`"), "{error}");
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("empty.db");
+    let path = folder.path().join("else.db");
+    let url = format!("sqlite:{}", path.display());
     std::fs::write(&path, "").expect("written");
-    check(&format!("sqlite:{}", path.display())).await;
+    let empty = Store::open(&url).await.expect_err("nothing in it");
+    assert!(matches!(empty, StoreError::Empty { .. }), "{empty:?}");
+    assert!(empty.to_string().contains("`winback init`"), "{empty}");
+    Sql::open(&url).await.run("CREATE TABLE notes (line TEXT)").await;
+    check(&url).await;
     check(&postgres::empty_database().await).await;
 }
 
