@@ -1,9 +1,12 @@
 //! Submissions by query and receipts as filled addresses, as a client on a bare socket sees them.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use super::peer::{Client, Endpoint, NOW, Rehearsal};
 use crate::model::clock::Timestamp;
 use crate::simulator::Script;
-use crate::simulator::config::Failures;
+use crate::simulator::config::{Curve, Failures};
 use crate::simulator::ledger;
 
 const GOOD: &str =
@@ -107,4 +110,28 @@ async fn what_a_filled_address_cannot_show_is_not_played_and_not_counted() {
     assert_eq!(fired("stray").await, (0, 1));
     let (times, receipts) = fired("repeated").await;
     assert!(times > 0 && receipts > 1, "{times}, {receipts}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_message_has_a_call_of_its_own_even_where_receipts_may_share_one() {
+    let mut endpoint = Endpoint::start(&[]).await;
+    let rehearsal = Rehearsal::start(|config| {
+        config.receipts.per_request = 10;
+        config.receipts.delay = Curve::constant(Duration::from_millis(200));
+        config.limits.callbacks_in_flight = 1;
+    })
+    .await;
+    let mut client = rehearsal.client().await;
+    let mut expected = BTreeSet::new();
+    for n in 0..5 {
+        let url = endpoint.url("/r?id=%25I");
+        let (_, said) = ask(&mut client, &format!("{GOOD}&reference={n}&dlr-mask=1&dlr-url={url}")).await;
+        expected.insert(format!("GET /r?id={} HTTP/1.1\r\n", said.rsplit(' ').next().expect("an id")));
+    }
+    rehearsal.until(|stats| stats.receipts_acked == 5 && stats.receipts_sent == 5).await;
+    let mut found = BTreeSet::new();
+    for _ in 0..5 {
+        found.insert(endpoint.next().await.first_line);
+    }
+    assert_eq!(found, expected);
 }
