@@ -189,7 +189,7 @@ pub(super) fn looked_for(doubt: &Doubt) -> String {
         Some(false) => "receipts with our reference: none",
         None => "nothing: it has no attempt",
     };
-    let asked = doubt.standing.asked.looks + doubt.standing.asked.replays;
+    let asked = doubt.standing.asked.times();
     match &doubt.answered {
         Some(answered) => format!("{receipts}; asked the provider {asked} times: {answered}"),
         None => receipts.to_owned(),

@@ -8,8 +8,8 @@ mod supervisor;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -100,6 +100,7 @@ impl Daemon {
             ladder: Arc::clone(&ladder),
             keep_unmatched: config.daemon.keep_unmatched_receipts,
             looked_through: AtomicI64::new(0),
+            rest: Mutex::default(),
             routes: parts.iter().map(|part| part.name.clone()).collect(),
             bell: bell.clone(),
         };

@@ -4,9 +4,11 @@
 //! What is asked next is decided in [`super::ladder`], what an answer leads to in [`super::settle`]. Whatever was asked is
 //! in the store; a replay is there before it leaves.
 
+mod due;
 mod verdicts;
+mod watch;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,21 +16,22 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, FuturesUnordered};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::clock::Clock;
+use crate::model::clock::{Clock, Moment, Timestamp};
 use crate::model::doubt::{Ask, Rung};
-use crate::model::ids::{MessageId, RunId};
+use crate::model::ids::MessageId;
 use crate::model::message::RetryPolicy;
-use crate::model::outcome::{Outcome, OutcomeClass};
+use crate::model::outcome::{Outcome, OutcomeClass, Proof};
 use crate::model::suppression::Reason;
 use crate::provider::{Adapter, Found, Submission, Transport};
 use crate::store::inquiries::Open;
 use crate::store::suppressions::{EVERY_SENDER, NewSuppression};
 use crate::store::{Store, StoreError};
 
-use super::ladder::{Ladder, Step, next};
-use super::lane::LONGEST_VALIDITY;
+use super::ladder::{Ladder, Step};
 use super::permits::Permits;
+use super::submission::submission;
 
+use due::{Question, Rounds};
 use verdicts::Verdicts;
 
 /// How often is looked for messages to ask about.
@@ -45,10 +48,6 @@ const ROUND: usize = 32;
 
 /// A provider that needs longer to say that it has nothing may have the message in front of itself, unread.
 const PROMPT: Duration = Duration::from_secs(5);
-
-/// Messages read at once, and how often in a round.
-const PAGE: i64 = 500;
-const PAGES: usize = 4;
 
 /// The provider of one route, ready to be asked.
 #[derive(Debug)]
@@ -83,17 +82,16 @@ pub struct Inquirer {
     pub seed: u64,
 }
 
-/// Where the last round ended.
-type Cursor = (RunId, MessageId);
-
 /// What came of one question.
 enum Told {
     /// The provider has these, which could be the message.
     Found(Ask, Vec<Found>),
+    /// It did not answer, or said nothing that says anything.
+    Silence(String),
     /// A replay was answered as accepted.
     Accepted(Outcome),
-    /// No answer that says anything. A replay is noted already.
-    NoAnswer { looked: bool, detail: String },
+    /// A replay ended otherwise; whether the provider answered it.
+    Replayed { answered: bool, detail: String },
     /// Nothing was asked.
     Skipped,
 }
@@ -104,7 +102,7 @@ impl Inquirer {
         if self.routes.is_empty() {
             return stop.cancelled().await;
         }
-        let (mut busy, mut cursor) = (HashSet::new(), (RunId(0), MessageId(0)));
+        let (mut busy, mut rounds) = (HashSet::new(), Rounds::default());
         let mut under_way = FuturesUnordered::new();
         let mut tick = tokio::time::interval(PERIOD);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -113,10 +111,11 @@ impl Inquirer {
                 () = stop.cancelled() => return,
                 // Not before: a task that ends by itself ends the daemon.
                 () = self.lost.cancelled() => return stop.cancelled().await,
-                Some(route) = under_way.next() => {
+                Some((route, passed)) = under_way.next() => {
                     busy.remove(&route);
+                    rounds.pass(route, passed);
                 }
-                _ = tick.tick() => match self.due(&mut cursor, &busy).await {
+                _ = tick.tick() => match self.due(&mut rounds, &busy).await {
                     Ok(due) => for (route, questions) in due {
                         busy.insert(route.clone());
                         under_way.push(self.round(route, questions));
@@ -132,78 +131,54 @@ impl Inquirer {
     /// # Errors
     /// When the store cannot be used.
     pub async fn once(&self) -> Result<(), StoreError> {
-        let due = self.due(&mut (RunId(0), MessageId(0)), &HashSet::new()).await?;
+        let due = self.due(&mut Rounds::default(), &HashSet::new()).await?;
         for (route, questions) in due {
             self.ask(&route, questions).await?;
         }
         Ok(())
     }
 
-    /// Questions that are due, by route; a route that is busy gets none.
-    async fn due(
-        &self,
-        cursor: &mut Cursor,
-        busy: &HashSet<String>,
-    ) -> Result<BTreeMap<String, Vec<(Open, Step)>>, StoreError> {
-        let mut due: BTreeMap<String, Vec<(Open, Step)>> = BTreeMap::new();
-        for _ in 0..PAGES {
-            let page = self.store.open_doubts(*cursor, PAGE).await?;
-            let full = i64::try_from(page.len()).is_ok_and(|read| read == PAGE);
-            for open in page {
-                *cursor = (open.message.run, open.message.id);
-                let route = &open.standing.route;
-                let Some(respondent) = self.routes.get(route).filter(|_| !busy.contains(route)) else {
-                    continue;
-                };
-                let now = self.clock.now();
-                let step = self.ladder.means.get(route).and_then(|means| next(means, &open.standing, now));
-                let Some(step) = step.filter(|step| step.due() <= now) else { continue };
-                let questions = due.entry(route.clone()).or_default();
-                if questions.len() < respondent.round() {
-                    questions.push((open, step));
-                }
-            }
-            if !full {
-                *cursor = (RunId(0), MessageId(0));
-                break;
-            }
-        }
-        Ok(due)
-    }
-
-    async fn round(&self, route: String, questions: Vec<(Open, Step)>) -> String {
-        if let Err(error) = self.ask(&route, questions).await {
+    /// Answers which messages were passed over.
+    async fn round(&self, route: String, questions: Vec<Question>) -> (String, Vec<MessageId>) {
+        let passed = self.ask(&route, questions).await.unwrap_or_else(|error| {
             tracing::error!(route, %error, "what a provider said about messages in doubt could not be written");
-        }
-        route
+            Vec::new()
+        });
+        (route, passed)
     }
 
-    /// Asks about messages of one route and writes what came of it.
-    async fn ask(&self, route: &str, questions: Vec<(Open, Step)>) -> Result<(), StoreError> {
-        let Some(respondent) = self.routes.get(route) else { return Ok(()) };
-        let asked = questions.into_iter().map(|(open, step)| self.one(respondent, open, step));
+    /// Asks about messages of one route and writes what came of it; answers those about which nothing was asked.
+    async fn ask(&self, route: &str, questions: Vec<Question>) -> Result<Vec<MessageId>, StoreError> {
+        let Some(respondent) = self.routes.get(route) else { return Ok(Vec::new()) };
+        let asked = questions.into_iter().map(|question| self.one(respondent, question));
         let told: Vec<(Open, Told)> = stream::iter(asked).buffer_unordered(IN_FLIGHT).collect().await;
-        self.write(route, &respondent.retry, told).await
+        let (skipped, told): (Vec<_>, Vec<_>) =
+            told.into_iter().partition(|(_, told)| matches!(told, Told::Skipped));
+        self.write(route, &respondent.retry, told).await?;
+        Ok(skipped.into_iter().map(|(open, _)| open.message.id).collect())
     }
 
-    async fn one(&self, respondent: &Respondent, open: Open, step: Step) -> (Open, Told) {
-        let submission = self.submission(respondent, &open);
+    async fn one(&self, respondent: &Respondent, question: Question) -> (Open, Told) {
+        let Question { open, step, found } = question;
+        let url = self.public_url.as_deref();
+        let request =
+            submission(&respondent.adapter, url, &open.message, open.reference.clone(), self.clock.now());
         let told = match step {
             Step::Look(ask, _) => {
                 let (adapter, transport) = (&respondent.adapter, &respondent.transport);
                 let began = self.clock.elapsed();
-                let answer = adapter.look_up(transport, &submission, open.standing.intent_at).await;
+                let answer = adapter.look_up(transport, &request, open.standing.intent_at).await;
                 let took = self.clock.elapsed().saturating_sub(began);
                 match answer {
                     Ok(found) if found.is_empty() && took > PROMPT => {
                         let detail = "the provider has nothing, after so long a time that it proves nothing";
-                        Told::NoAnswer { looked: true, detail: detail.to_owned() }
+                        Told::Silence(detail.to_owned())
                     }
                     Ok(found) => Told::Found(ask, found),
-                    Err(error) => Told::NoAnswer { looked: true, detail: error.to_string() },
+                    Err(error) => Told::Silence(error.to_string()),
                 }
             }
-            Step::Replay(..) => match self.replay(respondent, &open, step, submission).await {
+            Step::Replay(..) => match self.replay(respondent, &open, (step, found), request).await {
                 Ok(told) => told,
                 Err(error) => {
                     tracing::error!(message = open.message.id.0, %error, "a replay could not be recorded, so it was not sent");
@@ -220,11 +195,11 @@ impl Inquirer {
         &self,
         respondent: &Respondent,
         open: &Open,
-        step: Step,
+        (step, found): (Step, Moment),
         submission: Submission,
     ) -> Result<Told, StoreError> {
         let (message, asked) = (&open.message, self.clock.elapsed());
-        if !self.store.may_replay(open, self.clock.now()).await?
+        if self.store.may_replay(&[open], self.clock.now()).await?.is_empty()
             || !respondent.permits.take(message.parts.into(), &message.sender, &message.country).await
         {
             return Ok(Told::Skipped);
@@ -237,11 +212,11 @@ impl Inquirer {
         batch.commit().await?;
         // A STOP may have come since; and who slept meanwhile must not send late.
         let stopped = self.store.suppressed_among(&[(message.phone, message.sender.clone())]).await?;
-        let dead = matches!(step, Step::Replay(_, until) if self.clock.now() >= until);
+        let dead = matches!(step, Step::Replay(_, until) if self.latest(found) >= until);
         let late = dead || self.clock.elapsed().saturating_sub(asked) > REPLAY_DEADLINE;
         if late || !stopped.is_empty() || self.lost.is_cancelled() {
             let detail = "a replay was withheld before its first byte".to_owned();
-            return Ok(Told::NoAnswer { looked: false, detail });
+            return Ok(Told::Replayed { answered: false, detail });
         }
         let sent = respondent.adapter.submit(&respondent.transport, &[submission], self.clock.now()).await;
         let outcome = sent.outcomes.into_iter().next();
@@ -259,26 +234,17 @@ impl Inquirer {
             Some(outcome) if outcome.class == OutcomeClass::Accepted => Told::Accepted(outcome),
             outcome => {
                 let class = outcome.as_ref().map_or("nothing", |outcome| outcome.class.as_str());
-                Told::NoAnswer { looked: false, detail: format!("a replay was answered as {class}") }
+                // Everything but a refusal says that the provider was not asked, or does not say.
+                let answered = outcome.as_ref().is_some_and(|one| one.class.proof() == Proof::Refused);
+                Told::Replayed { answered, detail: format!("a replay was answered as {class}") }
             }
         })
     }
 
-    /// The message as it went out, but for what depends on time.
-    fn submission(&self, respondent: &Respondent, open: &Open) -> Submission {
-        let (message, reference) = (&open.message, open.reference.clone());
-        let callback_url =
-            self.public_url.as_deref().and_then(|url| respondent.adapter.callback_url(url, &reference));
-        Submission {
-            callback_url,
-            reference,
-            to: message.phone,
-            sender: message.sender.clone(),
-            text: message.body.clone(),
-            encoding: message.encoding,
-            parts: message.parts,
-            validity: Some(message.expires_at.since(self.clock.now()).min(LONGEST_VALIDITY)),
-        }
+    /// How late it may be at most, whatever was done to the clock since an earlier look at it.
+    fn latest(&self, then: Moment) -> Timestamp {
+        let now = self.clock.moment();
+        now.wall.max(then.wall.plus(now.elapsed.saturating_sub(then.elapsed)))
     }
 
     /// Writes what providers said, and what follows from it, in one transaction.
@@ -288,18 +254,21 @@ impl Inquirer {
         retry: &RetryPolicy,
         told: Vec<(Open, Told)>,
     ) -> Result<(), StoreError> {
-        if told.iter().all(|(_, told)| matches!(told, Told::Skipped)) {
+        if told.is_empty() {
             return Ok(());
         }
         let mut batch = self.store.batch().await?;
-        let ids = told.iter().flat_map(|(_, told)| match told {
-            Told::Found(ask, found) if ask.rung == Rung::List => found.as_slice(),
+        let listed = |told: &Told| matches!(told, Told::Found(ask, _) if ask.rung == Rung::List);
+        let ids = told.iter().filter(|(_, told)| listed(told)).flat_map(|(_, told)| match told {
+            Told::Found(_, found) => found.as_slice(),
             _ => &[],
         });
         let ids: HashSet<&str> = ids.map(|one| one.provider_id.as_str()).collect();
         let messages: Vec<MessageId> = told.iter().map(|(open, _)| open.message.id).collect();
         let mut bound = batch.bound(route, &ids, &messages).await?;
-        let mut verdicts = Verdicts::new(self, retry);
+        let several = told.iter().filter(|(_, told)| listed(told) && told.copies() > 1);
+        let alike = batch.alike(&several.map(|(open, _)| open.message.id).collect::<Vec<_>>()).await?;
+        let mut verdicts = Verdicts::new(self, retry, &alike);
         for (open, told) in &told {
             verdicts.judge(open, told, &mut bound);
         }
@@ -312,6 +281,13 @@ impl Inquirer {
             tracing::info!(route, messages = settlements.len(), "in doubt no more: the provider was asked");
         }
         Ok(())
+    }
+}
+
+impl Told {
+    /// How many the provider has.
+    fn copies(&self) -> usize {
+        if let Self::Found(_, found) = self { found.len() } else { 0 }
     }
 }
 

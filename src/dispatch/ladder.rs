@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use crate::model::clock::Timestamp;
 use crate::model::doubt::{Ask, Finding, Means, Repeat, Rung};
-use crate::store::inquiries::Standing;
-use crate::store::intents::LONGEST_ANSWER;
+use crate::store::inquiries::{REPLAY_ANSWER, Standing};
 use crate::store::sweep::InDoubt;
 
 use super::sweep::{DoubtEnd, DoubtPolicy};
 
-/// Look-ups about one attempt, answered or not. With the waits between them they take a quarter of an hour, where a
-/// provider shows a message after a minute.
+/// Answered look-ups about one attempt. With the waits between them they take a quarter of an hour, where a provider shows
+/// a message after a minute. Those that are not answered are repeated as long as the provider knows so far back; after as
+/// many of them, a replay need not wait for one that is answered.
 const LOOKS: u32 = 5;
 
-/// Replays of one attempt, answered or not.
+/// Answered replays of one attempt; what is not answered is repeated as [`LOOKS`] are.
 const REPLAYS: u32 = 3;
 
 /// A request whose answer was lost is repeated no sooner: the provider may still be at work on it.
@@ -24,9 +24,6 @@ const REPLAY_AFTER: Duration = Duration::from_secs(2);
 
 /// Wait before a second replay; doubles.
 const REPLAY_AGAIN: Duration = Duration::from_secs(10);
-
-/// A replay may be on the wire for this long: the longest answer, and slack.
-const REPLAY_ANSWER: Duration = LONGEST_ANSWER.saturating_add(Duration::from_secs(30));
 
 /// Shortest wait before a second look-up; doubles.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -84,13 +81,16 @@ impl Ladder {
     /// What a message in doubt waits for at an instant.
     pub fn waits(&self, message: &InDoubt, standing: &Standing, now: Timestamp) -> Waits {
         let means = self.means.get(&standing.route).copied().unwrap_or_default();
-        if let Some(step) = next(&means, standing, now) {
+        // A provider that does not answer is asked again, but no longer than evidence is awaited.
+        let unanswered = standing.asked.finding == Some(Finding::NoAnswer);
+        let patient = !unanswered || now < message.since.plus(self.policy.park_after);
+        if let Some(step) = next(&means, standing, now).filter(|_| patient) {
             return Waits::Asked(step);
         }
         // A replay may still be on the wire.
         let answered = standing.asked.replayed_at.map_or(message.since, |at| at.plus(REPLAY_ANSWER));
-        // A third copy mends nothing.
-        let twice = standing.asked.finding == Some(Finding::Twice);
+        // A third copy mends nothing; and of two that look alike, each may be this one.
+        let twice = matches!(standing.asked.finding, Some(Finding::Twice | Finding::Alike));
         match self.policy.ends(message) {
             Some((DoubtEnd::Resend, _)) if twice => {
                 Waits::Receipt(DoubtEnd::Park, message.since.plus(self.policy.park_after))
@@ -118,22 +118,34 @@ pub fn next(means: &Means, about: &Standing, now: Timestamp) -> Option<Step> {
     let look = means.ask.and_then(|ask| Some(Step::Look(ask, look(&ask, about, now)?)));
     let replay = means.repeat.and_then(|repeat| replay(&repeat, about, now));
     match (look, replay) {
-        // A look-up never costs the chance of a replay.
-        (Some(Step::Look(ask, due)), Some(Step::Replay(_, until)))
-            if ask.rung == Rung::List || due.max(now) >= until =>
-        {
-            replay
+        (Some(Step::Look(ask, due)), Some(Step::Replay(again, until))) => {
+            let list = ask.rung == Rung::List;
+            let asked = &about.asked;
+            // Whoever does not answer the one is asked the other meanwhile.
+            let silent =
+                if list { asked.replays_unanswered >= REPLAYS } else { asked.looks_unanswered >= LOOKS };
+            // A look-up never costs the chance of a replay.
+            let last = due.max(now) >= until;
+            if last || (if silent { again <= due } else { list }) { replay } else { look }
         }
-        (Some(look), _) => Some(look),
-        (None, replay) => replay,
+        (look, replay) => look.or(replay),
     }
 }
 
-/// When a provider is asked; none if it was asked often enough, or does not know so far back.
+/// Whether an attempt must never be replayed any more, from this look on: its key is too old by now, or it is of a time
+/// that has not come yet, so that nobody knows how old it is. Said once, it stays so, whatever the clock says later.
+pub fn replay_over(means: &Means, about: &Standing, now: Timestamp) -> bool {
+    let past = |repeat: Repeat| now >= about.intent_at.plus(most(repeat.lifetime)) || now < about.intent_at;
+    about.open && !about.asked.replay_over && means.repeat.is_some_and(past)
+}
+
+/// When a provider is asked; none if it answered often enough, or does not know so far back.
 fn look(ask: &Ask, about: &Standing, now: Timestamp) -> Option<Timestamp> {
     let asked = &about.asked;
     let waited = about.since.plus(ask.after);
-    let again = asked.looked_at.map(|at| at.plus(again(ask.after.max(LOOK_AGAIN), asked.looks)));
+    let again = asked
+        .looked_at
+        .map(|at| at.plus(again(ask.after.max(LOOK_AGAIN), asked.looks + asked.looks_unanswered)));
     // What a replay may have brought about shows up as late as everything else.
     let replayed = asked.replayed_at.map(|at| at.plus(ask.after));
     let due = waited.max(again.unwrap_or(waited)).max(replayed.unwrap_or(waited));
@@ -145,10 +157,13 @@ fn look(ask: &Ask, about: &Standing, now: Timestamp) -> Option<Timestamp> {
 fn replay(repeat: &Repeat, about: &Standing, now: Timestamp) -> Option<Step> {
     let asked = &about.asked;
     let until = about.intent_at.plus(most(repeat.lifetime));
-    let again = asked.replayed_at.map(|at| at.plus(again(REPLAY_AGAIN, asked.replays)));
+    let again =
+        asked.replayed_at.map(|at| at.plus(again(REPLAY_AGAIN, asked.replays + asked.replays_unanswered)));
     let due = again.unwrap_or_else(|| about.since.plus(REPLAY_AFTER));
     let alike = about.intent_at >= repeat.alike_since;
-    (about.alone && alike && asked.replays < REPLAYS && due.max(now) < until)
+    // What lies ahead of the clock is of no known age.
+    let known = !asked.replay_over && about.intent_at <= now;
+    (about.alone && alike && known && asked.replays < REPLAYS && due.max(now) < until)
         .then_some(Step::Replay(due, until))
 }
 

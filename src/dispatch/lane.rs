@@ -31,6 +31,7 @@ use crate::telemetry::{Metrics, fault};
 use super::bell::Bell;
 use super::permits::{Loan, Permits};
 use super::settle::unsent;
+use super::submission::submission;
 
 use super::core::{Answer, Effect, Event, LaneConfig, LaneCore};
 
@@ -49,9 +50,6 @@ const GATHER: Duration = Duration::from_millis(1);
 
 /// How often the store is asked whether a number whose message waits for its place on the wire was suppressed.
 const LOOK_FOR_STOPS: Duration = Duration::from_millis(250);
-
-/// Longest time a provider is asked to keep trying to deliver.
-pub(super) const LONGEST_VALIDITY: Duration = Duration::from_hours(24);
 
 /// What every lane of a process shares.
 #[derive(Clone)]
@@ -235,7 +233,16 @@ impl Lane {
         let now = self.context.clock.now();
         Box::pin(async move {
             let messages: Vec<MessageId> = intents.iter().map(|intent| intent.message).collect();
-            let unsent = intents.iter().filter_map(|intent| unsent(intent, now).ok()).collect();
+            let mut withheld = Vec::with_capacity(intents.len());
+            for intent in &intents {
+                match unsent(intent, now) {
+                    Ok(settlement) => withheld.push(settlement),
+                    // Its lease ends, and it is in doubt then.
+                    Err(error) => {
+                        tracing::error!(message = intent.message.0, %error, "an intent that is not sent leads nowhere");
+                    }
+                }
+            }
             let work = Work::Intend { route: route.clone(), owner, intents };
             Some(match writer.write(work).await {
                 Ok(Done::Intended(answer)) => {
@@ -244,7 +251,7 @@ impl Lane {
                 answer => {
                     // The intents may be on disk and only the answer lost; then nobody else would ever settle them.
                     if matches!(answer, Err(WriteError::Store(_))) {
-                        until_done(&writer, Work::Unsent { route, settlements: unsent }).await;
+                        until_done(&writer, Work::Unsent { route, settlements: withheld }).await;
                     }
                     Event::IntendFailed(messages)
                 }
@@ -325,18 +332,7 @@ impl Lane {
 
     fn submission(&self, message: &Claimed, number: i64, now: Timestamp) -> Submission {
         let reference = crate::model::reference::compose(self.context.store.tag(), message.id, number);
-        let callback_url =
-            self.context.public_url.as_deref().and_then(|url| self.adapter.callback_url(url, &reference));
-        Submission {
-            callback_url,
-            reference,
-            to: message.phone,
-            sender: message.sender.clone(),
-            text: message.body.clone(),
-            encoding: message.encoding,
-            parts: message.parts,
-            validity: Some(message.expires_at.since(now).min(LONGEST_VALIDITY)),
-        }
+        submission(&self.adapter, self.context.public_url.as_deref(), message, reference, now)
     }
 
     fn show(&self) {

@@ -19,6 +19,7 @@ pub mod prepare;
 pub mod resolve;
 pub mod retry;
 pub mod settle;
+mod submission;
 pub mod sweep;
 pub mod terms;
 pub mod why;

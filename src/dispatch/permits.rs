@@ -51,3 +51,29 @@ impl Permits {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn permits_are_asked_for_again_and_a_lane_that_is_gone_has_none() {
+        let (permits, mut lane) = Permits::new();
+        let answers = async {
+            for answer in [false, true] {
+                let loan = lane.recv().await.unwrap();
+                assert_eq!((loan.parts, loan.sender.as_str(), loan.country.as_str()), (2, "s", "US"));
+                loan.reply.send(answer).unwrap();
+            }
+            // The next one is dropped without an answer, and then nobody is there.
+            drop(lane.recv().await);
+            drop(lane);
+        };
+        let asked = async {
+            assert!(permits.take(2, "s", "US").await);
+            assert!(!permits.take(2, "s", "US").await);
+            assert!(!permits.take(2, "s", "US").await);
+        };
+        tokio::join!(answers, asked);
+    }
+}

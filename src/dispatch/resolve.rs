@@ -32,6 +32,8 @@ pub enum Kept {
     TooLate,
     /// Its number must not be texted any more.
     Suppressed,
+    /// The same request is on the wire once more, and its answer may still come.
+    OnTheWire,
     /// It changed while it was being decided.
     Changed,
 }
@@ -49,6 +51,11 @@ impl Kept {
                 "its last useful moment has passed; decide it as accepted or not-sent".to_owned()
             }
             Self::Suppressed => "its number must not be texted any more".to_owned(),
+            Self::OnTheWire => {
+                "the same request was sent once more under its key, and the answer may settle it; decide it in two minutes, \
+                 if that is still needed"
+                    .to_owned()
+            }
             Self::Changed => "it changed meanwhile; look at it again".to_owned(),
         }
     }
@@ -116,6 +123,10 @@ pub fn decide(about: &Candidate, verdict: Verdict, now: Timestamp) -> Result<Dec
     if about.proven && verdict != Verdict::Accepted {
         return Err(Kept::Proven);
     }
+    // A copy that arrives after this would be a second one, or one of a text that was declared as not sent.
+    if about.answer_by.is_some_and(|until| now < until) && verdict != Verdict::Accepted {
+        return Err(Kept::OnTheWire);
+    }
     let mut decision =
         Decision { about: *about, verdict, to, run_to: None, due: about.not_before, coupon: coupon(verdict) };
     if verdict == Verdict::Resend {
@@ -161,6 +172,7 @@ mod tests {
             proven: false,
             suppressed: false,
             decided: None,
+            answer_by: None,
         }
     }
 
@@ -187,6 +199,12 @@ mod tests {
         let cancelled = Candidate { run_state: RunState::Cancelled, ..doubt };
         check(cancelled, Resend, Err(Kept::Cancelled));
         check(cancelled, NotSent, Ok(Dispatch::Failed));
+        let replayed = |by| Candidate { answer_by: Some(Timestamp(by)), ..doubt };
+        for verdict in [Resend, NotSent] {
+            check(replayed(NOW.0 + 1), verdict, Err(Kept::OnTheWire));
+            check(replayed(NOW.0), verdict, decide(&doubt, verdict, NOW).map(|d| d.to));
+        }
+        check(replayed(NOW.0 + 1), Accepted, Ok(Dispatch::Accepted));
         check(Candidate { suppressed: true, ..doubt }, Resend, Err(Kept::Suppressed));
         check(Candidate { expires_at: NOW, ..doubt }, Resend, Err(Kept::TooLate));
         check(Candidate { expires_at: NOW, ..doubt }, Accepted, Ok(Dispatch::Accepted));

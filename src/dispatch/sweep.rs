@@ -1,8 +1,8 @@
 //! What time does to runs and messages, once a second: windows roll on, deadlines pass, doubt grows old, runs end.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use crate::model::ids::{MessageId, RunId};
 use crate::model::message::WhenInDoubt;
 use crate::model::run::{Run, RunState};
 use crate::model::state::Cause;
+use crate::store::inquiries::Standing;
 use crate::store::log::LONG;
 use crate::store::sweep::{InDoubt, OpenMessages, Sweeper};
 use crate::store::{Store, StoreError};
@@ -26,7 +27,7 @@ use super::terms::Terms;
 /// Rows changed in one transaction, so that nobody else waits longer than 100 ms for a turn to write.
 const CHUNK: i64 = 2_000;
 
-/// Chunks of what is forgotten in one sweep, so that the next one is not late.
+/// Chunks of what is forgotten, or in doubt, that one sweep looks at, so that the next one is not late.
 const CHUNKS: usize = 10;
 
 /// Receipts that wait are looked at again while they are younger than this; the youngest `CHUNK` of them.
@@ -84,6 +85,30 @@ pub fn is_done(policy: WhenInDoubt, open: OpenMessages) -> bool {
     !open.planned && open.waiting == 0 && !waits_for_resend
 }
 
+/// What one sweep leaves to the next of its look at what is in doubt.
+#[derive(Clone, Debug, Default)]
+pub struct Rest {
+    /// The last message that was looked at; none at the start of a pass.
+    after: Option<(RunId, MessageId)>,
+    /// Runs of which something may still prove to have not been taken: what this pass has found so far.
+    returning: HashSet<RunId>,
+    /// What the last whole pass found; none before there was one.
+    returned: Option<HashSet<RunId>>,
+}
+
+impl Rest {
+    /// Whether something in doubt of a run may go out again, as far as is known.
+    fn may_return(&self, run: RunId) -> bool {
+        self.returning.contains(&run) || self.returned.as_ref().is_none_or(|runs| runs.contains(&run))
+    }
+
+    /// Ends a pass.
+    fn wrap(&mut self) {
+        self.after = None;
+        self.returned = Some(std::mem::take(&mut self.returning));
+    }
+}
+
 /// What a sweep needs to know.
 pub struct Sweep {
     /// The store.
@@ -100,6 +125,8 @@ pub struct Sweep {
     pub keep_unmatched: Duration,
     /// Calls up to this number were looked through for those that hold nothing; 0 at the start.
     pub looked_through: AtomicI64,
+    /// How far the look at what is in doubt has come; [`Rest::default`] at the start.
+    pub rest: Mutex<Rest>,
     /// The routes that have lanes here.
     pub routes: Vec<String>,
     /// Rung when lanes may have new work.
@@ -195,14 +222,13 @@ impl Sweep {
     pub async fn once(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         let doubt = async |now| {
-            let returning = self.doubt(now).await?;
-            self.finish(now, &returning).await
+            let rest = self.doubt(now).await?;
+            self.finish(now, &rest).await
         };
         // What one step cannot do keeps no other from being done.
         let steps = [
             self.dead(false).await.map(|_| ()),
             self.rejoin(now).await,
-            self.evidence().await,
             self.roll_windows(now).await,
             self.expire(now).await,
             self.cancel(now).await,
@@ -354,44 +380,78 @@ impl Sweep {
         withdraw(&self.store, run, cause, self.clock.now()).await.map(|_| ())
     }
 
-    /// Ends doubt that nobody can be asked about any more, as its campaign decided. Answers the runs of which something
-    /// may still prove to have not been taken.
-    async fn doubt(&self, now: Timestamp) -> Result<HashSet<RunId>, StoreError> {
-        let (mut after, mut returning) = ((RunId(0), MessageId(0)), HashSet::new());
-        loop {
+    /// Ends doubt: what is proven already is accepted, and what nobody can be asked about any more ends as its campaign
+    /// decided. Where there is more than one sweep can look at, the next goes on from there.
+    async fn doubt(&self, now: Timestamp) -> Result<Rest, StoreError> {
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for _ in 0..CHUNKS {
+            let after = rest.after.unwrap_or((RunId(0), MessageId(0)));
             let page = self.store.in_doubt(after, CHUNK).await?;
-            let Some((last, _)) = page.last() else { return Ok(returning) };
-            after = (last.run, last.id);
-            let (mut resend, mut park) = (Vec::new(), Vec::new());
-            for (message, standing) in &page {
-                match self.ladder.waits(message, standing, now) {
-                    Waits::Receipt(DoubtEnd::Resend, at) if at <= now => resend.push(message.id),
-                    Waits::Receipt(DoubtEnd::Park, at) if at <= now => park.push(message.id),
-                    _ if self.ladder.may_return(standing, now) => {
-                        returning.insert(message.run);
-                    }
-                    _ => {}
-                }
+            rest.after = page.last().map(|(last, _)| (last.run, last.id));
+            self.end_doubt(&page, &mut rest.returning, now).await?;
+            if i64::try_from(page.len()).is_ok_and(|read| read < CHUNK) {
+                rest.wrap();
+                break;
             }
-            if resend.is_empty() && park.is_empty() {
+        }
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&rest);
+        Ok(rest)
+    }
+
+    /// Ends the doubt about some messages, where it ends now.
+    async fn end_doubt(
+        &self,
+        page: &[(InDoubt, Standing)],
+        returning: &mut HashSet<RunId>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if page.is_empty() {
+            return Ok(());
+        }
+        let proven = self.store.proven(page.iter().map(|(message, _)| message.id)).await?;
+        let (mut resend, mut park) = (Vec::new(), Vec::new());
+        for (message, standing) in page {
+            // In the order of their ids, as they were asked for.
+            if proven.binary_search(&message.id).is_ok() {
                 continue;
             }
+            match self.ladder.waits(message, standing, now) {
+                Waits::Receipt(DoubtEnd::Resend, at) if at <= now => resend.push(message.id),
+                Waits::Receipt(DoubtEnd::Park, at) if at <= now => park.push(message.id),
+                _ if self.ladder.may_return(standing, now) => {
+                    returning.insert(message.run);
+                }
+                _ => {}
+            }
+        }
+        if !proven.is_empty() {
+            let mut batch = self.store.batch().await?;
+            let accepted = batch.accept_proven(&proven, now).await?;
+            batch.commit().await?;
+            tracing::info!(messages = accepted, "in doubt, now accepted: a receipt is here");
+        }
+        if !resend.is_empty() || !park.is_empty() {
             let mut batch = self.store.batch().await?;
             batch.resend(&resend, now).await?;
             batch.park(&park, now).await?;
             batch.commit().await?;
             tracing::warn!(resent = resend.len(), parked = park.len(), "doubt ended by policy");
         }
+        Ok(())
     }
 
     /// Ends runs that have nothing left to send.
-    async fn finish(&self, now: Timestamp, returning: &HashSet<RunId>) -> Result<(), StoreError> {
+    async fn finish(&self, now: Timestamp, rest: &Rest) -> Result<(), StoreError> {
         for run in self.store.open_runs().await? {
-            if !matches!(run.state, RunState::Running | RunState::Paused) || returning.contains(&run.id) {
+            if !matches!(run.state, RunState::Running | RunState::Paused) {
                 continue;
             }
             let open = self.store.open_messages(run.id).await?;
-            if is_done(run.terms.when_in_doubt, open) && self.store.finish_run(run.id, now).await? {
+            let returns = open.in_doubt > 0 && rest.may_return(run.id);
+            if !returns
+                && is_done(run.terms.when_in_doubt, open)
+                && self.store.finish_run(run.id, now).await?
+            {
                 tracing::info!(run = run.id.0, campaign = run.terms.campaign, "nothing left to send");
             }
         }
@@ -435,4 +495,23 @@ pub(super) fn next_window(key: &str, terms: &Terms, rules: &Rules, now: Timestam
     let closed = (Timestamp::MAX, Timestamp::MAX);
     let key = ScheduleKey::from_text(key);
     terms.next_interval(&key, rules, now).unwrap_or(closed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_waits_for_its_doubt_until_a_whole_pass_has_seen_nothing_that_may_return() {
+        let mut rest = Rest::default();
+        assert!(rest.may_return(RunId(1)), "not looked at yet");
+        rest.returning.insert(RunId(1));
+        rest.wrap();
+        assert!(rest.may_return(RunId(1)) && !rest.may_return(RunId(2)));
+        rest.returning.insert(RunId(2));
+        assert!(rest.may_return(RunId(1)), "the next pass has not come so far");
+        assert!(rest.may_return(RunId(2)));
+        rest.wrap();
+        assert!(!rest.may_return(RunId(1)) && rest.may_return(RunId(2)));
+    }
 }

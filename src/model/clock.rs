@@ -140,12 +140,15 @@ impl Clock for ShiftedClock {
     }
 }
 
-/// The machine's clock, moved by a span that may change at any time: a wall clock that somebody sets.
+/// The machine's clock, moved by a span that may change at any time: a wall clock that somebody sets. For tests: a release
+/// build has none.
+#[cfg(debug_assertions)]
 #[derive(Debug)]
 pub struct SteeredClock {
     by_ms: AtomicI64,
 }
 
+#[cfg(debug_assertions)]
 impl SteeredClock {
     /// A clock that is off by `by_ms` milliseconds.
     pub fn off_by(by_ms: i64) -> Self {
@@ -158,6 +161,7 @@ impl SteeredClock {
     }
 }
 
+#[cfg(debug_assertions)]
 impl Clock for SteeredClock {
     fn now(&self) -> Timestamp {
         Timestamp(SystemClock.now().0.saturating_add(self.by_ms.load(Ordering::SeqCst)))

@@ -69,11 +69,13 @@ pub enum Finding {
     NoAnswer,
     /// It was found more than once: a duplicate has happened.
     Twice,
+    /// Several were found that could be it, and it is not the only text of ours that they could be: nobody can tell.
+    Alike,
 }
 
 impl Finding {
     /// Every finding.
-    pub const ALL: [Finding; 3] = [Self::Nothing, Self::NoAnswer, Self::Twice];
+    pub const ALL: [Finding; 4] = [Self::Nothing, Self::NoAnswer, Self::Twice, Self::Alike];
 
     /// The finding as it is stored.
     pub fn as_str(self) -> &'static str {
@@ -81,6 +83,7 @@ impl Finding {
             Self::Nothing => "nothing",
             Self::NoAnswer => "no-answer",
             Self::Twice => "twice",
+            Self::Alike => "alike",
         }
     }
 
@@ -93,14 +96,30 @@ impl Finding {
 /// How often and when a provider was asked about one attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// Look-ups or lists so far.
+    /// Look-ups or lists so far that were answered.
     pub looks: u32,
-    /// The last of them.
+    /// Those that were not.
+    pub looks_unanswered: u32,
+    /// The last of them all.
     pub looked_at: Option<Timestamp>,
-    /// Replays so far.
+    /// Replays so far that were answered.
     pub replays: u32,
-    /// The last of them.
+    /// Those that were not, or are on the wire.
+    pub replays_unanswered: u32,
+    /// The last of them all.
     pub replayed_at: Option<Timestamp>,
+    /// It is never replayed any more: it was seen to be too old for that, or nobody knows how old it is. A clock that is
+    /// set back makes nothing young again.
+    pub replay_over: bool,
     /// What came of it.
     pub finding: Option<Finding>,
+}
+
+impl Asked {
+    /// How often the provider was asked, answered or not.
+    pub fn times(&self) -> u32 {
+        [self.looks_unanswered, self.replays, self.replays_unanswered]
+            .into_iter()
+            .fold(self.looks, u32::saturating_add)
+    }
 }

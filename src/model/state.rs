@@ -285,7 +285,7 @@ pub const TRANSITIONS: &[Transition] = &[
         cause: Cause::Exhaust,
         to: Dispatch::Failed,
         by: "settle, inquiry",
-        guard: "proven not sent, attempts spent; from doubt: no other attempt open",
+        guard: "proven not sent, attempts spent or run over; from doubt: no other attempt open",
         durable: BATCHED,
     },
     Transition {

@@ -14,8 +14,15 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::connection::{Arg, Row, Tx};
+use super::dialect::{LOCK_RUNS, statements};
 use super::{Store, StoreError, rows};
 use crate::model::phone::Phone;
+
+statements! {
+    /// Runs of the messages that begin the rows of `$1`.
+    RUNS_OF = "SELECT DISTINCT m.run_id FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m \
+        WHERE m.id = CAST(j.value ->> 0 AS BIGINT)";
+}
 
 /// A write transaction; dropped without a commit it changes nothing.
 pub struct Batch {
@@ -43,6 +50,18 @@ impl Batch {
     /// When the store cannot be written; then nothing of the batch happened.
     pub async fn commit(self) -> Result<(), StoreError> {
         self.tx.commit().await
+    }
+
+    /// Locks the runs of messages, of which each row names one first, so that their money is counted by one node at a time
+    /// and none of them is cancelled or finished until the batch ends. SQLite has a single writer anyway.
+    pub(super) async fn hold_runs(&mut self, messages: &Arg) -> Result<(), StoreError> {
+        if self.tx.is_alone() {
+            return Ok(());
+        }
+        let runs = self.tx.rows(RUNS_OF, vec![messages.clone()]).await?;
+        let runs = runs.iter().map(|row| Ok((row.int(0)?,))).collect::<Result<Vec<_>, StoreError>>()?;
+        self.tx.rows_of(LOCK_RUNS, vec![json_rows(&runs)?]).await?;
+        Ok(())
     }
 
     /// The numbers that this batch suppresses, each with its scope, for whoever must know as soon as it is committed.

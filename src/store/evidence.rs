@@ -170,11 +170,12 @@ impl Batch {
         let changed = rows.iter().map(|row| row.int(0)).collect::<Result<Vec<_>, _>>()?;
         let effects: Vec<_> = changed.iter().map(|id| (MessageId(*id), CouponEffect::Send)).collect();
         let kept = self.apply_coupons(&effects, now).await?;
+        let ids: Vec<_> = changed.iter().map(|id| (*id,)).collect();
         if kept < changed.len() as u64 {
-            let ids: Vec<_> = changed.iter().map(|id| (*id,)).collect();
             self.tx.run(RETAKE, args![json_rows(&ids)?, now.0]).await?;
             self.tx.run(CONTEST, args![json_rows(&ids)?, now.0]).await?;
         }
+        self.prunable(&ids).await?;
         Ok(changed.len())
     }
 }

@@ -4,6 +4,9 @@
 //! ([`Batch::settle`]). Here is what survives a restart: how often and when each attempt was asked about.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use crate::model::clock::Timestamp;
 use crate::model::doubt::{Asked, Finding};
@@ -13,9 +16,16 @@ use crate::model::run::RunState;
 
 use super::batch::{Batch, json_rows, word};
 use super::claims::claimed;
-use super::connection::{Row, args};
+use super::connection::{Arg, Row, args};
 use super::dialect::statements;
+use super::intents::LONGEST_ANSWER;
 use super::{Store, StoreError};
+
+/// A replay may be on the wire for this long: the longest answer, and slack.
+pub const REPLAY_ANSWER: Duration = LONGEST_ANSWER.saturating_add(Duration::from_secs(30));
+
+/// Under which key of the store the latest known time is kept.
+const CLOCK: &str = "clock_seen";
 
 /// What is known about the last attempt of a message `m` with attempt `a` and inquiry `i`.
 macro_rules! standing {
@@ -26,7 +36,8 @@ macro_rules! standing {
           CAST(CASE WHEN EXISTS (SELECT 1 FROM attempts AS o WHERE o.message_id = m.id AND o.number <> m.last_number \
             AND (o.outcome IS NULL OR o.outcome IN ('accepted', 'unknown', 'garbled'))) OR a.owner = 'restore' \
             THEN 0 ELSE 1 END AS BIGINT), \
-          COALESCE(i.looks, 0), i.looked_at, COALESCE(i.replays, 0), i.replayed_at, i.finding"
+          COALESCE(i.looks, 0), i.looked_at, COALESCE(i.replays, 0), i.replayed_at, i.finding, \
+          COALESCE(i.looks_unanswered, 0), COALESCE(i.replays_unanswered, 0), COALESCE(i.replay_over, 0)"
     };
 }
 pub(super) use standing;
@@ -47,36 +58,58 @@ statements! {
         FROM messages AS m JOIN runs AS r ON r.id = m.run_id ", last_attempt!(), "\
         WHERE m.dispatch IN ('ambiguous', 'unknown') AND m.dispatch = 'ambiguous' AND (m.run_id, m.id) > ($1, $2) \
         ORDER BY m.run_id, m.id LIMIT $3");
-    /// `$1` rows of (message, number, looks, looked at, replays, replayed at, finding, detail): counts are added.
-    NOTE = "INSERT INTO inquiries (message_id, number, looks, looked_at, replays, replayed_at, finding, detail) \
+    /// `$1` rows of (message, number, looks, unanswered looks, looked at, replays, unanswered replays, replayed at, answer by,
+    /// replay over, finding, detail): counts are added, what is said replaces what was said.
+    NOTE = "INSERT INTO inquiries (message_id, number, looks, looks_unanswered, looked_at, replays, replays_unanswered, \
+          replayed_at, answer_by, replay_over, finding, detail) \
         SELECT CAST(j.value ->> 0 AS BIGINT), CAST(j.value ->> 1 AS BIGINT), CAST(j.value ->> 2 AS BIGINT), \
-          CAST(j.value ->> 3 AS BIGINT), CAST(j.value ->> 4 AS BIGINT), CAST(j.value ->> 5 AS BIGINT), j.value ->> 6, \
-          j.value ->> 7 FROM json_each(CAST($1 AS TEXT)) AS j WHERE true \
+          CAST(j.value ->> 3 AS BIGINT), CAST(j.value ->> 4 AS BIGINT), CAST(j.value ->> 5 AS BIGINT), \
+          CAST(j.value ->> 6 AS BIGINT), CAST(j.value ->> 7 AS BIGINT), CAST(j.value ->> 8 AS BIGINT), \
+          CAST(j.value ->> 9 AS BIGINT), j.value ->> 10, j.value ->> 11 \
+        FROM json_each(CAST($1 AS TEXT)) AS j WHERE true \
         ON CONFLICT (message_id, number) DO UPDATE SET looks = inquiries.looks + excluded.looks, \
+          looks_unanswered = inquiries.looks_unanswered + excluded.looks_unanswered, \
           looked_at = COALESCE(excluded.looked_at, inquiries.looked_at), \
           replays = inquiries.replays + excluded.replays, \
+          replays_unanswered = inquiries.replays_unanswered + excluded.replays_unanswered, \
           replayed_at = COALESCE(excluded.replayed_at, inquiries.replayed_at), \
+          answer_by = COALESCE(excluded.answer_by, inquiries.answer_by), \
+          replay_over = inquiries.replay_over | excluded.replay_over, \
           finding = COALESCE(excluded.finding, inquiries.finding), detail = COALESCE(excluded.detail, inquiries.detail)";
-    /// Whether a message may go once more under the key it had: every guard of an intent but the money, which is spent
-    /// already. A run with nothing left to send is not over. `$1` message, `$2` epoch, `$3` number, `$4` now.
-    MAY_REPEAT = "SELECT q.id FROM messages AS q JOIN runs AS r ON r.id = q.run_id AND r.state IN ('running', 'finished') \
-        JOIN run_windows AS w ON w.id = q.window_id AND w.opens_at <= $4 AND w.closes_at > $4 \
-        WHERE q.id = $1 AND q.epoch = $2 AND q.last_number = $3 AND q.dispatch = 'ambiguous' AND q.expires_at > $4 \
+    /// Which messages may go once more under the key they had: every guard of an intent but the money, which is spent
+    /// already. A run with nothing left to send is not over. `$1` rows of (message, epoch, number), `$2` now.
+    MAY_REPEAT = "SELECT q.id FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS q \
+        JOIN runs AS r ON r.id = q.run_id AND r.state IN ('running', 'finished') \
+        JOIN run_windows AS w ON w.id = q.window_id AND w.opens_at <= $2 AND w.closes_at > $2 \
+        WHERE q.id = CAST(j.value ->> 0 AS BIGINT) AND q.epoch = CAST(j.value ->> 1 AS BIGINT) \
+          AND q.last_number = CAST(j.value ->> 2 AS BIGINT) AND q.dispatch = 'ambiguous' AND q.expires_at > $2 \
           AND NOT EXISTS (SELECT 1 FROM suppressions AS s WHERE s.phone = q.phone AND s.lifted_at IS NULL \
             AND s.scope IN ('all', q.sender)) \
+          AND NOT EXISTS (SELECT 1 FROM inquiries AS i WHERE i.message_id = q.id AND i.number = q.last_number \
+            AND i.replay_over = 1) \
           AND NOT EXISTS (SELECT 1 FROM attempts AS o WHERE o.message_id = q.id AND (o.owner = 'restore' \
-            OR (o.number <> $3 AND (o.outcome IS NULL OR o.outcome IN ('accepted', 'unknown', 'garbled')))))";
+            OR (o.number <> q.last_number AND (o.outcome IS NULL OR o.outcome IN ('accepted', 'unknown', 'garbled')))))";
     /// Attempts that have these provider's ids. `$1` rows of (provider id), `$2` route.
     BOUND = "SELECT j.value ->> 0, a.message_id, a.number FROM json_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.route = $2 AND a.provider_id = j.value ->> 0";
+    /// Messages that are not the only one which a text found at the provider could be: another one for the same number
+    /// has the same words and an attempt on the same route that may have been taken and has no id. `$1` message ids.
+    ALIKE = "SELECT q.id FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS q \
+        WHERE q.id = CAST(j.value ->> 0 AS BIGINT) AND EXISTS (\
+          SELECT 1 FROM messages AS o JOIN attempts AS a ON a.message_id = o.id AND a.route = q.route \
+            AND a.provider_id IS NULL AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled')) \
+          WHERE o.phone = q.phone AND o.id <> q.id AND o.body = q.body)";
     /// `$1` message ids.
     MARK_TWICE = "UPDATE messages SET possible_duplicate = 1 WHERE id IN (\
         SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
     RENDERING = "SELECT print, since FROM renderings WHERE route = $1";
     RENDERINGS = "SELECT route, since FROM renderings";
-    /// `$1` route, `$2` print, `$3` now.
-    RENDER_ANEW = "INSERT INTO renderings (route, print, since) VALUES ($1, $2, $3) ON CONFLICT (route) \
-        DO UPDATE SET print = excluded.print, since = excluded.since WHERE renderings.print <> excluded.print";
+    /// It never becomes earlier. `$1` route, `$2` print, `$3` now.
+    RENDER_ANEW = "INSERT INTO renderings (route, print, since) VALUES ($1, $2, $3) ON CONFLICT (route) DO UPDATE \
+        SET print = excluded.print, since = CASE WHEN renderings.since > excluded.since THEN renderings.since \
+          ELSE excluded.since END WHERE renderings.print <> excluded.print";
+    /// `$1` when.
+    RENDERED_SINCE = "UPDATE renderings SET since = $1 WHERE since < $1";
 }
 
 /// The last attempt of a message, and what its provider was asked about it.
@@ -112,6 +145,30 @@ pub struct Open {
     pub standing: Standing,
 }
 
+/// What was done about an attempt in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// Its provider was asked by a look-up or a list.
+    Look {
+        /// When.
+        at: Timestamp,
+        /// Whether it answered.
+        answered: bool,
+    },
+    /// It is about to be replayed.
+    Replay {
+        /// When.
+        at: Timestamp,
+    },
+    /// A replay that was noted before has come to its end.
+    Replayed {
+        /// Whether the provider answered it.
+        answered: bool,
+    },
+    /// It was found to be past every replay, for good.
+    ReplayOver,
+}
+
 /// Something that was asked, or found.
 #[derive(Clone, Debug)]
 pub struct Note {
@@ -119,10 +176,8 @@ pub struct Note {
     pub message: MessageId,
     /// The attempt.
     pub number: i64,
-    /// When it was looked up, if it was.
-    pub looked_at: Option<Timestamp>,
-    /// When it was replayed, if it was.
-    pub replayed_at: Option<Timestamp>,
+    /// What was done.
+    pub tried: Tried,
     /// What came of it, if that ends nothing.
     pub finding: Option<Finding>,
     /// The same in words.
@@ -139,13 +194,48 @@ impl Store {
         rows.iter().map(open).collect()
     }
 
-    /// Whether [`Batch::intend_replay`] would allow it; takes no turn to write.
+    /// For which of these [`Batch::intend_replay`] would allow it; takes no turn to write.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn may_replay(&self, open: &Open, now: Timestamp) -> Result<bool, StoreError> {
-        let args = args![open.message.id.0, open.message.epoch, open.standing.number, now.0];
-        Ok(!self.pools.read(MAY_REPEAT, args).await?.is_empty())
+    pub async fn may_replay(&self, open: &[&Open], now: Timestamp) -> Result<HashSet<MessageId>, StoreError> {
+        if open.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let rows = self.pools.read(MAY_REPEAT, repeat_args(open, now)?).await?;
+        rows.iter().map(|row| Ok(MessageId(row.int(0)?))).collect()
+    }
+
+    /// The latest instant at which [`Store::seen_clock`] was told what time it is.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn clock_seen(&self) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.pools.read(super::META, args![CLOCK]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(row.text(0)?.parse().ok().map(Timestamp))
+    }
+
+    /// Keeps what time it is, so that a clock that is set back is noticed after a restart, too.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn seen_clock(&self, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        tx.run(super::SET_META, args![CLOCK, now.0.to_string()]).await?;
+        tx.commit().await
+    }
+
+    /// Has nothing replayed, on any route, that was recorded before an instant: the clock that dated it was wrong then, or
+    /// is now. As if every request had looked different until then.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn distrust_until(&self, until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        tx.run(RENDERED_SINCE, args![until.0]).await?;
+        tx.run(super::SET_META, args![CLOCK, now.0.to_string()]).await?;
+        tx.commit().await
     }
 
     /// Since when the requests of a route are rendered as `print` says; from `now` on, if they were rendered otherwise.
@@ -166,8 +256,9 @@ impl Store {
         }
         let mut tx = self.begin().await?;
         tx.run(RENDER_ANEW, args![route, print, now.0]).await?;
+        let known = tx.rows(RENDERING, args![route]).await?;
         tx.commit().await?;
-        Ok(now)
+        Ok(Timestamp(known.first().ok_or(StoreError::NoRow)?.int(1)?))
     }
 
     /// Since when the requests of each route are rendered alike, as the last daemon found.
@@ -189,14 +280,7 @@ impl Batch {
         if notes.is_empty() {
             return Ok(());
         }
-        let rows: Vec<_> = notes
-            .iter()
-            .map(|n| {
-                let (looks, replays) = (i64::from(n.looked_at.is_some()), i64::from(n.replayed_at.is_some()));
-                let finding = n.finding.map(Finding::as_str);
-                (n.message, n.number, looks, n.looked_at, replays, n.replayed_at, finding, &n.detail)
-            })
-            .collect();
+        let rows: Vec<_> = notes.iter().map(note_row).collect();
         self.tx.run(NOTE, vec![json_rows(&rows)?]).await?;
         let twice: Vec<_> =
             notes.iter().filter(|n| n.finding == Some(Finding::Twice)).map(|n| (n.message.0,)).collect();
@@ -212,23 +296,34 @@ impl Batch {
     /// # Errors
     /// When the store cannot be written; then nothing may leave.
     pub async fn intend_replay(&mut self, open: &Open, now: Timestamp) -> Result<bool, StoreError> {
-        let (id, number) = (open.message.id, open.standing.number);
+        let id = open.message.id;
         self.hold(&[(id.0,)]).await?;
-        self.hold_runs(&[(id.0,)]).await?;
-        let allowed = self.tx.rows(MAY_REPEAT, args![id.0, open.message.epoch, number, now.0]).await?;
-        if allowed.is_empty() {
+        self.hold_runs(&json_rows(&[(id.0,)])?).await?;
+        if self.tx.rows(MAY_REPEAT, repeat_args(&[open], now)?).await?.is_empty() {
             return Ok(false);
         }
         let note = Note {
             message: id,
-            number,
-            looked_at: None,
-            replayed_at: Some(now),
+            number: open.standing.number,
+            tried: Tried::Replay { at: now },
             finding: Some(Finding::NoAnswer),
             detail: Some("replayed; no answer is stored yet".to_owned()),
         };
         self.note(&[note]).await?;
         Ok(true)
+    }
+
+    /// Those of these messages that are not the only text of ours which a text found at the provider could be.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn alike(&mut self, messages: &[MessageId]) -> Result<HashSet<MessageId>, StoreError> {
+        if messages.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let ids: Vec<_> = messages.iter().map(|id| (id.0,)).collect();
+        let rows = self.tx.rows(ALIKE, vec![json_rows(&ids)?]).await?;
+        rows.iter().map(|row| Ok(MessageId(row.int(0)?))).collect()
     }
 
     /// Which attempts (message, number) have these ids of the provider on a route. `messages` are locked until the batch
@@ -271,8 +366,54 @@ pub(super) fn standing_at(row: &Row, first: usize, since: Timestamp) -> Result<S
             replays: count(7)?,
             replayed_at: time(8)?,
             finding: finding.map(known).transpose()?,
+            looks_unanswered: count(10)?,
+            replays_unanswered: count(11)?,
+            replay_over: row.int(first + 12)? == 1,
         },
     })
+}
+
+fn repeat_args(open: &[&Open], now: Timestamp) -> Result<Vec<Arg>, StoreError> {
+    let rows: Vec<_> =
+        open.iter().map(|one| (one.message.id.0, one.message.epoch, one.standing.number)).collect();
+    Ok(args![json_rows(&rows)?, now.0])
+}
+
+/// As [`NOTE`] reads it. A replay counts as unanswered until its answer is there.
+fn note_row(note: &Note) -> Value {
+    let (mut looks, mut replays, mut over) = ([0, 0], [0, 0], 0);
+    let (mut looked_at, mut replayed_at, mut answer_by) = (None, None, None);
+    match note.tried {
+        Tried::Look { at, answered } => {
+            looks[usize::from(!answered)] = 1;
+            looked_at = Some(at);
+        }
+        Tried::Replay { at } => {
+            replays[1] = 1;
+            (replayed_at, answer_by) = (Some(at), Some(at.plus(REPLAY_ANSWER)));
+        }
+        Tried::Replayed { answered } => {
+            if answered {
+                replays = [1, -1];
+            }
+            answer_by = Some(Timestamp(0));
+        }
+        Tried::ReplayOver => over = 1,
+    }
+    json!([
+        note.message,
+        note.number,
+        looks[0],
+        looks[1],
+        looked_at,
+        replays[0],
+        replays[1],
+        replayed_at,
+        answer_by,
+        over,
+        note.finding.map(Finding::as_str),
+        note.detail
+    ])
 }
 
 fn open(row: &Row) -> Result<Open, StoreError> {

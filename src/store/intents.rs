@@ -12,8 +12,8 @@ use crate::model::state::{Cause, Dispatch, next};
 
 use super::batch::{Batch, json_rows};
 use super::claims::sum_by_run;
-use super::connection::{Arg, args};
-use super::dialect::{LOCK_RUNS, statements};
+use super::connection::args;
+use super::dialect::statements;
 use super::{Store, StoreError};
 
 /// A message whose window closed before it could go waits this long before its lane looks again, unless the next
@@ -39,9 +39,6 @@ macro_rules! gate {
 }
 
 statements! {
-    /// Runs of the messages in `$1`.
-    RUNS_OF = "SELECT DISTINCT m.run_id FROM json_each(CAST($1 AS TEXT)) AS j \
-        JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT)";
     /// `$1` rows of (message, epoch, number, reference), `$2` now, `$3` end of the lease. The money of a run is counted in row order; the
     /// first message that would exceed the budget ends the spending.
     GRANT = "UPDATE messages SET dispatch = 'submitting', last_number = g.number, submitted_at = $2, \
@@ -138,7 +135,7 @@ impl Batch {
         let rows: Vec<_> =
             intents.iter().map(|i| (i.message.0, i.epoch, i.number, i.reference.as_str())).collect();
         let all = json_rows(&rows)?;
-        self.lock_runs(&all).await?;
+        self.hold_runs(&all).await?;
 
         let mut prices: HashMap<i64, (i64, i64)> = HashMap::with_capacity(intents.len());
         for row in self.tx.rows(GRANT, args![all, now.0, now.plus(LEASE).0]).await? {
@@ -152,17 +149,6 @@ impl Batch {
         }
         let refused = if rest.is_empty() { Vec::new() } else { self.refuse(&rest, now).await? };
         Ok(Granted { granted: granted.iter().map(|row| MessageId(row.0)).collect(), refused })
-    }
-
-    /// Lets one node at a time count the money of these runs; SQLite has a single writer anyway.
-    async fn lock_runs(&mut self, intents: &Arg) -> Result<(), StoreError> {
-        if self.tx.is_alone() {
-            return Ok(());
-        }
-        let rows = self.tx.rows(RUNS_OF, vec![intents.clone()]).await?;
-        let runs = rows.iter().map(|row| Ok((row.int(0)?,))).collect::<Result<Vec<_>, StoreError>>()?;
-        self.tx.rows_of(LOCK_RUNS, vec![json_rows(&runs)?]).await?;
-        Ok(())
     }
 
     /// Moves what was not granted to where its reason leads.

@@ -56,6 +56,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0008_inquiries.sql"),
         include_str!("../../migrations/postgres/0008_inquiries.sql"),
     ),
+    (
+        9,
+        "unanswered",
+        include_str!("../../migrations/sqlite/0009_unanswered.sql"),
+        include_str!("../../migrations/postgres/0009_unanswered.sql"),
+    ),
 ];
 
 /// The schema version this program was written for.

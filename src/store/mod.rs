@@ -344,6 +344,7 @@ pub fn statements() -> Vec<dialect::Named> {
         PAIRS,
         audit::STATEMENTS,
         backup::PAIRS,
+        batch::STATEMENTS,
         dialect::STATEMENTS,
         check::PAIRS,
         check::STATEMENTS,

@@ -23,6 +23,9 @@ statements! {
     /// A run that goes on again keeps everything. `$1` run.
     BEGIN_RUN = "UPDATE runs SET pruned = 1 WHERE id = $1 AND state IN ('finished', 'cancelled')";
     END_RUN = "UPDATE runs SET pruned = 2 WHERE id = $1 AND pruned = 1 AND state IN ('finished', 'cancelled')";
+    /// What was in doubt when retention came has ended: it comes again. `$1` rows of (message).
+    PRUNABLE = "UPDATE runs SET pruned = 1 WHERE pruned = 2 AND id IN (SELECT m.run_id \
+        FROM json_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT))";
     /// Messages of a run that have a text and will never be sent. `$1` run, `$2` the last contact seen, `$3` most.
     PAGE = "SELECT id, contact_id, phone, country, route, sender, body, parts, price, dispatch, delivery, reason, \
           possible_duplicate, conflict, submitted_at, delivery_at, coupon_id FROM messages \
@@ -235,6 +238,14 @@ impl Batch {
         calls.dedup();
         let calls = self.tx.rows(CALLS, vec![json_rows(&calls)?]).await?;
         Ok(Some(OldPage { messages, calls: calls.iter().map(call).collect::<Result<_, _>>()? }))
+    }
+
+    /// Has retention come again to the runs of messages whose doubt has ended: it had left them their texts.
+    pub(super) async fn prunable(&mut self, messages: &[(i64,)]) -> Result<(), StoreError> {
+        if !messages.is_empty() {
+            self.tx.run(PRUNABLE, vec![json_rows(messages)?]).await?;
+        }
+        Ok(())
     }
 
     /// Takes a page away that [`Batch::old_page`] answered in the same batch.

@@ -16,7 +16,7 @@ use crate::model::state::Dispatch;
 use super::batch::{Batch, json_rows, word};
 use super::claims::phone;
 use super::connection::{Row, args};
-use super::dialect::{LOCK_RUNS, statements};
+use super::dialect::statements;
 use super::inquiries::{Standing, last_attempt, standing, standing_at};
 use super::status::{AttemptView, attempt_at};
 use super::sweep::{InDoubt, policy_of_run};
@@ -29,17 +29,15 @@ statements! {
           a.detail, a.provider_id, i.detail, ", standing!(), " FROM messages AS m JOIN runs AS r ON r.id = m.run_id ",
           last_attempt!(), "WHERE m.dispatch IN ('ambiguous', 'unknown') AND (m.run_id, m.id) > ($1, $2) AND m.run_id <= $3 \
         ORDER BY m.run_id, m.id LIMIT $4");
-    /// Runs of the messages in `$1`.
-    RUNS_OF = "SELECT DISTINCT m.run_id FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m \
-        WHERE m.id = CAST(j.value ->> 0 AS BIGINT)";
     /// What a decision about the messages in `$1` depends on.
     CANDIDATES = "SELECT m.id, m.run_id, m.dispatch, m.epoch, m.last_number, m.not_before, m.expires_at, r.state, \
           CAST(CASE WHEN EXISTS (SELECT 1 FROM receipts AS e WHERE e.message_id = m.id AND e.state <> 'none') \
             THEN 1 ELSE 0 END AS BIGINT), \
           CAST(CASE WHEN EXISTS (SELECT 1 FROM suppressions AS s WHERE s.phone = m.phone AND s.lifted_at IS NULL \
-            AND s.scope IN ('all', m.sender)) THEN 1 ELSE 0 END AS BIGINT), d.verdict \
+            AND s.scope IN ('all', m.sender)) THEN 1 ELSE 0 END AS BIGINT), d.verdict, i.answer_by \
         FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m JOIN runs AS r ON r.id = m.run_id \
         LEFT JOIN decisions AS d ON d.message_id = m.id AND d.number = m.last_number \
+        LEFT JOIN inquiries AS i ON i.message_id = m.id AND i.number = m.last_number \
         WHERE m.id = CAST(j.value ->> 0 AS BIGINT)";
     /// T15. `$1` rows of (message, state, epoch, next state, due, again, reason), `$2` now.
     DECIDE = "UPDATE messages SET dispatch = g.goal, not_before = g.due, reason = g.reason, settled_at = $2, \
@@ -55,7 +53,8 @@ statements! {
         SELECT CAST(j.value ->> 0 AS BIGINT), CAST(j.value ->> 1 AS BIGINT), CAST(j.value ->> 2 AS BIGINT), \
           CAST($2 AS BIGINT), j.value ->> 3, $3, $4 FROM json_each(CAST($1 AS TEXT)) AS j WHERE true";
     /// A run with nothing left to send has something again. `$1` rows of (run, state).
-    REOPEN = "UPDATE runs SET state = g.state, finished_at = NULL FROM (\
+    REOPEN = "UPDATE runs SET state = g.state, finished_at = NULL, pruned = CASE WHEN pruned = 2 THEN 1 ELSE pruned END \
+        FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS run, j.value ->> 1 AS state FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE runs.id = g.run AND runs.state = 'finished'";
     DECISIONS_OF = "SELECT number, decided_at, verdict, decided_by, reason FROM decisions WHERE message_id = $1 \
@@ -113,6 +112,8 @@ pub struct Candidate {
     pub suppressed: bool,
     /// What was decided about this attempt before.
     pub decided: Option<Verdict>,
+    /// The same request went out again, and its answer may come until then.
+    pub answer_by: Option<Timestamp>,
 }
 
 /// A decision, ready to be written.
@@ -200,16 +201,9 @@ impl Batch {
         let ids: Vec<_> = messages.iter().map(|id| (id.0,)).collect();
         // Before their runs, as whoever writes an outcome does.
         self.hold(&ids).await?;
+        let ids = json_rows(&ids)?;
         self.hold_runs(&ids).await?;
-        self.tx.rows(CANDIDATES, vec![json_rows(&ids)?]).await?.iter().map(candidate).collect()
-    }
-
-    /// Locks the runs of messages on PostgreSQL, so that none of them is cancelled or finished until the batch ends.
-    pub(super) async fn hold_runs(&mut self, messages: &[(i64,)]) -> Result<(), StoreError> {
-        let runs = self.tx.rows(RUNS_OF, vec![json_rows(messages)?]).await?;
-        let runs = runs.iter().map(|row| Ok((row.int(0)?,))).collect::<Result<Vec<_>, StoreError>>()?;
-        self.tx.rows_of(LOCK_RUNS, vec![json_rows(&runs)?]).await?;
-        Ok(())
+        self.tx.rows(CANDIDATES, vec![ids]).await?.iter().map(candidate).collect()
     }
 
     /// Opens runs again that had nothing left to send, each as what. Rows of (run, state).
@@ -252,6 +246,7 @@ impl Batch {
         self.tx.run(RECORD, args![json_rows(&records)?, now.0, by, reason]).await?;
         let effects: Vec<_> = done.iter().map(|one| (one.about.id, one.coupon)).collect();
         self.apply_coupons(&effects, now).await?;
+        self.prunable(&done.iter().map(|one| (one.about.id.0,)).collect::<Vec<_>>()).await?;
         let unsent = done.iter().filter(|one| one.verdict == Verdict::NotSent);
         let unsent = unsent.map(|one| (one.about.id.0, one.about.number)).collect();
         // An answer that came late may have given the money back already.
@@ -311,5 +306,6 @@ fn candidate(row: &Row) -> Result<Candidate, StoreError> {
         proven: row.int(8)? == 1,
         suppressed: row.int(9)? == 1,
         decided: decided.map(known).transpose()?,
+        answer_by: row.opt_int(11)?.map(Timestamp),
     })
 }

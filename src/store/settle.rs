@@ -3,7 +3,7 @@
 //! What an outcome means was decided before it came here; a late outcome of an older epoch is appended as a fact and
 //! never refused (T14).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::model::clock::Timestamp;
 use crate::model::ids::MessageId;
@@ -13,7 +13,7 @@ use crate::model::state::Dispatch;
 use crate::model::suppression::Reason;
 
 use super::StoreError;
-use super::batch::{Batch, json_rows};
+use super::batch::{Batch, json_rows, word};
 use super::connection::{Row, args};
 use super::dialect::{STATE_OF, statements};
 use super::evidence::Proven;
@@ -36,17 +36,17 @@ statements! {
         FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'submitting' RETURNING id, epoch";
     /// T7 and T9 for doubt that a late answer ends: it was about the last attempt, counted when sight of it was lost, and
-    /// every other one is known as not taken. Nothing is queued in a run that is over. Arguments as those of `MOVE`.
-    END_DOUBT = "UPDATE messages SET dispatch = g.state, not_before = g.due, attempts = attempts + g.counts - 1, \
+    /// every other one is known as not taken. Nothing is queued in a run that is over: it has failed. Arguments as those
+    /// of `MOVE`.
+    END_DOUBT = "UPDATE messages SET dispatch = CASE WHEN g.state <> 'queued' OR EXISTS (SELECT 1 FROM runs AS r \
+            WHERE r.id = messages.run_id AND r.state IN ('running', 'paused')) THEN g.state ELSE 'failed' END, not_before = g.due, attempts = attempts + g.counts - 1, \
           reason = g.reason, settled_at = $2, owner = NULL, lease_until = NULL FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence, j.value ->> 2 AS state, \
           CAST(j.value ->> 3 AS BIGINT) AS due, CAST(j.value ->> 4 AS BIGINT) AS counts, j.value ->> 5 AS reason \
         FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'ambiguous' \
           AND NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = messages.id \
-            AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled'))) \
-          AND (g.state <> 'queued' OR EXISTS (SELECT 1 FROM runs AS r WHERE r.id = messages.run_id \
-            AND r.state IN ('running', 'paused'))) RETURNING id, epoch";
+            AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled'))) RETURNING id, epoch, dispatch";
     /// `$1` rows of (message, coupon state), `$2` now. A code whose message may be a second copy is never released, and
     /// one that a text proven late carries too goes to that text and not back on the shelf.
     MOVE_COUPONS = "UPDATE coupons SET changed_at = $2, \
@@ -141,14 +141,21 @@ impl Batch {
         if late.is_empty() {
             return Ok(Vec::new());
         }
-        self.hold_runs(&late.iter().map(|s| (s.message.0,)).collect::<Vec<_>>()).await?;
+        self.hold_runs(&json_rows(&late.iter().map(|s| (s.message.0,)).collect::<Vec<_>>())?).await?;
         let moves: Vec<_> = late.iter().map(|s| move_row(s)).collect();
-        let ended = self.tx.rows(END_DOUBT, args![json_rows(&moves)?, now.0]).await?;
-        let ended = ended.iter().map(|row| Ok((row.int(0)?, row.int(1)?)));
-        let ended = ended.collect::<Result<HashSet<(i64, i64)>, StoreError>>()?;
-        let late = late.into_iter().filter(|s| ended.contains(&(s.message.0, s.epoch)));
-        let waits = |s: &Settlement| s.to == Dispatch::Queued;
-        Ok(late.map(|s| (s, if waits(s) { CouponEffect::Reserve } else { s.coupon })).collect())
+        let mut ended = HashMap::new();
+        for row in self.tx.rows(END_DOUBT, args![json_rows(&moves)?, now.0]).await? {
+            let to = word(&row, 2, "dispatch state", Dispatch::from_word)?;
+            ended.insert((row.int(0)?, row.int(1)?), to);
+        }
+        self.prunable(&ended.keys().map(|(id, _)| (*id,)).collect::<Vec<_>>()).await?;
+        let effect = |s: &Settlement, to: Dispatch| match to {
+            Dispatch::Queued => CouponEffect::Reserve,
+            _ if s.to == Dispatch::Queued => CouponEffect::Release,
+            _ => s.coupon,
+        };
+        let to = |s: &Settlement| ended.get(&(s.message.0, s.epoch)).copied();
+        Ok(late.into_iter().filter_map(|s| Some((s, effect(s, to(s)?)))).collect())
     }
 
     /// Locks messages on PostgreSQL, so that their attempts change under one hand.

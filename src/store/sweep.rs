@@ -44,10 +44,17 @@ statements! {
           AND (a.outcome = 'accepted' OR ((a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) \
             AND EXISTS (SELECT 1 FROM receipts AS r WHERE r.message_id = a.message_id AND r.number = a.number \
               AND r.state <> 'none')))) ORDER BY m.run_id, m.id LIMIT $1";
-    /// Messages in doubt, run by run; ordered as the index of open messages is, so that history is never walked.
+    /// The same among the messages in `$1`.
+    EVIDENCE_AMONG = "SELECT m.id FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m \
+        WHERE m.id = CAST(j.value ->> 0 AS BIGINT) AND m.dispatch = 'ambiguous' AND EXISTS (\
+          SELECT 1 FROM attempts AS a WHERE a.message_id = m.id \
+          AND (a.outcome = 'accepted' OR ((a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) \
+            AND EXISTS (SELECT 1 FROM receipts AS r WHERE r.message_id = a.message_id AND r.number = a.number \
+              AND r.state <> 'none')))) ORDER BY m.id";
+    /// Messages in doubt, run by run; nothing else that is open is walked, and no history.
     IN_DOUBT = concat!("SELECT m.id, m.run_id, m.settled_at, ", policy_of_run!(), ", m.attempts, ", standing!(), " \
-        FROM messages AS m JOIN runs AS r ON r.id = m.run_id ", last_attempt!(), "WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
-        AND m.dispatch = 'ambiguous' AND (m.run_id > $1 OR (m.run_id = $1 AND m.id > $2)) ORDER BY m.run_id, m.id LIMIT $3");
+        FROM messages AS m JOIN runs AS r ON r.id = m.run_id ", last_attempt!(), "WHERE m.dispatch IN ('ambiguous', 'unknown') \
+        AND m.dispatch = 'ambiguous' AND (m.run_id, m.id) > ($1, $2) ORDER BY m.run_id, m.id LIMIT $3");
     /// T12 by decision. `$1` message ids, `$2` now. A run may be cancelled between the decision and this.
     RESEND = "UPDATE messages SET dispatch = 'queued', possible_duplicate = 1, not_before = $2, \
         epoch = epoch + 1, owner = NULL, lease_until = NULL WHERE dispatch = 'ambiguous' \
@@ -136,6 +143,20 @@ impl Batch {
         self.look_back(&messages, now).await
     }
 
+    /// The same for messages that [`Store::proven`] named.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn accept_proven(
+        &mut self,
+        messages: &[MessageId],
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let messages: Vec<_> = messages.iter().map(|id| (id.0,)).collect();
+        self.hold(&messages).await?;
+        self.look_back(&messages, now).await
+    }
+
     /// Sends messages in doubt again, as their campaign decided; flagged as possible duplicates (T12).
     ///
     /// # Errors
@@ -200,6 +221,19 @@ impl Store {
     /// When the store cannot be read.
     pub async fn has_evidence(&self) -> Result<bool, StoreError> {
         Ok(!self.pools.read(EVIDENCE, args![1]).await?.is_empty())
+    }
+
+    /// Those of some messages in doubt whose proof is already here.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn proven(
+        &self,
+        messages: impl Iterator<Item = MessageId>,
+    ) -> Result<Vec<MessageId>, StoreError> {
+        let messages: Vec<_> = messages.map(|id| (id.0,)).collect();
+        let rows = self.pools.read(EVIDENCE_AMONG, vec![json_rows(&messages)?]).await?;
+        rows.iter().map(|row| Ok(MessageId(row.int(0)?))).collect()
     }
 
     /// Messages in doubt after the one in `after`, by run and id, each with its last attempt.

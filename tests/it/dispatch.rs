@@ -3,6 +3,7 @@
 mod control;
 mod damage;
 mod doubt;
+mod doubt_bars;
 mod doubt_ladder;
 mod failures;
 mod late;

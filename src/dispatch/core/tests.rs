@@ -1,6 +1,7 @@
 //! The lane against a scripted store and wire: what must never happen, and what must happen in the end.
 
 mod held;
+mod lent;
 
 use std::collections::{BTreeMap, BTreeSet};
 

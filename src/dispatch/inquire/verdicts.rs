@@ -1,15 +1,16 @@
 //! What follows from what a provider said about messages in doubt. Pure, but for the clock it is given.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use crate::model::doubt::{Ask, Finding, Rung};
+use crate::model::ids::MessageId;
 use crate::model::message::{RetryPolicy, Settlement};
 use crate::model::outcome::{Outcome, OutcomeClass};
 use crate::provider::Found;
-use crate::store::inquiries::{Note, Open};
+use crate::store::inquiries::{Note, Open, Tried};
 
 use super::super::settle::settle;
 use super::{Inquirer, Told};
@@ -18,6 +19,8 @@ use super::{Inquirer, Told};
 pub(super) struct Verdicts<'a> {
     inquirer: &'a Inquirer,
     retry: &'a RetryPolicy,
+    /// Messages that are not the only one which a text in a list could be.
+    alike: &'a HashSet<MessageId>,
     rng: StdRng,
     pub(super) notes: Vec<Note>,
     pub(super) settlements: Vec<Settlement>,
@@ -26,10 +29,10 @@ pub(super) struct Verdicts<'a> {
 }
 
 impl<'a> Verdicts<'a> {
-    pub(super) fn new(inquirer: &'a Inquirer, retry: &'a RetryPolicy) -> Self {
+    pub(super) fn new(inquirer: &'a Inquirer, retry: &'a RetryPolicy, alike: &'a HashSet<MessageId>) -> Self {
         let rng = StdRng::seed_from_u64(inquirer.seed);
         let (notes, settlements, reopened) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { inquirer, retry, rng, notes, settlements, reopened }
+        Self { inquirer, retry, alike, rng, notes, settlements, reopened }
     }
 
     /// Judges one answer. `bound` says which attempts have which ids; a message that gets one is added.
@@ -38,8 +41,12 @@ impl<'a> Verdicts<'a> {
         match told {
             Told::Skipped => {}
             Told::Accepted(outcome) => self.settle(open, outcome.clone(), self.retry.attempts),
-            Told::NoAnswer { looked, detail } => {
-                self.note(open, *looked, Some(Finding::NoAnswer), detail.clone());
+            Told::Silence(detail) => {
+                self.note(open, self.look(false), Some(Finding::NoAnswer), detail.clone());
+            }
+            Told::Replayed { answered, detail } => {
+                let tried = Tried::Replayed { answered: *answered };
+                self.note(open, tried, Some(Finding::NoAnswer), detail.clone());
             }
             Told::Found(ask, found) => {
                 let free = |one: &&Found| bound.get(&one.provider_id).is_none_or(|whose| *whose == own);
@@ -47,12 +54,15 @@ impl<'a> Verdicts<'a> {
                 // What was on its way when it was asked is there when it is asked again.
                 let again = open.standing.asked.finding == Some(Finding::Nothing);
                 let proof = ask.authoritative && open.standing.alone && again;
+                // Two that look alike are a duplicate only if nothing else of ours looks so.
+                let alike = ask.rung == Rung::List && self.alike.contains(&open.message.id);
                 let finding = match found.len() {
                     0 => Some(Finding::Nothing),
                     1 => None,
+                    _ if alike => Some(Finding::Alike),
                     _ => Some(Finding::Twice),
                 };
-                self.note(open, true, finding, words(ask, proof, found.len()));
+                self.note(open, self.look(true), finding, words(ask, proof, found.len(), alike));
                 match found.first() {
                     None if proof => self.not_taken(open),
                     // Of two with our reference both are ours; of two that look alike nobody knows.
@@ -65,7 +75,7 @@ impl<'a> Verdicts<'a> {
                     }
                     _ => {}
                 }
-                if found.len() > 1 {
+                if finding == Some(Finding::Twice) {
                     tracing::error!(
                         message = open.message.id.0,
                         copies = found.len(),
@@ -99,15 +109,13 @@ impl<'a> Verdicts<'a> {
         }
     }
 
-    fn note(&mut self, open: &Open, looked: bool, finding: Option<Finding>, detail: String) {
-        self.notes.push(Note {
-            message: open.message.id,
-            number: open.standing.number,
-            looked_at: looked.then(|| self.inquirer.clock.now()),
-            replayed_at: None,
-            finding,
-            detail: Some(detail),
-        });
+    fn look(&self, answered: bool) -> Tried {
+        Tried::Look { at: self.inquirer.clock.now(), answered }
+    }
+
+    fn note(&mut self, open: &Open, tried: Tried, finding: Option<Finding>, detail: String) {
+        let (message, number) = (open.message.id, open.standing.number);
+        self.notes.push(Note { message, number, tried, finding, detail: Some(detail) });
     }
 }
 
@@ -115,7 +123,7 @@ fn by(ask: &Ask) -> &'static str {
     if ask.rung == Rung::Lookup { "our reference" } else { "recipient, text and time" }
 }
 
-fn words(ask: &Ask, proof: bool, found: usize) -> String {
+fn words(ask: &Ask, proof: bool, found: usize, alike: bool) -> String {
     let by = by(ask);
     match found {
         0 if proof => format!("the provider still has nothing by {by}, which proves that it took nothing"),
@@ -124,6 +132,9 @@ fn words(ask: &Ask, proof: bool, found: usize) -> String {
         }
         0 => format!("the provider has nothing by {by}, which proves nothing"),
         1 => format!("the provider has it by {by}"),
+        _ if alike => format!(
+            "the provider has {found} that look like it, and so does another text of ours: nobody can tell which is whose"
+        ),
         _ => format!("the provider has it {found} times by {by}: a duplicate has happened"),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{Ladder, Step, Waits, next};
+use super::{Ladder, Step, Waits, next, replay_over};
 use crate::dispatch::sweep::{DoubtEnd, DoubtPolicy};
 use crate::model::clock::Timestamp;
 use crate::model::doubt::{Ask, Asked, Finding, Means, Repeat, Rung};
@@ -104,6 +104,56 @@ fn each_rung_is_asked_in_its_order_and_only_while_it_can_answer() {
     check("found twice", (list, same), standing(twice), 100, None);
 }
 
+fn unanswered(looks: u32, replays: u32, seconds: u64) -> Asked {
+    let (looked, replayed) = ((looks > 0).then(|| at(seconds)), (replays > 0).then(|| at(seconds)));
+    Asked {
+        looks_unanswered: looks,
+        looked_at: looked,
+        replays_unanswered: replays,
+        replayed_at: replayed,
+        finding: Some(Finding::NoAnswer),
+        ..Asked::default()
+    }
+}
+
+#[test]
+fn a_provider_that_does_not_answer_is_asked_again_as_long_as_it_can_know() {
+    let (lookup, list) = (Some(ask(Rung::Lookup)), Some(ask(Rung::List)));
+    let check = |told: &str, (ask, repeat): (Option<Ask>, Option<Repeat>), asked: Asked, now: u64, wanted| {
+        let step = next(&Means { ask, repeat }, &standing(asked), at(now)).map(|s| (s.rung(), s.due()));
+        assert_eq!(step, wanted, "{told}");
+    };
+    let same = Some(repeat(Timestamp(0)));
+    let on = |rung, seconds| Some((rung, at(seconds)));
+    check("after many looks", (lookup, None), unanswered(40, 0, 5_000), 5_000, on(Rung::Lookup, 5_900));
+    check("within its memory", (lookup, None), unanswered(40, 0, 7_500), 7_500, None);
+    let asked = Asked { looks: 4, ..unanswered(40, 0, 5_000) };
+    check("answers are counted apart", (lookup, None), asked, 5_000, on(Rung::Lookup, 5_900));
+    check("the replay waits for answers", (lookup, same), unanswered(4, 0, 100), 100, on(Rung::Lookup, 580));
+    check("but not for ever", (lookup, same), unanswered(5, 0, 100), 100, on(Rung::Replay, 22));
+    check("and takes turns", (lookup, same), unanswered(5, 6, 100), 100, on(Rung::Replay, 420));
+    check("while its key lives", (None, same), unanswered(0, 6, 100), 100, on(Rung::Replay, 420));
+    check("and no longer", (None, same), unanswered(0, 6, 500), 500, None);
+    check("a list waits for answers", (list, same), unanswered(0, 2, 100), 100, on(Rung::Replay, 120));
+    check("but not for ever, too", (list, same), unanswered(0, 6, 100), 100, on(Rung::List, 160));
+}
+
+#[test]
+fn what_is_past_its_replays_stays_so_whatever_the_clock_says() {
+    let check = |told: &str, asked: Asked, now: i64, over: bool, replays: bool| {
+        let means = Means { ask: None, repeat: Some(repeat(Timestamp(0))) };
+        let now = Timestamp(SENT.0 + now);
+        let about = standing(asked);
+        assert_eq!(replay_over(&means, &about, now), over, "{told}");
+        assert_eq!(next(&means, &about, now).is_some(), replays, "{told}");
+    };
+    let never = Asked::default();
+    check("young", never, 799_999, false, true);
+    check("too old", never, 800_000, true, false);
+    check("of a time to come", never, -1, true, false);
+    check("said once", Asked { replay_over: true, ..never }, 30_000, false, false);
+}
+
 #[test]
 fn policy_ends_only_doubt_that_nobody_can_be_asked_about_and_sends_no_third_copy() {
     let policy = DoubtPolicy { park_after: MINUTE * 60, resend_after: MINUTE * 10, attempts: 3 };
@@ -125,6 +175,13 @@ fn policy_ends_only_doubt_that_nobody_can_be_asked_about_and_sends_no_third_copy
     check(WhenInDoubt::Resend, asked, "sim", 900, receipt(resend));
     check(WhenInDoubt::Ask, asked, "sim", 900, Waits::Person);
     check(WhenInDoubt::Park, Asked::default(), "other", 30, receipt(park));
-    let twice = Asked { finding: Some(Finding::Twice), ..asked };
-    check(WhenInDoubt::Resend, twice, "sim", 900, receipt(park));
+    for finding in [Finding::Twice, Finding::Alike] {
+        let more = Asked { finding: Some(finding), ..asked };
+        check(WhenInDoubt::Resend, more, "sim", 900, receipt(park));
+    }
+    // Who does not answer is asked again, but evidence is awaited no longer for it.
+    let silent = unanswered(20, 0, 3_500);
+    check(WhenInDoubt::Park, silent, "sim", 3_619, Waits::Asked(Step::Look(ask(Rung::Lookup), at(4_400))));
+    check(WhenInDoubt::Park, silent, "sim", 3_620, receipt(park));
+    check(WhenInDoubt::Resend, silent, "sim", 3_620, receipt(resend));
 }

@@ -111,11 +111,11 @@ async fn doubt_ends_by_a_late_answer_only_if_nothing_else_may_have_been_taken_an
         settled(bench, &world, &[answered(&world, &waiting, OutcomeClass::Throttled)]).await;
         assert_eq!(
             stands(bench, &waiting).await,
-            format!("ambiguous|throttled|{PRICE}"),
-            "nothing is queued there"
+            format!("failed|throttled|{PRICE}"),
+            "nothing is queued there, and nobody waits for what is known"
         );
-        assert_eq!(say(bench, &world, waiting.id, Verdict::NotSent).await, None);
-        assert_eq!(stands(bench, &waiting).await, format!("failed|throttled|{PRICE}"), "given back once");
+        let code = "SELECT c.state FROM coupons AS c JOIN messages AS m ON m.coupon_id = c.id WHERE m.id = ";
+        assert_eq!(bench.lines(&format!("{code}{}", waiting.id)).await, ["available"]);
         settled(bench, &world, &[answered(&world, &refused, OutcomeClass::BadContent)]).await;
         assert_eq!(stands(bench, &refused).await, "rejected|bad_content|0");
         let attempts = format!("SELECT attempts FROM messages WHERE id = {}", refused.id);

@@ -291,6 +291,7 @@ pub(super) fn sweep(bench: &Bench, at: &str) -> Sweep {
         }),
         keep_unmatched: Duration::from_hours(96),
         looked_through: AtomicI64::new(0),
+        rest: std::sync::Mutex::default(),
         routes: vec!["sim".to_owned()],
         bell: Bell::default(),
     }

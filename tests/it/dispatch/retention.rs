@@ -77,6 +77,13 @@ async fn what_is_old_goes_and_reports_caps_codes_and_doubt_stay_as_they_are() {
         assert_eq!(bench.lines(left).await, [format!("{doubt}|{doubt}|0|0")], "doubt keeps everything");
         assert_archived(&folder, ended.accepted);
 
+        // What was decided since then is old at once, and goes with the next look.
+        let page = store.doubts((run.id, MessageId(0)), run.id, 1).await.unwrap();
+        let decider = Decider { by: "test", reason: None };
+        resolve(&store, &[page[0].message.id], Verdict::NotSent, decider, world.clock.now()).await.unwrap();
+        prune(&store, &archive, ALL, 0).await;
+        assert_eq!(bench.lines(left).await, [format!("{0}|{0}|0|0", doubt - 1)], "and nothing else");
+
         // What is in doubt can still be sent, with its text.
         let page = store.doubts((run.id, MessageId(0)), run.id, 1).await.unwrap();
         let decider = Decider { by: "test", reason: None };

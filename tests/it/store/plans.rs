@@ -19,6 +19,7 @@ const COLD: &[(&str, &str)] = &[
     ("contacts::COUNT", "a count that a person asks for"),
     ("coupons::POOLS", "a list that a person asks for; pools are few"),
     ("coupons::COUNT_BY_STATE", "a count that a person asks for"),
+    ("inquiries::RENDERED_SINCE", "one row for each route, when a clock was set back"),
     ("inquiries::RENDERINGS", "one row for each route, when a person asks what is awaited"),
     ("runs::RUNS_OF_CAMPAIGN", "a list that a person asks for, newest first"),
     ("runs::RECENT_RUNS", "a list that a person asks for, from the end of its index"),

@@ -27,9 +27,8 @@ impl Model {
         let mut paid: HashSet<(i64, i64)> = closed.map(|s| (s.message.0, s.number)).collect();
         paid.retain(|attempt| !returned.contains(attempt));
         for s in late.iter().filter(|s| s.refund && paid.contains(&(s.message.0, s.number))) {
-            if self.end_doubt_by(s, now) {
-                let waits = s.to == Dispatch::Queued;
-                moved.push((s, if waits { CouponEffect::Reserve } else { s.coupon }));
+            if let Some(coupon) = self.end_doubt_by(s, now) {
+                moved.push((s, coupon));
             }
         }
         for (s, coupon) in &moved {
@@ -95,22 +94,30 @@ impl Model {
         true
     }
 
-    /// `END_DOUBT`: every attempt is known as not taken, and nothing is queued in a run that is over.
-    fn end_doubt_by(&mut self, s: &Settlement, now: Timestamp) -> bool {
+    /// `END_DOUBT`: every attempt is known as not taken, and what would be queued in a run that is over has failed.
+    /// Answers what its code does.
+    fn end_doubt_by(&mut self, s: &Settlement, now: Timestamp) -> Option<CouponEffect> {
         let m = self.committed.message(s.message.0);
         let goes_on = matches!(self.committed.run(m.run).state, RunState::Running | RunState::Paused);
         let ends = m.dispatch == Dispatch::Ambiguous
             && m.epoch == s.epoch
-            && (s.to != Dispatch::Queued || goes_on)
             && self.committed.attempts.iter().filter(|a| a.message == s.message.0).all(|a| {
                 a.outcome.is_some_and(|class| !matches!(class.proof(), Proof::Accepted | Proof::Ambiguous))
             });
-        if ends {
-            let m = self.committed.message_mut(s.message.0);
-            (m.dispatch, m.attempts) = (Dispatch::Submitting, m.attempts - 1);
-            self.move_message(s, now);
+        if !ends {
+            return None;
         }
-        ends
+        let m = self.committed.message_mut(s.message.0);
+        (m.dispatch, m.attempts) = (Dispatch::Submitting, m.attempts - 1);
+        self.move_message(s, now);
+        match (s.to, goes_on) {
+            (Dispatch::Queued, true) => Some(CouponEffect::Reserve),
+            (Dispatch::Queued, false) => {
+                self.committed.message_mut(s.message.0).dispatch = Dispatch::Failed;
+                Some(CouponEffect::Release)
+            }
+            _ => Some(s.coupon),
+        }
     }
 
     /// `PAY` for one attempt.

@@ -51,6 +51,7 @@ impl Model {
             proven: tables.receipts.iter().any(told),
             suppressed: tables.is_suppressed(m.phone, m.sender),
             decided: tables.decided(message.0, m.last_number),
+            answer_by: None,
         })
     }
 
