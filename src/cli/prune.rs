@@ -15,6 +15,7 @@ use crate::model::ids::RunId;
 use crate::report::archive::Archive;
 use crate::store::Store;
 use crate::store::prune::Pruned;
+use crate::telemetry::fault;
 
 use super::{Context, print};
 
@@ -96,6 +97,7 @@ async fn prune(store: &Store, before: Timestamp, archive: Option<&Archive>) -> a
             if let Some(archive) = archive {
                 archive.write(run, &page)?;
             }
+            fault::point("archived");
             let some = batch.prune(&page).await?;
             batch.commit().await?;
             all.messages += some.messages;

@@ -1,6 +1,7 @@
 //! The program itself, as people and scripts call it: exit codes, words and JSON of the real binary.
 
 mod answers;
+mod backups;
 mod checking;
 mod lines;
 mod operations;

@@ -90,10 +90,10 @@ fn what_is_not_the_store_is_neither_written_over_nor_sent_from() {
     let shop = shop();
     std::os::unix::fs::symlink(shop.path("elsewhere.db"), shop.path("link.db")).expect("a link");
     std::fs::create_dir(shop.path("folder.db")).expect("a folder");
-    for place in ["link.db", "folder.db"] {
+    for (place, told) in [("link.db", "no ordinary file"), ("folder.db", "is a folder; name a file in it")] {
         let refused = shop.run(&["store", "backup", place, "--replace"]);
         assert_eq!(refused.code, Some(1), "{place}: {}", refused.out);
-        assert!(refused.err.contains("no ordinary file"), "{place}: {}", refused.err);
+        assert!(refused.err.contains(told), "{place}: {}", refused.err);
     }
     assert!(std::fs::symlink_metadata(shop.path("link.db")).expect("it is there").is_symlink());
 
