@@ -17,6 +17,7 @@ mod demo;
 mod doctor;
 mod doubt;
 mod event;
+mod gauges;
 mod import;
 mod init;
 mod launch;
