@@ -25,8 +25,11 @@ pub(super) use awaited::Awaited;
 /// Messages decided between two looks at the store.
 const PAGE: i64 = 1_000;
 
-/// Messages in doubt that a status names; `winback message list` has the others.
-const NAMED: i64 = 100;
+/// Messages in doubt that a status tells to machines; `winback message list` has the others.
+const LISTED: i64 = 100;
+
+/// Of these, those that it tells to people.
+const NAMED: usize = 10;
 
 /// Messages left as they are that are told one by one.
 const TOLD: usize = 20;
@@ -145,24 +148,30 @@ pub(super) struct Doubts {
 }
 
 impl Doubts {
-    /// Reads them, up to [`NAMED`].
+    /// Reads them, up to [`LISTED`].
     pub(super) async fn of(
         context: &Context,
         config: &Config,
         store: &Store,
         run: &Run,
     ) -> anyhow::Result<Self> {
-        let found = store.doubts((run.id, MessageId(0)), run.id, NAMED).await?;
+        let found = store.doubts((run.id, MessageId(0)), run.id, LISTED).await?;
         Ok(Self { found, ladder: routes::ladder(config, store).await?, now: context.now() })
     }
 
-    /// Each with what it waits for.
-    pub(super) fn lines(&self) -> Vec<String> {
-        let named = self.found.iter().map(|one| {
+    /// The first of `all`, each with what it waits for, and where the others are told.
+    pub(super) fn lines(&self, all: i64) -> Vec<String> {
+        let named = self.found.iter().take(NAMED).map(|one| {
             let awaited = Awaited::of(one, &self.ladder, self.now);
             format!("  message {} waits for {}", one.message.id, awaited.words(one))
         });
-        named.collect()
+        let mut lines: Vec<String> = named.collect();
+        let more = all - i64::try_from(lines.len()).unwrap_or(i64::MAX);
+        if let Some(first) = self.found.first().filter(|_| more > 0) {
+            let (more, campaign) = (print::count(more), &first.campaign);
+            lines.push(format!("  and {more} more: winback message list {campaign} --in-doubt"));
+        }
+        lines
     }
 
     /// The same for machines; numbers are masked.
