@@ -110,8 +110,12 @@ impl Hold {
     pub(super) fn words(&self) -> String {
         let at = |at: &Option<Timestamp>| at.map(Timestamp::rfc3339);
         match self {
-            Self::NoDaemon => "no daemon is running, so nothing is sent; start it with `winback daemon`".to_owned(),
-            Self::Store => "the store cannot be written, so nothing is sent; `winback doctor` says why".to_owned(),
+            Self::NoDaemon => {
+                "no daemon is running, so nothing is sent; start it with `winback daemon`".to_owned()
+            }
+            Self::Store => {
+                "the store cannot be written, so nothing is sent; `winback doctor` says why".to_owned()
+            }
             Self::Unwell { route, next_try_at } => {
                 let next = at(next_try_at)
                     .map_or_else(|| "one is trying now".to_owned(), |at| format!("the next at {at}"));
@@ -142,7 +146,8 @@ mod tests {
     #[test]
     fn a_metric_is_read_for_one_route_and_summed_over_its_kinds() {
         let page = Gauges(PAGE.to_owned());
-        let check = |name: &str, route: &str, wanted: Option<f64>| assert_eq!(page.value(name, route), wanted);
+        let check =
+            |name: &str, route: &str, wanted: Option<f64>| assert_eq!(page.value(name, route), wanted);
         check("winback_outcomes_total", "us", Some(9.0));
         check("winback_outcomes_total", "us2", Some(40.0));
         check("winback_outcomes_total", "u", None);

@@ -59,7 +59,9 @@ fn meaning(term: &str) -> &'static str {
         "waiting" => "not handed over yet",
         "not_sent" => "ended without being sent",
         "unresolved" => "in doubt, taken or not",
-        "pruned" => "taken, and their words are gone by retention: text, intent and STOPs of the way not judged",
+        "pruned" => {
+            "taken, and their words are gone by retention: text, intent and STOPs of the way not judged"
+        }
         "lost" => "the provider has never had them",
         "duplicated" => "taken twice and nobody decided so",
         "unexpected" => "taken and never planned",

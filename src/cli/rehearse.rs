@@ -64,7 +64,7 @@ pub(super) struct RehearseArgs {
     #[arg(long, value_name = "TIMES", default_value_t = 1.0)]
     speed: f64,
     /// End after this many minutes, whatever is left.
-    #[arg(long, value_name = "MINUTES", default_value_t = 10)]
+    #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_440))]
     minutes: u64,
     /// Rehearse in this copy of a PostgreSQL store, which the rehearsal changes. Make one first, for instance with
     /// `createdb --template`.
@@ -288,7 +288,7 @@ async fn followed(args: &RehearseArgs, store: &Store, run: &Run) -> anyhow::Resu
     let bar = print::bar(run.terms.audience.unsigned_abs(), "sent");
     let looks = |time: Duration| time.as_millis() / LOOK.as_millis();
     let (mut unchanged, mut last) = (0, None);
-    for _ in 0..looks(Duration::from_mins(args.minutes.max(1))) {
+    for _ in 0..looks(Duration::from_mins(args.minutes)) {
         let run = store.run(run.id).await?.context("the run is gone")?;
         let now = status(store, &run).await?;
         bar.set_position((now.messages - now.waiting - now.submitting).max(0).unsigned_abs());

@@ -58,7 +58,9 @@ impl Store {
         }
         if !folder_of(to).is_dir() {
             let folder = folder_of(to).display();
-            return Err(StoreError::Refused(format!("there is no folder {folder}; make it, or name another one")));
+            return Err(StoreError::Refused(format!(
+                "there is no folder {folder}; make it, or name another one"
+            )));
         }
         if same_file(from, to) {
             return Err(StoreError::Refused("a store is no backup of itself; name another file".to_owned()));
@@ -164,7 +166,9 @@ fn of_backup(error: StoreError, from: &Path) -> StoreError {
         StoreError::Unreadable | StoreError::NoRow | StoreError::Word { .. } => {
             unfit(from, "it holds what no store holds")
         }
-        StoreError::Unwritable { path } if path == from => unfit(from, "it may not be read; look at its rights"),
+        StoreError::Unwritable { path } if path == from => {
+            unfit(from, "it may not be read; look at its rights")
+        }
         StoreError::Newer { found, needed, .. } => {
             StoreError::Newer { place: from.display().to_string(), found, needed }
         }
@@ -227,7 +231,9 @@ async fn refuse_taken(to: &Path) -> Result<(), StoreError> {
     let looked = async {
         let pools = connect(&format!("sqlite:{place}"), false).await?;
         let looked = async {
-            Ok::<_, StoreError>(fitting(&pools).await? > 0 && !pools.read(HOLDS.sqlite, vec![]).await?.is_empty())
+            Ok::<_, StoreError>(
+                fitting(&pools).await? > 0 && !pools.read(HOLDS.sqlite, vec![]).await?.is_empty(),
+            )
         };
         let full = looked.await;
         pools.close().await;

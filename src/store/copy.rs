@@ -44,7 +44,9 @@ pub async fn copy_sqlite(from: &Path, to: &Path) -> Result<(), StoreError> {
     // The original is only read: what fails in writing is the copy's.
     copied.map_err(|error| match damage::told(Some(from), error) {
         StoreError::Full { .. } => StoreError::Full { path: to.to_owned() },
-        StoreError::Disk { code, .. } if !damage::of_reading(code) => StoreError::Disk { path: to.to_owned(), code },
+        StoreError::Disk { code, .. } if !damage::of_reading(code) => {
+            StoreError::Disk { path: to.to_owned(), code }
+        }
         StoreError::Unsynced { .. } => StoreError::Unsynced { path: to.to_owned() },
         other => other,
     })?;

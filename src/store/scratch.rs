@@ -73,7 +73,11 @@ fn sweep(place: &Path) {
             continue;
         }
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let _ = if is_folder { std::fs::remove_dir_all(entry.path()) } else { std::fs::remove_file(entry.path()) };
+        let _ = if is_folder {
+            std::fs::remove_dir_all(entry.path())
+        } else {
+            std::fs::remove_file(entry.path())
+        };
     }
 }
 
@@ -95,7 +99,8 @@ mod tests {
         let place = folder.path().join("kept.db");
         // No process has this number: it is above the largest that a kernel gives.
         let dead = 4_194_305;
-        let (left, file) = (folder.path().join(name(&place, dead)), folder.path().join(name(&place, dead + 1)));
+        let (left, file) =
+            (folder.path().join(name(&place, dead)), folder.path().join(name(&place, dead + 1)));
         std::fs::create_dir(&left).expect("made");
         std::fs::write(left.join("store.db"), "half").expect("written");
         std::fs::write(&file, "half").expect("written");

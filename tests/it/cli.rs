@@ -8,6 +8,7 @@ mod operations;
 mod operator;
 mod sending;
 mod setup;
+mod telling;
 mod wrong;
 
 use std::fmt::Write as _;

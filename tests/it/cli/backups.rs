@@ -26,7 +26,8 @@ fn lose(shop: &Shop) {
 
 /// What a killed command has left beside its place.
 fn left(shop: &Shop) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(shop.folder.path()).expect("a folder").map(|entry| entry.expect("one").path());
+    let entries =
+        std::fs::read_dir(shop.folder.path()).expect("a folder").map(|entry| entry.expect("one").path());
     entries.filter(|path| path.extension().is_some_and(|end| end == "part")).collect()
 }
 
@@ -48,7 +49,10 @@ fn a_wrong_backup_is_told_by_its_own_name_and_changes_nothing() {
         *octet = 0xa5;
     }
     let wrong: [(&str, &[u8]); 5] = [
-        ("garbage.db", b"Dear customers, this is no database at all, and nobody has ever said that it was one."),
+        (
+            "garbage.db",
+            b"Dear customers, this is no database at all, and nobody has ever said that it was one.",
+        ),
         ("broken.db", &broken),
         ("cut.db", &whole[..whole.len() / 2 + 100]),
         ("empty.db", b""),
@@ -59,7 +63,11 @@ fn a_wrong_backup_is_told_by_its_own_name_and_changes_nothing() {
         let refused = shop.run(&["store", "restore", name]);
         assert_eq!(refused.code, Some(1), "{name}: {}", refused.out);
         let told = format!("{name} is no whole backup");
-        assert!(refused.err.contains(&told) && refused.err.contains("take another one"), "{name}: {}", refused.err);
+        assert!(
+            refused.err.contains(&told) && refused.err.contains("take another one"),
+            "{name}: {}",
+            refused.err
+        );
         for raw in ["the store at", "store answered", "disk I/O"] {
             assert!(!refused.err.contains(raw), "{name}: {}", refused.err);
         }
@@ -67,7 +75,11 @@ fn a_wrong_backup_is_told_by_its_own_name_and_changes_nothing() {
     }
     std::fs::create_dir(shop.path("folder.db")).expect("made");
     let folder = shop.run(&["store", "restore", "folder.db"]);
-    assert!(folder.code == Some(1) && folder.err.contains("folder.db is a folder; name the backup"), "{}", folder.err);
+    assert!(
+        folder.code == Some(1) && folder.err.contains("folder.db is a folder; name the backup"),
+        "{}",
+        folder.err
+    );
     // What lies where the store should be is damaged too; the backup is whole, and says what to do.
     std::fs::write(shop.path("winback.db"), &broken).expect("written");
     let refused = shop.run(&["store", "restore", "kept.db"]);
@@ -116,7 +128,9 @@ fn a_backup_that_is_killed_leaves_what_was_there_and_the_next_one_clears_up() {
 fn a_restore_that_is_killed_is_done_again_and_all_is_well() {
     let shop = shop();
     shop.good(&["store", "backup", "kept.db"]);
-    for point in ["restore-copied:1", "before-commit:1", "before-commit:3", "after-commit:2", "restore-whole:1"] {
+    for point in
+        ["restore-copied:1", "before-commit:1", "before-commit:3", "after-commit:2", "restore-whole:1"]
+    {
         lose(&shop);
         killed(&shop, &["store", "restore", "kept.db"], point);
         assert!(!shop.path("winback.db").exists(), "{point}: nothing is half restored");

@@ -35,9 +35,12 @@ fn why_slow_names_what_stops_a_run_and_a_daemon_that_is_not_there() {
 #[test]
 fn retention_wants_a_period_that_outlives_late_receipts() {
     let shop = shop();
-    for wrong in ["29 days", "soon", "180"] {
+    for wrong in ["29 days", "soon", "180", "4w", "-90d", "2 hours"] {
         let said = shop.run(&["store", "prune", "--older-than", wrong]);
         assert_eq!(said.code, Some(2), "{wrong}: {}", said.out);
+    }
+    for right in ["90d", "6 months", "5 w", "1y", "26weeks"] {
+        shop.good(&["store", "prune", "--older-than", right]);
     }
     let said = shop.json(&["store", "prune", "--older-than", "180 days", "--archive", "old"]);
     assert_eq!((&said["runs"], &said["pruned"]["messages"]), (&0.into(), &0.into()), "{said}");
@@ -53,7 +56,8 @@ fn a_backup_comes_back_only_where_nothing_is_and_forgotten_launches_are_not_repe
     let again = shop.run(&["store", "backup", "kept.db"]);
     assert_eq!(again.code, Some(1), "{}", again.out);
     assert!(again.err.contains("--replace"), "{}", again.err);
-    shop.good(&["store", "backup", "kept.db", "--replace"]);
+    let told = shop.good(&["store", "backup", "kept.db", "--replace"]);
+    assert!(told.contains("1 run is sending"), "{told}");
     let full = shop.run(&["store", "restore", "kept.db"]);
     assert!(full.code == Some(1) && full.err.contains("with something in it"), "{}", full.err);
     let missing = shop.run(&["store", "restore", "no.db"]);
