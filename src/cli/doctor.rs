@@ -12,7 +12,6 @@ use crate::daemon::routes;
 use crate::document::FileErrors;
 use crate::model::clock::Timestamp;
 use crate::store::Store;
-use crate::store::log::LONG;
 
 use super::check::{self, Checked};
 use super::{Context, print, route, surroundings};
@@ -189,8 +188,6 @@ async fn store(context: &Context, config: &Config, findings: &mut Findings) -> a
             Err(error) => (Grade::Warning, format!("{} cannot be asked: {error}", folder.display())),
         };
         findings.add(grade, "disk", told);
-        let (grade, told) = log(store.log_bytes().unwrap_or(0));
-        findings.add(grade, "log", told);
     }
     let (grade, told) = against_store(context.now(), store.newest_time().await?);
     findings.add(grade, "clock and store", told);
@@ -205,15 +202,6 @@ async fn store(context: &Context, config: &Config, findings: &mut Findings) -> a
         ),
     }
     Ok(Some(store))
-}
-
-/// Whether the log beside a store is short enough.
-fn log(bytes: u64) -> (Grade, String) {
-    let told = format!("{} MiB wait beside the store to be copied into it", bytes.div_ceil(1 << 20));
-    if bytes <= LONG * 4 {
-        return (Grade::Ok, told);
-    }
-    (Grade::Warning, format!("{told}: something reads for long, a backup, an export or a terminal; end it"))
 }
 
 /// Whether a store can grow: a full disk stops sending.

@@ -56,8 +56,11 @@ pub use context::Context;
 
 /// What a script needs to know of every command.
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 failed, found something wrong, or rejected rows of an import; 2 wrong use: arguments that make no
-sense, or a campaign, run, message, contact, pool, route or file that the call names and that is not there.";
+Exit codes:
+  0  done
+  1  failed, found something wrong, or rejected rows of an import
+  2  wrong use: arguments that make no sense, or a campaign, run, message, contact, pool, route
+     or file that the call names and that is not there";
 
 /// Wakes sleeping customers with coupons by SMS, at a lawful hour, and never texts one twice.
 #[derive(Debug, Parser)]

@@ -81,6 +81,8 @@ pub(super) async fn run(context: &Context, args: RehearseArgs) -> anyhow::Result
     let config = context.config()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
+    // What is wrong with the store is told by its own name, not by that of the copy.
+    context.store(&config).await?.close().await;
     let scene = Scene::set(&config, args.store_copy.as_deref()).await?;
     print::note(format!("script {}: {}", args.script, script.about));
     tokio::select! {
@@ -209,8 +211,8 @@ async fn play(context: &Context, args: &RehearseArgs, scene: &Scene) -> anyhow::
     let (clock, terms, plan) = prepared(context, args, scene, &store).await?;
     plan.ready()?;
     print::note(format!(
-        "{} messages, from {} on; nobody is texted",
-        print::count(plan.messages),
+        "{}, from {} on; nobody is texted",
+        print::counted(plan.messages, "message", "messages"),
         clock.now().rfc3339()
     ));
     let listen = free_address()?;

@@ -59,11 +59,11 @@ pub(super) struct WatchArgs {
 /// What each counter means; one word, one meaning, in status, watch and report alike.
 const WORDS: &str = "\
 What the words mean:
-  messages              texts that the run was launched with, one for each contact; whoever the plan left out
-                        (withheld) has none, and `winback why CONTACT CAMPAIGN` says why
+  messages              texts that the run was launched with, one for each contact; whoever was left
+                        out has none, and `winback why CONTACT CAMPAIGN` says why
   waiting               not handed over yet: its window, its turn or a retry is still to come
-  under way             with its lane: about to go, on the wire (never more than limits.in_flight of its route), or
-                        its answer is being stored
+  under way             with its lane: about to go, on the wire (at most limits.in_flight of its
+                        route), or its answer is being stored
   accepted              the provider took it and says so, or a receipt or a person does
     by decision         of these, accepted because a person said so and no receipt has said it since
     delivered           of these, a receipt says that it is on the handset
@@ -97,7 +97,9 @@ pub(super) async fn run(context: &Context, args: StatusArgs) -> anyhow::Result<E
         } else {
             show(&status);
             doubts.lines(status.in_doubt).into_iter().for_each(print::line);
-            holds.iter().for_each(|hold| print::line(format!("held     {}", hold.words())));
+            for hold in &holds {
+                print::line(format!("held     {}", hold.words()));
+            }
             if let Some(told) = waits_for(context, &config, &store, &status).await? {
                 print::line(told);
             }

@@ -219,7 +219,7 @@ async fn an_audit_beside_a_sender_believes_what_the_ledger_says_a_moment_later()
     let taken = world.ledger();
     let check = async |late: usize, lost: usize| {
         let short = taken[..taken.len() - lost].to_vec();
-        let told = judge::audit(&*bench, growing(short, late), &question).await.expect("judged");
+        let told = judge::audit(&bench, growing(short, late), &question).await.expect("judged");
         let counts = (told.accepted + told.lost, told.lost, told.unexpected, told.agrees());
         let all = i64::try_from(taken.len()).expect("few");
         assert_eq!(counts, (all, i64::try_from(lost).expect("few"), 0, lost == 0), "{told:#?}");
