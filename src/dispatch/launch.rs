@@ -3,10 +3,13 @@
 //! Launching twice makes one run; a launch that died in the middle goes on where it stopped.
 
 use std::collections::HashMap;
+use std::panic::resume_unwind;
+
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::campaign::law::Rules;
 use crate::model::clock::Timestamp;
-use crate::model::ids::CouponId;
+use crate::model::ids::RunId;
 use crate::model::run::{Run, RunState, RunTerms};
 use crate::store::batch::Batch;
 use crate::store::runs::{PlannedChunk, PlannedMessage};
@@ -14,7 +17,8 @@ use crate::store::segments::AudienceRow;
 use crate::store::{Store, StoreError};
 use crate::telemetry::fault;
 
-use super::plan::{Audience, NotReady, Plan, PlanError, Sums};
+use super::audience::{Audience, Codes};
+use super::plan::{NotReady, Plan, PlanError, Sums};
 use super::prepare::{Code, Preparer};
 use super::sweep::cancel;
 use super::terms::Terms;
@@ -152,19 +156,81 @@ async fn write(
     progress: &mut impl FnMut(i64, i64),
 ) -> Result<Written, LaunchError> {
     let terms = Terms::read(&run.terms.definition).map_err(PlanError::Terms)?;
-    let mut preparer = Preparer::new(&terms, rules, now).map_err(PlanError::Texts)?;
-    let mut audience = Audience::new(store, &terms, run.cursor)?;
-    let cap_since = audience.without_texts();
     let mut sums = Sums::new(terms.fingerprint().map_err(PlanError::Terms)?);
-    let mut windows = HashMap::new();
-    let (mut cursor, mut written) = (run.cursor, run.prepared);
+    let mut book = Book::of(store, run, now);
+    if terms.definition.limits.per_contact.is_none() {
+        match write_ahead(&mut book, &mut sums, &terms, rules, progress).await {
+            // Somebody else takes codes of this pool.
+            Err(LaunchError::Store(StoreError::CodesTaken)) => {}
+            done => return done,
+        }
+    }
+    write_held(&mut book, &mut sums, &terms, rules, progress).await
+}
+
+/// Prepares each chunk while the one before it is written. What it says depends on nothing that others change but the code
+/// it carries, and a code that is gone by then takes its whole chunk back.
+async fn write_ahead(
+    book: &mut Book,
+    sums: &mut Sums,
+    terms: &Terms,
+    rules: &Rules,
+    progress: &mut impl FnMut(i64, i64),
+) -> Result<Written, LaunchError> {
+    let store = book.store.clone();
+    let mut preparer = Preparer::new(terms, rules, book.now).map_err(PlanError::Texts)?;
+    let mut pages = Audience::new(&store, terms, book.cursor)?.read_ahead();
+    let mut codes = Codes::new(&store, terms);
+    let mut writing: Option<AbortOnDropHandle<(Book, Result<bool, StoreError>)>> = None;
+    let mut ahead = sums.clone();
     loop {
-        let mut page = audience.next().await?;
-        let Some(last) = page.last() else { return Ok(Written::All { hash: sums.audience_hash() }) };
-        let to = last.contact.id.0;
-        windows = known_windows(store, run, &mut preparer, &page, windows).await?;
-        let mut batch = store.batch().await?;
-        batch.hold_run(run.id).await?;
+        let written = ahead.clone();
+        let chunk = match pages.next().await? {
+            Some(page) => {
+                let mut chunk = Chunk::new(&page);
+                for row in &page {
+                    let code = codes.peek().await?;
+                    if chunk.add(&mut preparer, &mut ahead, row, code) {
+                        codes.spend();
+                    }
+                }
+                Some(chunk.with_windows(&mut preparer))
+            }
+            None => None,
+        };
+        if let Some(task) = writing.take() {
+            let (back, done) = task.await.unwrap_or_else(|died| resume_unwind(died.into_panic()));
+            *book = back;
+            if !done? {
+                return Ok(Written::Elsewhere);
+            }
+            *sums = written;
+            progress(book.written, book.audience);
+        }
+        let Some(chunk) = chunk else { return Ok(Written::All { hash: sums.audience_hash() }) };
+        let mut book = book.clone();
+        writing = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            let done = book.write_alone(&chunk).await;
+            (book, done)
+        })));
+    }
+}
+
+/// Prepares and writes each chunk in a transaction in which nobody else takes codes or counts texts.
+async fn write_held(
+    book: &mut Book,
+    sums: &mut Sums,
+    terms: &Terms,
+    rules: &Rules,
+    progress: &mut impl FnMut(i64, i64),
+) -> Result<Written, LaunchError> {
+    let mut preparer = Preparer::new(terms, rules, book.now).map_err(PlanError::Texts)?;
+    let mut audience = Audience::new(&book.store, terms, book.cursor)?;
+    let cap_since = audience.without_texts();
+    let mut pages = audience.read_ahead();
+    while let Some(mut page) = pages.next().await? {
+        let mut batch = book.store.batch().await?;
+        batch.hold_run(book.run).await?;
         if let Some(since) = cap_since {
             count_texts(&mut batch, &mut page, since).await?;
         }
@@ -172,18 +238,18 @@ async fn write(
             Some(pool) => batch.available_codes(pool.id, page.len()).await?,
             None => Vec::new(),
         };
-        let (messages, withheld) = prepare(&mut preparer, &mut sums, &page, &codes);
-        let chunk = PlannedChunk { run: run.id, from: cursor, to, messages: &messages, withheld };
-        if !batch.write_planned(&chunk, &windows, now).await? {
+        let mut chunk = Chunk::new(&page);
+        let mut spent = 0;
+        for row in &page {
+            let code = codes.get(spent).map(|(id, text)| Code { id: *id, text });
+            spent += usize::from(chunk.add(&mut preparer, sums, row, code));
+        }
+        if !book.write(batch, &chunk.with_windows(&mut preparer)).await? {
             return Ok(Written::Elsewhere);
         }
-        fault::point("before-chunk");
-        batch.commit().await?;
-        fault::point("after-chunk");
-        cursor = to;
-        written += i64::try_from(messages.len()).unwrap_or(0);
-        progress(written, run.terms.audience);
+        progress(book.written, book.audience);
     }
+    Ok(Written::All { hash: sums.audience_hash() })
 }
 
 /// Counts what each contact had, in the transaction that writes what it will get.
@@ -200,51 +266,98 @@ async fn count_texts(
     Ok(())
 }
 
-/// The messages of a page, and how many contacts are left out for the cap.
-fn prepare(
-    preparer: &mut Preparer<'_>,
-    sums: &mut Sums,
-    page: &[AudienceRow],
-    codes: &[(CouponId, String)],
-) -> (Vec<PlannedMessage>, i64) {
-    let mut withheld = 0;
-    let mut codes = codes.iter().map(|(id, text)| Code { id: *id, text }).peekable();
-    let mut messages = Vec::with_capacity(page.len());
-    for row in page {
-        let code = codes.peek().copied();
-        let capped = preparer.is_capped(row);
-        let prepared = preparer.prepare(row, code);
-        match &prepared {
-            Ok(_) if capped => withheld += 1,
-            Ok(prepared) => {
-                messages.push(prepared.message.clone());
-                codes.next();
-            }
-            Err(_) => {}
-        }
-        sums.add(row, prepared, code.map(|code| code.text), capped);
-    }
-    (messages, withheld)
+/// The messages of one page of the audience.
+struct Chunk {
+    /// The last contact that was looked at.
+    to: i64,
+    messages: Vec<PlannedMessage>,
+    /// Contacts left out for the cap.
+    withheld: i64,
+    /// Windows that were met in it for the first time: key, opening, closing.
+    windows: Vec<(String, Timestamp, Timestamp)>,
 }
 
-/// Makes sure that every window this page needs is stored before its messages are.
-async fn known_windows(
-    store: &Store,
-    run: &Run,
-    preparer: &mut Preparer<'_>,
-    page: &[AudienceRow],
-    known: HashMap<String, i64>,
-) -> Result<HashMap<String, i64>, StoreError> {
-    for row in page {
-        preparer.meet(row);
+impl Chunk {
+    fn new(page: &[AudienceRow]) -> Self {
+        let to = page.last().map_or(0, |row| row.contact.id.0);
+        Self { to, messages: Vec::with_capacity(page.len()), withheld: 0, windows: Vec::new() }
     }
-    let fresh: Vec<_> = preparer
-        .windows()
-        .filter(|(key, _)| !known.contains_key(key.as_str()))
-        .map(|(key, (opens, closes))| (key.as_str().to_owned(), opens, closes))
-        .collect();
-    if fresh.is_empty() {
-        return Ok(known);
+
+    /// Adds what a contact gets, if anything; answers whether the code is spent.
+    fn add(
+        &mut self,
+        preparer: &mut Preparer<'_>,
+        sums: &mut Sums,
+        row: &AudienceRow,
+        code: Option<Code<'_>>,
+    ) -> bool {
+        let capped = preparer.is_capped(row);
+        let prepared = preparer.prepare(row, code);
+        sums.add(row, &prepared, code.map(|code| code.text), capped);
+        let Ok(prepared) = prepared else { return false };
+        if capped {
+            self.withheld += 1;
+        } else {
+            self.messages.push(prepared.message);
+        }
+        !capped
     }
-    store.add_windows(run.id, &fresh).await
+
+    fn with_windows(mut self, preparer: &mut Preparer<'_>) -> Self {
+        self.windows = preparer.new_windows();
+        self
+    }
+}
+
+/// Where a launch stands with writing its run.
+#[derive(Clone)]
+struct Book {
+    store: Store,
+    run: RunId,
+    now: Timestamp,
+    audience: i64,
+    cursor: i64,
+    written: i64,
+    /// Rows of the run's windows, by key.
+    windows: HashMap<String, i64>,
+}
+
+impl Book {
+    fn of(store: &Store, run: &Run, now: Timestamp) -> Self {
+        Self {
+            store: store.clone(),
+            run: run.id,
+            now,
+            audience: run.terms.audience,
+            cursor: run.cursor,
+            written: run.prepared,
+            windows: HashMap::new(),
+        }
+    }
+
+    /// Writes a chunk in a transaction of its own; `false` when somebody else did, or the run is no longer prepared.
+    async fn write_alone(&mut self, chunk: &Chunk) -> Result<bool, StoreError> {
+        let mut batch = self.store.batch().await?;
+        batch.hold_run(self.run).await?;
+        self.write(batch, chunk).await
+    }
+
+    /// Ends a transaction with a chunk and the windows that it needs; answers as [`Book::write_alone`].
+    async fn write(&mut self, mut batch: Batch, chunk: &Chunk) -> Result<bool, StoreError> {
+        if !chunk.windows.is_empty() {
+            self.windows = batch.add_windows(self.run, &chunk.windows).await?;
+        }
+        let Chunk { to, messages, withheld, .. } = chunk;
+        let planned =
+            PlannedChunk { run: self.run, from: self.cursor, to: *to, messages, withheld: *withheld };
+        if !batch.write_planned(&planned, &self.windows, self.now).await? {
+            return Ok(false);
+        }
+        fault::point("before-chunk");
+        batch.commit().await?;
+        fault::point("after-chunk");
+        self.cursor = *to;
+        self.written += i64::try_from(messages.len()).unwrap_or(0);
+        Ok(true)
+    }
 }

@@ -3,6 +3,7 @@
 //! What to do is decided by pure modules ([`core`], [`settle`], [`pace`], [`breaker`], [`retry`], [`prepare`]); the others
 //! move rows and bytes for them. Nothing here runs SQL or knows a provider's name.
 
+pub mod audience;
 pub mod bell;
 pub mod breaker;
 pub mod core;

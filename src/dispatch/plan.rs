@@ -11,20 +11,16 @@ use crate::campaign::law::Rules;
 use crate::campaign::schedule::ScheduleKey;
 use crate::model::clock::Timestamp;
 use crate::model::hex::hex;
-use crate::model::ids::{ContactId, CouponId};
 use crate::model::money::Micros;
-use crate::segment::{self, AsOf, Dialect, Fragment, SegmentError};
+use crate::segment::SegmentError;
 use crate::store::runs::PlannedMessage;
-use crate::store::segments::{AudienceQuery, AudienceRow};
-use crate::store::{Backend, Store, StoreError};
-use crate::telemetry::fault;
+use crate::store::segments::AudienceRow;
+use crate::store::{Store, StoreError};
 
+use super::audience::{Audience, Codes};
 use super::finish::Load;
-use super::prepare::{Code, NO_CODE_NEEDED, Prepared, Preparer, Skip, TextsError};
+use super::prepare::{NO_CODE_NEEDED, Prepared, Preparer, Skip, TextsError};
 use super::terms::{Terms, TermsError};
-
-/// Contacts read and prepared at a time.
-pub(super) const PAGE: i64 = 1_000;
 
 /// Longest texts that a plan shows.
 const LONGEST: usize = 3;
@@ -204,61 +200,6 @@ impl From<SegmentError> for PlanError {
     }
 }
 
-/// Walks the audience of a run page by page.
-pub(super) struct Audience<'a> {
-    store: &'a Store,
-    fragment: Fragment,
-    sender: String,
-    cap_since: Option<Timestamp>,
-    after: Option<ContactId>,
-}
-
-impl<'a> Audience<'a> {
-    pub(super) fn new(store: &'a Store, terms: &Terms, after: i64) -> Result<Self, PlanError> {
-        let expression = segment::parse(&terms.segment)?;
-        let as_of = AsOf { at: terms.as_of.unwrap_or(terms.launched_at), zone: terms.zone() };
-        let dialect = match store.backend() {
-            Backend::Sqlite => Dialect::Sqlite,
-            Backend::Postgres => Dialect::Postgres,
-        };
-        let cap = terms.definition.limits.per_contact.as_ref();
-        Ok(Self {
-            store,
-            fragment: segment::compile(&expression, &as_of, dialect, 1),
-            sender: terms.routes.first().and_then(|r| r.senders.first()).cloned().unwrap_or_default(),
-            cap_since: cap.map(|cap| cap.period.before(terms.launched_at, &terms.zone())),
-            after: (after > 0).then_some(ContactId(after)),
-        })
-    }
-
-    /// Asks for contacts without the texts they had, which the caller counts where nobody else can; answers since when.
-    pub(super) fn without_texts(&mut self) -> Option<Timestamp> {
-        self.cap_since.take()
-    }
-
-    /// How many contacts there are.
-    pub(super) async fn count(&self) -> Result<i64, StoreError> {
-        self.store.segment_count(&self.fragment).await
-    }
-
-    /// One contact, if it is in the audience.
-    pub(super) async fn one(&self, contact: ContactId) -> Result<Option<AudienceRow>, StoreError> {
-        let query = AudienceQuery { sender: &self.sender, cap_since: self.cap_since };
-        self.store.audience_row(&self.fragment, contact, &query).await
-    }
-
-    /// The next contacts; none at the end.
-    pub(super) async fn next(&mut self) -> Result<Vec<AudienceRow>, StoreError> {
-        let query = AudienceQuery { sender: &self.sender, cap_since: self.cap_since };
-        let page = self.store.audience_page(&self.fragment, self.after, PAGE, &query).await?;
-        fault::point("plan-page");
-        if let Some(last) = page.last() {
-            self.after = Some(last.contact.id);
-        }
-        Ok(page)
-    }
-}
-
 /// Makes the plan of a campaign. `progress` is told how many contacts were looked at, of how many.
 ///
 /// # Errors
@@ -271,22 +212,18 @@ pub async fn plan(
     mut progress: impl FnMut(i64, i64),
 ) -> Result<Plan, PlanError> {
     let mut preparer = Preparer::new(terms, rules, now)?;
-    let mut audience = Audience::new(store, terms, 0)?;
+    let audience = Audience::new(store, terms, 0)?;
     let total = audience.count().await?;
     let mut codes = Codes::new(store, terms);
     let mut sums = Sums::new(terms.fingerprint()?);
-    loop {
-        let page = audience.next().await?;
-        if page.is_empty() {
-            break;
-        }
+    let mut pages = audience.read_ahead();
+    while let Some(page) = pages.next().await? {
         for row in &page {
             let code = codes.peek().await?;
-            let code = code.as_ref().map(|(id, text)| Code { id: *id, text });
             let capped = preparer.is_capped(row);
             let prepared = preparer.prepare(row, code);
             let spends = prepared.is_ok() && !capped;
-            sums.add(row, prepared, code.map(|code| code.text), capped);
+            sums.add(row, &prepared, code.map(|code| code.text), capped);
             if spends {
                 codes.spend();
             }
@@ -303,43 +240,8 @@ pub async fn plan(
     Ok(sums.plan(terms, available, finish))
 }
 
-/// Codes of the pool in the order in which a launch would take them; nothing is taken.
-struct Codes<'a> {
-    store: &'a Store,
-    pool: Option<crate::model::ids::PoolId>,
-    page: std::vec::IntoIter<(CouponId, String)>,
-    current: Option<(CouponId, String)>,
-    after: Option<CouponId>,
-    dry: bool,
-}
-
-impl<'a> Codes<'a> {
-    fn new(store: &'a Store, terms: &Terms) -> Self {
-        let pool = terms.pool.as_ref().map(|pool| pool.id);
-        Self { store, pool, page: Vec::new().into_iter(), current: None, after: None, dry: false }
-    }
-
-    async fn peek(&mut self) -> Result<Option<(CouponId, String)>, StoreError> {
-        let Some(pool) = self.pool else { return Ok(None) };
-        if self.current.is_none() && !self.dry {
-            self.current = self.page.next();
-            if self.current.is_none() {
-                let page = self.store.codes(pool, Some("available"), self.after, PAGE).await?;
-                self.after = page.last().map(|code| code.id);
-                self.dry = page.is_empty();
-                self.page = page.into_iter().map(|code| (code.id, code.code)).collect::<Vec<_>>().into_iter();
-                self.current = self.page.next();
-            }
-        }
-        Ok(self.current.clone())
-    }
-
-    fn spend(&mut self) {
-        self.current = None;
-    }
-}
-
 /// What a plan adds up, flat in the size of the audience.
+#[derive(Clone)]
 pub(super) struct Sums {
     /// Over every message.
     digest: Sha256,
@@ -383,7 +285,7 @@ impl Sums {
     pub(super) fn add(
         &mut self,
         row: &AudienceRow,
-        prepared: Result<Prepared, Skip>,
+        prepared: &Result<Prepared, Skip>,
         code: Option<&str>,
         capped: bool,
     ) {
@@ -391,8 +293,8 @@ impl Sums {
         let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(skip) => {
-                self.without_code += i64::from(skip == Skip::NoCode);
-                *self.skipped.entry(skip).or_default() += 1;
+                self.without_code += i64::from(*skip == Skip::NoCode);
+                *self.skipped.entry(skip.clone()).or_default() += 1;
                 return;
             }
         };

@@ -104,6 +104,8 @@ pub struct Preparer<'a> {
     templates: BTreeMap<String, Template>,
     /// Zones and law of a contact into the next interval, computed once each.
     slots: HashMap<ScheduleKey, Option<Slot>>,
+    /// Those of them that nobody has asked for yet.
+    fresh: Vec<(ScheduleKey, Slot)>,
     needs_attributes: bool,
     now: Timestamp,
 }
@@ -240,6 +242,7 @@ impl<'a> Preparer<'a> {
             needs_attributes: templates.values().any(uses_attr),
             templates,
             slots: HashMap::new(),
+            fresh: Vec::new(),
             terms,
             rules,
             now,
@@ -256,11 +259,10 @@ impl<'a> Preparer<'a> {
         self.slots.iter().filter_map(|(key, slot)| slot.map(|slot| (key, (slot.opens, slot.closes))))
     }
 
-    /// Learns the window of a contact without preparing its message.
-    pub fn meet(&mut self, row: &AudienceRow) {
-        let number = number::parse(&row.contact.record.phone.e164(), None).ok();
-        // A contact without a window is left out when its message is prepared, with the reason.
-        let _ = self.place(row.contact.record.zone.as_deref(), number.as_ref());
+    /// Windows that were met since this was last asked: key, opening, closing.
+    pub fn new_windows(&mut self) -> Vec<(String, Timestamp, Timestamp)> {
+        let fresh = std::mem::take(&mut self.fresh);
+        fresh.into_iter().map(|(key, slot)| (key.as_str().to_owned(), slot.opens, slot.closes)).collect()
     }
 
     /// Whether a contact has had as many texts as the campaign's cap allows.
@@ -348,6 +350,7 @@ impl<'a> Preparer<'a> {
             let interval = self.terms.next_interval(&key, self.rules, self.now).zip(self.terms.ends(&key));
             let slot = interval.map(|((opens, closes), ends)| Slot { opens, closes, ends });
             self.slots.insert(key.clone(), slot);
+            self.fresh.extend(slot.map(|slot| (key.clone(), slot)));
             slot
         };
         Ok((key, slot.ok_or(Skip::NoWindow)?, first))

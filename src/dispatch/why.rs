@@ -8,7 +8,8 @@ use crate::model::contact::Contact;
 use crate::model::ids::CouponId;
 use crate::store::Store;
 
-use super::plan::{Audience, PlanError};
+use super::audience::Audience;
+use super::plan::PlanError;
 use super::prepare::{Code, Preparer, Skip};
 use super::terms::Terms;
 

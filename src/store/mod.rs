@@ -205,6 +205,9 @@ pub enum StoreError {
         /// What this program was written for.
         needed: i64,
     },
+    /// Codes that were free a moment ago are not any more; nothing was written.
+    #[error("a coupon code was taken meanwhile; try again")]
+    CodesTaken,
     /// A row that must exist is missing.
     #[error("the store misses a row that must exist; run `winback store check`")]
     NoRow,

@@ -254,27 +254,6 @@ impl Store {
         tx.run(ROLL_WINDOWS, vec![json_rows(windows)?]).await?;
         tx.commit().await
     }
-
-    /// Makes sure a run has the given windows (key, opens, closes); answers the row of every key it has.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub async fn add_windows(
-        &self,
-        run: RunId,
-        windows: &[(String, Timestamp, Timestamp)],
-    ) -> Result<HashMap<String, i64>, StoreError> {
-        let mut tx = self.begin().await?;
-        if !windows.is_empty() {
-            // In one order for all: two launches of a run that insert the same keys crosswise would wait for each other.
-            let mut windows = windows.to_vec();
-            windows.sort_unstable();
-            tx.run(INSERT_WINDOW, args![json_rows(&windows)?, run.0]).await?;
-        }
-        let rows = tx.rows(WINDOWS, args![run.0]).await?;
-        tx.commit().await?;
-        rows.iter().map(|row| Ok((row.text(1)?, row.int(0)?))).collect()
-    }
 }
 
 impl Batch {
@@ -301,6 +280,20 @@ impl Batch {
         Ok(())
     }
 
+    /// Makes sure a run has the given windows (key, opens, closes); answers the row of every key it has.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn add_windows(
+        &mut self,
+        run: RunId,
+        windows: &[(String, Timestamp, Timestamp)],
+    ) -> Result<HashMap<String, i64>, StoreError> {
+        self.tx.run(INSERT_WINDOW, args![json_rows(windows)?, run.0]).await?;
+        let rows = self.tx.rows(WINDOWS, args![run.0]).await?;
+        rows.iter().map(|row| Ok((row.text(1)?, row.int(0)?))).collect()
+    }
+
     /// Texts of contacts since an instant, and those on their way: what a cap counts. Until this batch ends nobody else
     /// who asks gets an answer, so that two launches cannot both find that there is room.
     ///
@@ -321,7 +314,7 @@ impl Batch {
     /// written before or the run is no longer being prepared.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// When somebody else has one of the codes by now ([`StoreError::CodesTaken`]) or the store cannot be written.
     pub async fn write_planned(
         &mut self,
         chunk: &PlannedChunk<'_>,
@@ -359,7 +352,7 @@ impl Batch {
         if !reserved.is_empty() {
             let bound = self.tx.run(RESERVE, args![json_rows(&reserved)?, chunk.run.0, now.0]).await?;
             if bound != reserved.len() as u64 {
-                return Err(StoreError::Refused("a coupon code was taken meanwhile; try again".to_owned()));
+                return Err(StoreError::CodesTaken);
             }
         }
         Ok(true)

@@ -141,11 +141,6 @@ async fn a_store_that_is_not_there_is_not_created_by_opening_it() {
 
 #[tokio::test]
 async fn a_store_of_another_schema_names_the_command_that_mends_it() {
-    let check = async |url: &str| {
-        let error = Store::open(url).await.expect_err("no schema");
-        assert!(matches!(error, StoreError::Schema { found: 0, .. }), "{error:?}");
-        assert!(error.to_string().contains("`winback store migrate`"), "{error}");
-    };
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("else.db");
     let url = format!("sqlite:{}", path.display());
@@ -154,8 +149,11 @@ async fn a_store_of_another_schema_names_the_command_that_mends_it() {
     assert!(matches!(empty, StoreError::Empty { .. }), "{empty:?}");
     assert!(empty.to_string().contains("`winback init`"), "{empty}");
     Sql::open(&url).await.run("CREATE TABLE notes (line TEXT)").await;
-    check(&url).await;
-    check(&postgres::empty_database().await).await;
+    let foreign = Store::open(&url).await.expect_err("of somebody else");
+    assert!(matches!(foreign, StoreError::Foreign { .. }), "{foreign:?}");
+    let unmade = Store::open(&postgres::empty_database().await).await.expect_err("no schema");
+    assert!(matches!(unmade, StoreError::Schema { found: 0, .. }), "{unmade:?}");
+    assert!(unmade.to_string().contains("`winback store migrate`"), "{unmade}");
 }
 
 #[tokio::test]

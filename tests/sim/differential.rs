@@ -151,11 +151,11 @@ impl Rig {
         {
             return vec![sorted(answer)];
         }
+        let mut batch = self.store.batch().await.expect("a transaction");
         let mut windows = HashMap::new();
         if let [Call::WritePlanned { run, .. }] = calls {
-            windows = self.store.add_windows(RunId(*run), &[]).await.expect("windows");
+            windows = batch.add_windows(RunId(*run), &[]).await.expect("windows");
         }
-        let mut batch = self.store.batch().await.expect("a transaction");
         let mut answers = Vec::with_capacity(calls.len());
         for call in calls {
             answers.push(sorted(in_batch(&mut batch, call, &windows, now).await));
@@ -174,7 +174,9 @@ impl Rig {
             }
             Call::AddWindow { run, key, opens, closes } => {
                 let window = (format!("w{key}"), Timestamp(*opens), Timestamp(*closes));
-                store.add_windows(RunId(*run), &[window]).await.expect("windows");
+                let mut batch = store.batch().await.expect("a transaction");
+                batch.add_windows(RunId(*run), &[window]).await.expect("windows");
+                batch.commit().await.expect("a commit");
                 Answer::Written
             }
             Call::AbandonLaunch(run) => {

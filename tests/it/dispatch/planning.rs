@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 use super::books;
 use crate::support::stores::{Bench, on_both};
 use crate::support::world::{World, phone};
@@ -35,14 +33,11 @@ async fn a_launch_that_died_in_the_middle_is_ended_by_the_next_one() {
         let world = World::new(bench, PEOPLE, |_| {}).await;
         let plan = world.plan(bench, "comeback", "").await;
         let (terms, rules) = (world.terms(bench, "comeback", "").await, Rules::load());
-        let dying = Notify::new();
-        tokio::select! {
-            biased;
-            () = dying.notified() => {}
-            launched = launch(bench, &terms, &rules, &plan, world.clock.now(), |_, _| dying.notify_one()) => {
-                panic!("it should have died: {launched:?}")
-            }
-        }
+        let (store, now) = ((**bench).clone(), world.clock.now());
+        let dying = tokio::spawn(async move {
+            launch(&store, &terms, &rules, &plan, now, |_, _| panic!("the process dies")).await.map(drop)
+        });
+        assert!(dying.await.is_err(), "it died");
         let half = bench.runs_of("comeback", 1).await.unwrap().remove(0);
         assert_eq!(half.state, RunState::Preparing);
         assert!(half.prepared > 0 && half.prepared < PEOPLE.cast_signed(), "{}", half.prepared);
@@ -69,6 +64,38 @@ async fn two_launches_at_the_same_time_make_one_run() {
         );
         assert_eq!(one.unwrap().run.id, two.unwrap().run.id);
         complete(bench, PEOPLE).await;
+        beside.close().await;
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_campaigns_that_take_codes_of_one_pool_at_the_same_time_share_it() {
+    on_both(async |bench| {
+        let world = World::new(bench, PEOPLE, |_| {}).await;
+        let half = i64::try_from(PEOPLE / 2).unwrap();
+        let mut sql = bench.sql().await;
+        sql.run(&format!("DELETE FROM contacts WHERE id > {half}")).await;
+        let terms = [world.terms(bench, "one", "").await, world.terms(bench, "two", "").await];
+        let (now, rules) = (world.clock.now(), Rules::load());
+        let plans = [
+            plan(bench, &terms[0], &rules, now, |_, _| {}).await.unwrap(),
+            plan(bench, &terms[1], &rules, now, |_, _| {}).await.unwrap(),
+        ];
+        let beside = world.beside().await;
+        let (one, two) = tokio::join!(
+            launch(bench, &terms[0], &rules, &plans[0], now, |_, _| {}),
+            launch(&beside, &terms[1], &rules, &plans[1], now, |_, _| {})
+        );
+        for launched in [one.unwrap(), two.unwrap()] {
+            assert_eq!((launched.run.state, launched.run.prepared), (RunState::Running, half));
+        }
+        let counted = "SELECT count(*), count(DISTINCT coupon_id) FROM messages";
+        assert_eq!(bench.lines(counted).await, [format!("{}|{}", 2 * half, 2 * half)]);
+        let own = "SELECT count(*) FROM messages AS m JOIN coupons AS c ON c.id = m.coupon_id AND c.message_id = m.id \
+                   WHERE c.state = 'reserved' AND m.body LIKE '%' || c.code || '%'";
+        assert_eq!(bench.lines(own).await, [(2 * half).to_string()], "each text shows the code that is its own");
         beside.close().await;
         world.end().await;
     })

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -89,7 +89,7 @@ impl Stand {
         let store = Store::create(&url, "test").await.expect("a store");
         world::fill(&store, people, Timestamp::parse(NOON).expect("a time")).await;
         store.close().await;
-        let listen = TcpListener::bind("127.0.0.1:0").and_then(|bound| bound.local_addr()).expect("a port");
+        let listen = world::free_address();
         let shift = Timestamp::parse(NOON).expect("a time").0 - SystemClock.now().0;
         let mut stand = Self {
             folder,

@@ -1,6 +1,8 @@
 //! A whole small world in one process: a store with people in it, a daemon, the simulator, real sockets between them.
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -221,8 +223,17 @@ impl World {
     }
 }
 
-fn free_address() -> std::net::SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// An address for a daemon that is started later, and started again: from below the ports that the system gives away by
+/// itself, and each only once, so that no other socket of the tests can have taken it meanwhile.
+pub(crate) fn free_address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const PORTS: std::ops::Range<u32> = 12_000..30_000;
+    let first = std::process::id() * 131;
+    PORTS
+        .map(|_| PORTS.start + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % (PORTS.end - PORTS.start))
+        .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port).expect("a port"))))
+        .find(|address| TcpListener::bind(address).is_ok())
+        .expect("one of them is free")
 }
 
 /// Numbers of New York, Chicago and Los Angeles, from the range kept for fiction and beyond.
