@@ -81,8 +81,6 @@ pub(super) async fn run(context: &Context, args: RehearseArgs) -> anyhow::Result
     let config = context.config()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
-    // What is wrong with the store is told by its own name, not by that of the copy.
-    context.store(&config).await?.close().await;
     let scene = Scene::set(&config, args.store_copy.as_deref()).await?;
     print::note(format!("script {}: {}", args.script, script.about));
     tokio::select! {
@@ -118,6 +116,8 @@ impl Scene {
     async fn copied(&self, config: &Config, copy: Option<&str>) -> anyhow::Result<String> {
         match (config.store.url.strip_prefix("sqlite:"), copy) {
             (Some(path), None) => {
+                // What is wrong with the store is told by its own name, not by that of the copy.
+                Store::open(&config.store.url).await?.close().await;
                 let to = self.folder.join("store.db");
                 copy_sqlite(Path::new(path.strip_prefix("//").unwrap_or(path)), &to).await?;
                 Ok(format!("sqlite:{}", to.display()))
