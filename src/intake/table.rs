@@ -166,9 +166,6 @@ impl Table {
         let mut header = Row { line: table.reader.get_ref().line(), ..Row::default() };
         table.fill(&mut header)?;
         if let Some(fault) = table.damage(&header) {
-            if matches!(fault, RowFault::ZeroByte) {
-                return Err(IntakeError::Binary { name: table.name });
-            }
             return Err(IntakeError::BadHeader { name: table.name, line: header.line, fault });
         }
         // No name of a column has these; a file that is no text hardly ever lacks them.
