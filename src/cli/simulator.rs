@@ -26,6 +26,13 @@ const LONGEST_SCRIPT: u64 = 1 << 20;
 
 /// Play an SMS provider: take texts over HTTP, keep a ledger of them, send receipts, misbehave as told.
 ///
+/// It speaks JSON (`POST /v1/messages`, bearer token), as the definition `simulator` does, and the queries of SMS gateways:
+/// `GET /cgi-bin/sendsms?username=…&password=KEY&from=…&to=…&text=…&reference=…&dlr-mask=…&dlr-url=…`, answered by `0:
+/// Accepted for delivery, id ID` or by what is wrong. Any username will do; without a reference the last piece of the
+/// path of dlr-url is one. A receipt calls dlr-url for events whose bit is in dlr-mask (1 delivered, 2 not delivered, 4
+/// on its way): %d becomes the bit, %I and %F the id, %A the network's words. Receipts of another account and for strange
+/// messages are not played there, and a script's answers stay JSON.
+///
 /// A script is misbehaviour by phases; `winback simulator scripts` lists those that come along, and each of them is an
 /// example for one of your own. What became of a run is told by `winback simulator audit LEDGER STORE`.
 #[derive(Debug, Args)]

@@ -21,6 +21,7 @@ use super::post::Poster;
 use super::script::Twist;
 use super::stats::Stats;
 use super::target::Target;
+use super::wire::Report;
 use crate::model::clock::Timestamp;
 
 /// One callback to come.
@@ -40,6 +41,7 @@ pub(super) struct Job {
 pub(super) enum What {
     Receipt {
         target: Arc<Target>,
+        report: Report,
         reference: Box<str>,
         status: Status,
         code: Option<&'static str>,
@@ -79,8 +81,8 @@ impl Job {
     fn joins(&self, other: &Job) -> bool {
         match (&self.what, &other.what) {
             (
-                What::Receipt { target: ours, odd: our_odd, .. },
-                What::Receipt { target: theirs, odd: their_odd, .. },
+                What::Receipt { target: ours, odd: our_odd, report: Report::Signed, .. },
+                What::Receipt { target: theirs, odd: their_odd, report: Report::Signed, .. },
             ) => {
                 let one_key = (our_odd.twist == Twist::Foreign) == (their_odd.twist == Twist::Foreign);
                 one_key && !ours.by_reference && Arc::ptr_eq(ours, theirs)

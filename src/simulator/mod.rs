@@ -5,10 +5,12 @@
 //! nothing of the store and shares no code with the sending side, and it never sends a text to anyone.
 //!
 //! - [`config`]: what it is told; [`behaviour`] and [`script`]: what it decides, pure; [`ledger`]: what it accepted
-//! - `server` shows decisions on the wire, `odd` the bad ones as octets, `submit` carries a submission as far as the ledger
+//! - `server` shows decisions on the wire, `answers` the good ones, `odd` the bad ones as octets, `submit` carries a
+//!   submission as far as the ledger
 //! - `callbacks` and `post` send receipts and replies when they are due
 //!
-//! Wire: `POST /v1/messages`, `GET /v1/messages?reference=…` (both with a bearer token), `GET /healthz`, `GET /stats`.
+//! Wire: `POST /v1/messages`, `GET /v1/messages?reference=…` (both with a bearer token), `GET /healthz`, `GET /stats`; and
+//! for whoever speaks in queries `GET /cgi-bin/sendsms?…`, answered in plain text (see `query`).
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::model::clock::Clock;
 
+mod answers;
 pub mod behaviour;
 mod callbacks;
 pub mod config;
@@ -31,6 +34,7 @@ mod lookup;
 mod odd;
 mod parts;
 mod post;
+mod query;
 pub mod script;
 mod server;
 mod sign;

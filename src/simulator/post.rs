@@ -1,4 +1,4 @@
-//! Posting one signed callback over a pool of kept-alive connections.
+//! Sending one callback, signed or as a filled address, over a pool of kept-alive connections.
 //!
 //! Follows no redirect, reads no more of an answer than it must, and never repeats: that is the schedule's business.
 
@@ -16,11 +16,12 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use super::SimulatorConfig;
 use super::callbacks::{Job, What};
 use super::config::ReplyText;
+use super::query;
 use super::script::{Play, Twist};
 use super::sign;
 use super::stats::Stats;
 use super::target::Target;
-use super::wire::{ReceiptCallback, ReceiptLine, ReplyCallback};
+use super::wire::{ReceiptCallback, ReceiptLine, ReplyCallback, Report};
 use crate::model::clock::Clock;
 use crate::telemetry::Secret;
 
@@ -70,24 +71,38 @@ impl Poster {
 
     /// Posts jobs that go to one address together; true when they were answered with 2xx.
     pub(super) async fn post(&self, jobs: &[Job]) -> bool {
-        let Some((target, reference, body)) = self.render(jobs) else { return false };
-        let timestamp = self.clock.now().0.div_euclid(1000).to_string();
-        let key = if jobs.iter().any(forged) { FOREIGN_KEY } else { self.signing_key.expose().as_bytes() };
-        let signature = sign::signature(key, &timestamp, &body);
-        let request = target.uri(reference).ok().and_then(|uri| {
-            Request::post(uri)
-                .header(header::CONTENT_TYPE, "application/json")
-                .header("x-simulator-timestamp", timestamp)
-                .header("x-simulator-signature", format!("sha256={signature}"))
-                .body(Full::new(Bytes::from(body)))
-                .ok()
-        });
+        let request = match jobs {
+            [Job { what: What::Receipt { report: Report::Filled(_), .. }, .. }] => self.filled(&jobs[0]),
+            _ => self.signed(jobs),
+        };
         let Some(request) = request else { return false };
         let Ok(answer) = self.client.request(request).await else { return false };
         let taken = answer.status().is_success();
         // Read to its end so that the connection can be used again; the status alone counts.
         let _ = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
         taken
+    }
+
+    /// A call of the address that the submission left, with its codes filled in.
+    fn filled(&self, job: &Job) -> Option<Request<Full<Bytes>>> {
+        let What::Receipt { target, reference, status, code, .. } = &job.what else { return None };
+        self.stats.receipts_sent.fetch_add(1, Relaxed);
+        let id = self.line(job)?.id;
+        let address = query::fill(&target.text(reference), &id, *status, *code);
+        Request::get(address).body(Full::default()).ok()
+    }
+
+    fn signed(&self, jobs: &[Job]) -> Option<Request<Full<Bytes>>> {
+        let (target, reference, body) = self.render(jobs)?;
+        let timestamp = self.clock.now().0.div_euclid(1000).to_string();
+        let key = if jobs.iter().any(forged) { FOREIGN_KEY } else { self.signing_key.expose().as_bytes() };
+        let signature = sign::signature(key, &timestamp, &body);
+        Request::post(target.uri(reference).ok()?)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("x-simulator-timestamp", timestamp)
+            .header("x-simulator-signature", format!("sha256={signature}"))
+            .body(Full::new(Bytes::from(body)))
+            .ok()
     }
 
     fn render<'a>(&self, jobs: &'a [Job]) -> Option<(&'a Target, &'a str, Vec<u8>)> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -22,16 +22,21 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::answers::{Form, fixed, json};
 use super::behaviour::{Answer, Decision};
 use super::lookup::Wanted;
 use super::odd::{Raw, Shown};
+use super::query;
 use super::script::{Fired, Play};
 use super::stats::{Stats, StatsSnapshot};
 use super::submit::{Desk, Verdict};
-use super::wire::{Found, Problem, Taken};
+use super::wire::Found;
 
 /// The header that holds the key of a submission that may be repeated.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Where submissions by query come in: the path that gateways and their clients have for it.
+const QUERY: &str = "/cgi-bin/sendsms";
 
 /// Submissions are small; a larger body is refused.
 const BODY_BYTES: usize = 64 * 1024;
@@ -145,55 +150,75 @@ impl Server {
         let path = request.uri().path();
         match (request.method(), path) {
             (&Method::POST, "/v1/messages") => self.submit(request).await,
+            (&Method::GET, QUERY) => self.submit_query(&request).await,
             (&Method::GET, "/v1/messages") => Ok(self.look_up(&request)),
             (&Method::GET, "/stats") => Ok(self.counted()),
             (_, "/followed") => {
                 self.stats.followed.fetch_add(1, Relaxed);
-                Ok(problem(StatusCode::NOT_FOUND, "not_found", None))
+                Ok(Form::Json.problem(StatusCode::NOT_FOUND, "not_found", None))
             }
             (&Method::GET, "/healthz") if self.desk.healthy() => {
                 Ok(fixed(StatusCode::OK, r#"{"status":"ok"}"#))
             }
-            (&Method::GET, "/healthz") => Ok(problem(StatusCode::SERVICE_UNAVAILABLE, "ledger", None)),
-            (_, "/v1/messages" | "/stats" | "/healthz") => {
-                Ok(problem(StatusCode::METHOD_NOT_ALLOWED, "method", None))
+            (&Method::GET, "/healthz") => {
+                Ok(Form::Json.problem(StatusCode::SERVICE_UNAVAILABLE, "ledger", None))
             }
-            _ => Ok(problem(StatusCode::NOT_FOUND, "not_found", None)),
+            (_, "/v1/messages" | QUERY | "/stats" | "/healthz") => {
+                Ok(Form::Json.problem(StatusCode::METHOD_NOT_ALLOWED, "method", None))
+            }
+            _ => Ok(Form::Json.problem(StatusCode::NOT_FOUND, "not_found", None)),
         }
     }
 
     async fn submit(&self, request: Request<Incoming>) -> Answered {
         if !self.authorized(&request) {
-            return Ok(self.unauthorized());
+            return Ok(self.unauthorized(Form::Json));
         }
         let key = request.headers().get(IDEMPOTENCY_KEY).cloned();
         let body = match tokio::time::timeout(PATIENCE, read_body(request.into_body())).await {
             Ok(Some(body)) => body,
-            Ok(None) => return Ok(self.malformed("the body is too long or broken")),
+            Ok(None) => return Ok(self.malformed(Form::Json, "the body is too long or broken")),
             Err(_) => return Err(Broken::Closed),
         };
         let key = key.as_ref().and_then(|key| key.to_str().ok());
-        match self.desk.submit(&body, key).await {
-            Verdict::Repeated(id) => Ok(json(StatusCode::ACCEPTED, &Taken { id: &id, status: "accepted" })),
-            Verdict::Decided(decision, id) => self.carry_out(decision, id).await,
-            Verdict::Refused(answer) => Ok(self.refuse(answer)),
-            Verdict::Throttled(wait) => Ok(self.throttle(wait)),
-            Verdict::Malformed(detail) => Ok(self.malformed(&detail)),
+        let verdict = self.desk.submit(&body, key).await;
+        self.show(verdict, Form::Json).await
+    }
+
+    async fn submit_query(&self, request: &Request<Incoming>) -> Answered {
+        let asked = match query::read(request.uri().query().unwrap_or_default()) {
+            Ok(asked) => asked,
+            Err(missing) => return Ok(self.malformed(Form::Text, missing)),
+        };
+        let key = self.authorization.strip_prefix(b"Bearer ").unwrap_or_default();
+        if !bool::from(asked.password.as_bytes().ct_eq(key)) {
+            return Ok(self.unauthorized(Form::Text));
+        }
+        let verdict = self.desk.take(&asked.submission, None).await;
+        self.show(verdict, Form::Text).await
+    }
+
+    /// Lets the client see how its submission ended, in its own form.
+    async fn show(&self, verdict: Verdict, form: Form) -> Answered {
+        match verdict {
+            Verdict::Repeated(id) => Ok(form.taken(&id)),
+            Verdict::Decided(decision, id) => self.carry_out(decision, id, form).await,
+            Verdict::Refused(answer) => Ok(self.refuse(answer, form)),
+            Verdict::Throttled(wait) => Ok(self.throttle(wait, form)),
+            Verdict::Malformed(detail) => Ok(self.malformed(form, &detail)),
             Verdict::Unavailable(why) => {
-                Ok(problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", Some(why)))
+                Ok(form.problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", Some(why)))
             }
         }
     }
 
     /// Lets the client see the decision, after its latency.
-    async fn carry_out(&self, decision: Decision, id: Option<String>) -> Answered {
+    async fn carry_out(&self, decision: Decision, id: Option<String>, form: Form) -> Answered {
         if !decision.latency.is_zero() {
             tokio::time::sleep(decision.latency).await;
         }
         match (decision.answer, id) {
-            (Answer::Accepted, Some(id)) => {
-                Ok(json(StatusCode::ACCEPTED, &Taken { id: &id, status: "accepted" }))
-            }
+            (Answer::Accepted, Some(id)) => Ok(form.taken(&id)),
             (Answer::Silent, _) => {
                 self.stats.answered(Answer::Silent);
                 self.keep_silent(if self.hold.is_zero() { HOLD } else { self.hold }).await
@@ -203,8 +228,8 @@ impl Server {
                 self.stats.answered(Answer::Reset);
                 Err(Broken::Reset)
             }
-            (Answer::Throttled, _) => Ok(self.throttle(self.desk.retry_after())),
-            (answer, _) => Ok(self.refuse(answer)),
+            (Answer::Throttled, _) => Ok(self.throttle(self.desk.retry_after(), form)),
+            (answer, _) => Ok(self.refuse(answer, form)),
         }
     }
 
@@ -236,20 +261,21 @@ impl Server {
         }
     }
 
-    fn refuse(&self, answer: Answer) -> Response<Full<Bytes>> {
+    fn refuse(&self, answer: Answer, form: Form) -> Response<Full<Bytes>> {
         self.stats.answered(answer);
-        match answer {
-            Answer::BadNumber => problem(StatusCode::BAD_REQUEST, "bad_number", None),
-            Answer::BadText => problem(StatusCode::BAD_REQUEST, "bad_text", None),
-            Answer::OptedOut => problem(StatusCode::BAD_REQUEST, "opted_out", None),
-            Answer::Unavailable => problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", None),
-            _ => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", None),
-        }
+        let (status, error) = match answer {
+            Answer::BadNumber => (StatusCode::BAD_REQUEST, "bad_number"),
+            Answer::BadText => (StatusCode::BAD_REQUEST, "bad_text"),
+            Answer::OptedOut => (StatusCode::BAD_REQUEST, "opted_out"),
+            Answer::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        };
+        form.problem(status, error, None)
     }
 
-    fn throttle(&self, wait: Duration) -> Response<Full<Bytes>> {
+    fn throttle(&self, wait: Duration, form: Form) -> Response<Full<Bytes>> {
         self.stats.answered(Answer::Throttled);
-        let mut response = problem(StatusCode::TOO_MANY_REQUESTS, "throttled", None);
+        let mut response = form.problem(StatusCode::TOO_MANY_REQUESTS, "throttled", None);
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         response
@@ -257,7 +283,7 @@ impl Server {
 
     fn look_up(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if !self.authorized(request) {
-            return self.unauthorized();
+            return self.unauthorized(Form::Json);
         }
         let query = request.uri().query().unwrap_or_default();
         let named = |wanted: &str| {
@@ -267,11 +293,11 @@ impl Server {
         let wanted = match (&reference, &to) {
             (Some(reference), _) => Wanted::Reference(reference),
             (None, Some(to)) => Wanted::Recipient(to),
-            (None, None) => return self.malformed("name a reference or a recipient"),
+            (None, None) => return self.malformed(Form::Json, "name a reference or a recipient"),
         };
         match self.desk.find(wanted) {
             Some(messages) => json(StatusCode::OK, &Found { messages }),
-            None => problem(StatusCode::SERVICE_UNAVAILABLE, "forgotten", None),
+            None => Form::Json.problem(StatusCode::SERVICE_UNAVAILABLE, "forgotten", None),
         }
     }
 
@@ -280,14 +306,14 @@ impl Server {
         given.ct_eq(&self.authorization).into()
     }
 
-    fn unauthorized(&self) -> Response<Full<Bytes>> {
+    fn unauthorized(&self, form: Form) -> Response<Full<Bytes>> {
         self.stats.credentials.fetch_add(1, Relaxed);
-        problem(StatusCode::UNAUTHORIZED, "credentials", None)
+        form.problem(StatusCode::UNAUTHORIZED, "credentials", None)
     }
 
-    fn malformed(&self, detail: &str) -> Response<Full<Bytes>> {
+    fn malformed(&self, form: Form, detail: &str) -> Response<Full<Bytes>> {
         self.stats.bad_request.fetch_add(1, Relaxed);
-        problem(StatusCode::BAD_REQUEST, "bad_request", Some(detail))
+        form.problem(StatusCode::BAD_REQUEST, "bad_request", Some(detail))
     }
 }
 
@@ -322,26 +348,4 @@ fn joined(first: &[u8], second: &[u8]) -> Bytes {
     both.extend_from_slice(first);
     both.extend_from_slice(second);
     both.freeze()
-}
-
-fn problem(status: StatusCode, error: &str, detail: Option<&str>) -> Response<Full<Bytes>> {
-    json(status, &Problem { error, detail })
-}
-
-fn json(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
-    match serde_json::to_vec(body) {
-        Ok(body) => respond(status, Bytes::from(body)),
-        Err(_) => fixed(StatusCode::INTERNAL_SERVER_ERROR, r#"{"error":"internal"}"#),
-    }
-}
-
-fn fixed(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
-    respond(status, Bytes::from_static(body.as_bytes()))
-}
-
-fn respond(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

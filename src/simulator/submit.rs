@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::behaviour::{Answer, Behaviour, Decision, Step};
+use super::behaviour::{Answer, Behaviour, Decision, Status, Step};
 use super::callbacks::{Inbox, Job, Odd, ReplyToSend, What};
 use super::ledger::{Entry, LedgerError, Writer};
 use super::lookup::{Known, Lookup, Repeated, Wanted};
@@ -20,8 +20,8 @@ use super::script::{OddStep, Phase, Play, Reporting, Twist};
 use super::stats::{Room, Stats};
 use super::target::{Target, Targets};
 use super::throttle::Throttle;
-use super::wire::{FoundMessage, Submission};
-use super::{SimulatorConfig, parts, sign};
+use super::wire::{FoundMessage, Report, Submission};
+use super::{SimulatorConfig, parts, query, sign};
 use crate::model::clock::Clock;
 use crate::model::phone::Phone;
 
@@ -138,15 +138,17 @@ impl Desk {
                 }
             }
         }
-        self.take(body, key.map(|(key, request)| (key.into(), request.into()))).await
+        match serde_json::from_slice::<Submission<'_>>(body) {
+            Ok(submission) => {
+                self.take(&submission, key.map(|(key, request)| (key.into(), request.into()))).await
+            }
+            // The position is told, the content is not: an error may reach a log.
+            Err(error) => Verdict::Malformed(format!("column {}", error.column()).into()),
+        }
     }
 
-    async fn take(&self, body: &[u8], repeat: Option<Repeatable>) -> Verdict {
-        let submission = match serde_json::from_slice::<Submission<'_>>(body) {
-            Ok(submission) => submission,
-            // The position is told, the content is not: an error may reach a log.
-            Err(error) => return Verdict::Malformed(format!("column {}", error.column()).into()),
-        };
+    /// Takes what was read, as [`Desk::submit`] does.
+    pub(super) async fn take(&self, submission: &Submission<'_>, repeat: Option<Repeatable>) -> Verdict {
         if submission.reference.len() > LONGEST_NAME || submission.from.len() > LONGEST_NAME {
             return Verdict::Malformed("reference or from is too long".into());
         }
@@ -166,12 +168,12 @@ impl Desk {
         }
         let nth = self.next.fetch_add(1, Relaxed);
         let key = self.key(&submission.reference);
-        let (decision, odd) = self.decide(key, target.is_some());
+        let (decision, odd) = self.decide(key, target.as_ref().map(|_| submission.report));
         if !decision.accepts {
             return Verdict::Decided(decision, None);
         }
         let numbers = Numbers { nth, key, odd, same_id: self.gives_the_same_id(&decision) };
-        match self.accept(numbers, &submission, target, (parts, repeat)).await {
+        match self.accept(numbers, submission, target, (parts, repeat)).await {
             Ok(id) => Verdict::Decided(decision, Some(id)),
             Err(reason) => Verdict::Unavailable(reason),
         }
@@ -221,8 +223,8 @@ impl Desk {
         Behaviour::key(reference, *times - 1)
     }
 
-    /// The decision, and which fault the receipts have: the script's word comes first.
-    fn decide(&self, key: u64, reports: bool) -> (Decision, Option<usize>) {
+    /// The decision, and which fault the receipts have, if there are any: the script's word comes first.
+    fn decide(&self, key: u64, report: Option<Report>) -> (Decision, Option<usize>) {
         let mut decision = self.behaviour.decide(key);
         let Some(play) = &self.play else { return (decision, None) };
         let phase: &Phase = play.phase(self.started.elapsed());
@@ -234,7 +236,8 @@ impl Desk {
         {
             decision = Decision { accepts, answer: Answer::Scripted(fault), ..decision };
         }
-        let odd = self.behaviour.fault(key, &phase.receipts, true).filter(|_| reports && decision.accepts);
+        let odd = self.behaviour.fault(key, &phase.receipts, true).filter(|_| decision.accepts);
+        let odd = odd.filter(|odd| shows(report, play.script.reporting(*odd)));
         if odd.and_then(|odd| play.script.reporting(odd)) == Some(Reporting::Early) {
             decision.latency = decision.latency.max(OVERTAKEN);
         }
@@ -274,7 +277,7 @@ impl Desk {
             body_sha256: sign::sha256(submission.text.as_bytes()).into(),
             parts,
         };
-        let jobs = self.callbacks(numbers, &entry, target);
+        let jobs = self.callbacks(numbers, &entry, target.map(|target| (target, submission.report)));
         let Some(room) = Stats::reserve(&self.stats, jobs.len() as u64, self.pending_limit) else {
             self.stats.backlog_full.fetch_add(1, Relaxed);
             return Err("backlog");
@@ -287,19 +290,26 @@ impl Desk {
         Ok(entry.id.into_owned())
     }
 
-    fn callbacks(&self, numbers: Numbers, entry: &Entry<'_>, target: Option<Arc<Target>>) -> Vec<Job> {
+    fn callbacks(
+        &self,
+        numbers: Numbers,
+        entry: &Entry<'_>,
+        target: Option<(Arc<Target>, Report)>,
+    ) -> Vec<Job> {
         let Numbers { nth, key, odd, same_id } = numbers;
         let fate = self.behaviour.fate(key);
         let now = self.started.elapsed();
         let mut jobs = Vec::with_capacity(fate.steps.len() + usize::from(fate.reply.is_some()));
-        if let Some(target) = target {
-            let steps = self.odd_steps(odd, &fate.steps);
+        if let Some((target, report)) = target {
+            let mut steps = self.odd_steps(odd, &fate.steps);
+            steps.retain(|odd| wanted(report, odd.step.status));
             jobs.extend(steps.into_iter().map(|OddStep { step, twist }| Job {
                 due: now.saturating_add(step.after),
                 nth,
                 attempt: 0,
                 what: What::Receipt {
                     target: target.clone(),
+                    report,
                     reference: match twist {
                         Twist::Stray => format!("stray-{}", entry.reference).into(),
                         _ => (&*entry.reference).into(),
@@ -321,8 +331,26 @@ impl Desk {
     }
 }
 
+/// Whether the odd thing about receipts can be seen in how they travel: a filled address has no signature to forge, and
+/// its sender alone knows which message it is about.
+fn shows(report: Option<Report>, odd: Option<Reporting>) -> bool {
+    match report {
+        None => false,
+        Some(Report::Signed) => true,
+        Some(Report::Filled(_)) => !matches!(odd, Some(Reporting::Stray | Reporting::Foreign)),
+    }
+}
+
+/// Whether the client wants to hear of this.
+fn wanted(report: Report, status: Status) -> bool {
+    match report {
+        Report::Signed => true,
+        Report::Filled(mask) => mask & query::bit(status) != 0,
+    }
+}
+
 /// A key and a digest of the request that came with it.
-type Repeatable = (Box<str>, Box<str>);
+pub(super) type Repeatable = (Box<str>, Box<str>);
 
 /// What one submission is known by, inside.
 #[derive(Clone, Copy)]

@@ -2,6 +2,7 @@
 //!
 //! It parses and checks addresses; it never connects to one.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -44,7 +45,16 @@ impl Target {
 
     /// The address for the message with this reference.
     pub(super) fn uri(&self, reference: &str) -> Result<Uri, InvalidUri> {
-        if self.by_reference { format!("{}{reference}", self.prefix).parse() } else { self.prefix.parse() }
+        self.text(reference).parse()
+    }
+
+    /// The same as it was given, with the codes that may be in it.
+    pub(super) fn text(&self, reference: &str) -> Cow<'_, str> {
+        if self.by_reference {
+            Cow::Owned(format!("{}{reference}", self.prefix))
+        } else {
+            Cow::Borrowed(&self.prefix)
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The JSON that the simulated provider reads and writes.
+//! The JSON that the simulated provider reads and writes, and what it makes of a submission in any form.
 //!
 //! Requests are borrowed from their bytes. It never decides anything.
 
@@ -19,6 +19,18 @@ pub(super) struct Submission<'a> {
     pub(super) reference: Cow<'a, str>,
     #[serde(borrow, default)]
     pub(super) callback_url: Option<Cow<'a, str>>,
+    #[serde(skip)]
+    pub(super) report: Report,
+}
+
+/// How the receipts of a submission travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Report {
+    /// Posted as JSON, signed.
+    #[default]
+    Signed,
+    /// As a call of an address with codes filled in, about the events whose bits are set.
+    Filled(u8),
 }
 
 /// The answer to an accepted submission.

@@ -42,6 +42,15 @@ const WAIT_FOR_DISK: &str = "SELECT set_config('synchronous_commit', 'local', fa
 const NOTICE_DEATH: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
 
+/// Memory for pages of the one that writes, which meets the same pages again and again, and of each that reads, whose pages
+/// the kernel keeps too (KiB, told as SQLite wants it).
+const WRITER_CACHE: &str = "-65536";
+const READER_CACHE: &str = "-8192";
+
+/// Pages of 4 KiB in the log at which a commit carries them over to the file. A page that changes with every batch is then
+/// written there once in a few seconds instead of several times in each.
+const CHECKPOINT_PAGES: &str = "8000";
+
 /// How long a reader waits for a busy SQLite file: while it is opened or closed for the last time.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -177,11 +186,13 @@ impl Pools {
             .busy_timeout(BUSY_TIMEOUT)
             .statement_cache_capacity(256)
             .pragma("temp_store", "memory")
-            .pragma("cache_size", "-65536");
+            .pragma("cache_size", READER_CACHE);
         let writer_options = options
             .clone()
+            .pragma("cache_size", WRITER_CACHE)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(if fault::weak_sync() { SqliteSynchronous::Normal } else { SqliteSynchronous::Full })
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("journal_size_limit", "67108864")
             .optimize_on_close(true, 400);
         let writer = SqlitePoolOptions::new()

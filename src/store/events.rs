@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::connection::args;
 use super::contacts::{Joining, stored_phone, take_turn};
 use super::dialect::statements;
-use super::{Store, StoreError, rows};
+use super::{Backend, Store, StoreError, rows};
 use crate::model::clock::Timestamp;
 use crate::model::event::EventRecord;
 use crate::model::money::Micros;
@@ -32,7 +32,7 @@ impl InsertedEvents {
 }
 
 impl Store {
-    /// Keeps up to [`rows::MOST_ROWS`] events in one transaction, each once by kind and id. An event belongs to the
+    /// Keeps up to [`rows::MOST_EVENTS`] events in one transaction, each once by kind and id. An event belongs to the
     /// contact with its key; else to the one with its number, unless that has another key.
     ///
     /// # Errors
@@ -50,13 +50,17 @@ impl Store {
     }
 
     async fn put_events(&self, events: &[EventRecord], keep: bool) -> Result<InsertedEvents, StoreError> {
-        rows::refuse_more_than(rows::MOST_ROWS, events.len())?;
+        rows::refuse_more_than(rows::MOST_EVENTS, events.len())?;
         if events.is_empty() {
             return Ok(InsertedEvents::default());
         }
         let mut lines = events.iter().enumerate().map(Line::of).collect::<Result<Vec<_>, _>>()?;
-        // One order for every writer: neighbours share index pages, and two nodes never wait for each other in a ring.
-        lines.sort_unstable_by(|a, b| (a.1, a.0).cmp(&(b.1, b.0)));
+        match self.backend() {
+            // Neighbours share pages of the index by contact; those of a file are neighbours by id as they come.
+            Backend::Sqlite => lines.sort_unstable_by(|a, b| (a.2, a.1, a.0).cmp(&(b.2, b.1, b.0))),
+            // One order for every writer, so that two nodes never wait for each other in a ring.
+            Backend::Postgres => lines.sort_unstable_by(|a, b| (a.1, a.0).cmp(&(b.1, b.0))),
+        }
         let list = rows::json(&lines)?;
         let given = events.len() as u64;
         let mut tx = self.begin().await?;

@@ -48,7 +48,7 @@ use crate::model::ids::MessageId;
 use crate::model::reference;
 
 pub use lock::DaemonLock;
-pub use rows::MOST_ROWS;
+pub use rows::{MOST_EVENTS, MOST_ROWS};
 
 /// What can go wrong between us and the database.
 #[derive(Debug, thiserror::Error)]

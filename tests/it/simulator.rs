@@ -1,6 +1,7 @@
 //! The real dispatcher against the real simulator in a process of its own, under every script that comes along; and an
 //! audit that finds what was tampered with.
 
+mod query;
 mod rehearsal;
 mod scripts;
 mod tampered;

@@ -140,20 +140,27 @@ async fn a_store_that_is_not_there_is_not_created_by_opening_it() {
 }
 
 #[tokio::test]
-async fn a_store_of_another_schema_names_the_command_that_mends_it() {
+async fn what_is_no_store_of_this_version_names_the_command_that_mends_it() {
+    let check = async |url: &str, way_out: &str| {
+        let error = Store::open(url).await.expect_err("not to be opened").to_string();
+        assert!(error.contains(way_out), "{error}");
+    };
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("else.db");
     let url = format!("sqlite:{}", path.display());
     std::fs::write(&path, "").expect("written");
-    let empty = Store::open(&url).await.expect_err("nothing in it");
-    assert!(matches!(empty, StoreError::Empty { .. }), "{empty:?}");
-    assert!(empty.to_string().contains("`winback init`"), "{empty}");
+    check(&url, "`winback init`").await;
     Sql::open(&url).await.run("CREATE TABLE notes (line TEXT)").await;
-    let foreign = Store::open(&url).await.expect_err("of somebody else");
-    assert!(matches!(foreign, StoreError::Foreign { .. }), "{foreign:?}");
-    let unmade = Store::open(&postgres::empty_database().await).await.expect_err("no schema");
-    assert!(matches!(unmade, StoreError::Schema { found: 0, .. }), "{unmade:?}");
-    assert!(unmade.to_string().contains("`winback store migrate`"), "{unmade}");
+    check(&url, "another program").await;
+    check(&postgres::empty_database().await, "`winback init`").await;
+    on_both(async |bench| {
+        let newest = "WHERE version = (SELECT max(version) FROM _sqlx_migrations)";
+        bench.sql().await.run(&format!("DELETE FROM _sqlx_migrations {newest}")).await;
+        check(bench.url(), "`winback store migrate`").await;
+        bench.sql().await.run("UPDATE _sqlx_migrations SET version = version + 100").await;
+        check(bench.url(), "newer").await;
+    })
+    .await;
 }
 
 #[tokio::test]

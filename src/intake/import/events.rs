@@ -8,7 +8,7 @@ use crate::intake::reason::Reason;
 use crate::intake::table::{Row, Table};
 use crate::model::attributes::Attributes;
 use crate::model::event::EventRecord;
-use crate::store::{MOST_ROWS, Store};
+use crate::store::{MOST_EVENTS, Store};
 
 /// What became of a list of events. Joined, waiting, repeated and rejected rows add up to all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub async fn import_events(
 ) -> Result<EventImport, ImportError> {
     let mut desk = Desk::new(&table, handling);
     let read = move |row: &Row| reader.read(row).map(|draft| record(draft, reader.kind()));
-    let mut feed = Feed::start(table, MOST_ROWS, desk.keeps_rows(), read);
+    let mut feed = Feed::start(table, MOST_EVENTS, desk.keeps_rows(), read);
     let mut done = EventImport::default();
     while let Some(batch) = feed.next().await? {
         let kept = if desk.dry_run() {

@@ -15,6 +15,7 @@ use crate::model::clock::{SystemClock, Timestamp};
 
 mod odd;
 mod peer;
+mod query;
 
 /// HMAC-SHA256 spelled out from RFC 2104, so that the signature is not checked by the code that made it.
 fn hmac(key: &[u8], message: &[u8]) -> String {
