@@ -86,8 +86,8 @@ pub(super) async fn back_up(context: &Context, args: BackupArgs) -> anyhow::Resu
     ));
     if sending > 0 {
         print::line(format!(
-            "{} are sending: what goes out from now on would be in doubt after a restore",
-            count(sending as u64, "run", "runs")
+            "{} sending: what goes out from now on would be in doubt after a restore",
+            count(sending as u64, "run is", "runs are")
         ));
     }
     Ok(ExitCode::SUCCESS)
@@ -179,6 +179,5 @@ fn told(context: &Context, restored: &Restored, assured: Assured) -> anyhow::Res
 }
 
 fn count(n: u64, one: &str, many: &str) -> String {
-    let number = print::count(i64::try_from(n).unwrap_or(i64::MAX));
-    format!("{number} {}", if n == 1 { one } else { many })
+    print::counted(i64::try_from(n).unwrap_or(i64::MAX), one, many)
 }

@@ -14,7 +14,7 @@ use crate::document::FileErrors;
 use crate::segment::{self, AsOf};
 use crate::store::Store;
 
-use super::{Context, print, segment as segments, terms};
+use super::{Context, WrongUse, print, segment as segments, terms};
 
 /// Contacts whose attributes are looked at to suggest one.
 const SAMPLE: i64 = 500;
@@ -48,6 +48,9 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> anyhow::Result<Ex
         Some(config) => named.map(|name| terms::file(config, name)).collect(),
         None => named.map(PathBuf::from).collect(),
     };
+    if let Some(gone) = files.iter().find(|file| !args.campaigns.is_empty() && !file.exists()) {
+        return Err(WrongUse(terms::no_campaign(config.as_ref(), gone)).into());
+    }
     let store = match &config {
         None => None,
         Some(config) => match context.store(config).await {

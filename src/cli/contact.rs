@@ -1,6 +1,7 @@
 //! `winback contact`: customer lists into the store, and one contact as it is known.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -17,6 +18,9 @@ use crate::store::suppressions::Suppression;
 
 use super::import::{ImportArgs, columns};
 use super::{Context, WrongUse, print, terms};
+
+/// Somewhere it is tomorrow already, and a date says no hour.
+const AHEAD: Duration = Duration::from_hours(24);
 
 /// Customers.
 #[derive(Debug, Subcommand)]
@@ -57,11 +61,16 @@ pub(super) async fn run(context: &Context, command: ContactCommand) -> anyhow::R
 
 async fn import(context: &Context, args: ContactImportArgs) -> anyhow::Result<ExitCode> {
     let config = context.config()?;
+    let latest_consent = context.now().plus(AHEAD);
     let options = ContactOptions {
+        latest_consent,
         country: args.country.or(config.shop.country),
         zone: config.shop_zone(),
         consent_at: args.consent_at.as_deref().map(|text| terms::time(&config, text)).transpose()?,
     };
+    if options.consent_at.is_some_and(|at| at > latest_consent) {
+        return Err(WrongUse("--consent-at is in the future; nobody has consented then".to_owned()).into());
+    }
     let table = args.import.open()?;
     let reader = columns(ContactReader::new(table.headers(), &args.import.mapping(), options))?;
     let store = context.store(&config).await?;

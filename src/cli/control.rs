@@ -149,8 +149,8 @@ fn told(answer: &Answer, latest: &Run) {
     for done in &answer.runs {
         let run = format!("run {} of {}", RunId(done.run), answer.campaign);
         let codes = format!(
-            "{} messages withdrawn, their codes are back",
-            print::count(i64::try_from(done.withdrawn).unwrap_or(i64::MAX))
+            "{} withdrawn, codes are back",
+            print::counted(i64::try_from(done.withdrawn).unwrap_or(i64::MAX), "message is", "messages are")
         );
         print::line(match done.note {
             Some(why) => format!("{run} is {} and stays so: {why}", done.state),

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
@@ -280,7 +279,10 @@ async fn print_codes(context: &Context, store: &Store, pool: &Pool) -> anyhow::R
 }
 
 async fn pool(store: &Store, name: &str) -> anyhow::Result<Pool> {
-    store.pool(name).await?.with_context(|| {
-        format!("there is no pool `{name}`; create it with `winback coupon create {name} --value …`")
-    })
+    let none = || {
+        WrongUse(format!(
+            "there is no pool `{name}`; create it with `winback coupon create {name} --value …`"
+        ))
+    };
+    Ok(store.pool(name).await?.ok_or_else(none)?)
 }

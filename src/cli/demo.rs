@@ -196,7 +196,7 @@ async fn import(args: &DemoArgs, config: &Config, store: &Store, now: Timestamp)
     let country: Option<Country> = config.shop.country;
     let zone = config.shop_zone();
     let table = Table::open(Source::open(&args.data.join("customers.csv"))?, &TableOptions::default())?;
-    let options = ContactOptions { country, zone: zone.clone(), consent_at: None };
+    let options = ContactOptions { country, zone: zone.clone(), consent_at: None, latest_consent: now };
     let reader = ContactReader::new(table.headers(), &Mapping::default(), options)?;
     let contacts = import_contacts(store, table, reader, now, Handling::default()).await?;
     print::line(format!("  customers  {} imported", print::count(contacts.inserted.cast_signed())));

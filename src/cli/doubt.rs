@@ -18,15 +18,18 @@ use crate::model::run::Run;
 use crate::store::Store;
 use crate::store::resolve::Doubt;
 
-use super::{Context, WrongUse, print, terms};
+use super::{Context, WrongUse, message, print, terms};
 
 pub(super) use awaited::Awaited;
 
 /// Messages decided between two looks at the store.
 const PAGE: i64 = 1_000;
 
-/// Messages in doubt that a status names; `winback message list` has the others.
-const NAMED: i64 = 100;
+/// Messages in doubt that a status tells to machines; `winback message list` has the others.
+const LISTED: i64 = 100;
+
+/// Of these, those that it tells to people.
+const NAMED: usize = 10;
 
 /// Messages left as they are that are told one by one.
 const TOLD: usize = 20;
@@ -43,7 +46,7 @@ A message that a receipt has proven, or that is no longer in doubt, stays as it 
 when and why. It works with a running daemon and without one.")]
 pub(super) struct ResolveArgs {
     /// Ids of messages, as `winback message list --in-doubt` shows them.
-    #[arg(required_unless_present = "campaign", conflicts_with = "campaign")]
+    #[arg(required_unless_present = "campaign", conflicts_with = "campaign", value_parser = message::id)]
     ids: Vec<i64>,
     /// What they are.
     #[arg(long = "as", value_name = "VERDICT", value_parser = verdict)]
@@ -145,24 +148,30 @@ pub(super) struct Doubts {
 }
 
 impl Doubts {
-    /// Reads them, up to [`NAMED`].
+    /// Reads them, up to [`LISTED`].
     pub(super) async fn of(
         context: &Context,
         config: &Config,
         store: &Store,
         run: &Run,
     ) -> anyhow::Result<Self> {
-        let found = store.doubts((run.id, MessageId(0)), run.id, NAMED).await?;
+        let found = store.doubts((run.id, MessageId(0)), run.id, LISTED).await?;
         Ok(Self { found, ladder: routes::ladder(config, store).await?, now: context.now() })
     }
 
-    /// Each with what it waits for.
-    pub(super) fn lines(&self) -> Vec<String> {
-        let named = self.found.iter().map(|one| {
+    /// The first of `all`, each with what it waits for, and where the others are told.
+    pub(super) fn lines(&self, all: i64) -> Vec<String> {
+        let named = self.found.iter().take(NAMED).map(|one| {
             let awaited = Awaited::of(one, &self.ladder, self.now);
             format!("  message {} waits for {}", one.message.id, awaited.words(one))
         });
-        named.collect()
+        let mut lines: Vec<String> = named.collect();
+        let more = all - i64::try_from(lines.len()).unwrap_or(i64::MAX);
+        if let Some(first) = self.found.first().filter(|_| more > 0) {
+            let (more, campaign) = (print::count(more), &first.campaign);
+            lines.push(format!("  and {more} more: winback message list {campaign} --in-doubt"));
+        }
+        lines
     }
 
     /// The same for machines; numbers are masked.
@@ -226,12 +235,20 @@ pub(super) async fn decide(context: &Context, args: ResolveArgs) -> anyhow::Resu
     let resolved = match &args.campaign {
         None => {
             let ids: Vec<MessageId> = args.ids.iter().map(|id| MessageId(*id)).collect();
+            for id in &ids {
+                if store.message(*id).await?.is_none() {
+                    let told = format!(
+                        "there is no message {id}, so nothing was decided; `winback message list` shows ids"
+                    );
+                    return Err(WrongUse(told).into());
+                }
+            }
             resolve(&store, &ids, args.verdict, decider, context.now()).await?
         }
         Some(campaign) => decide_all(context, &store, campaign, args.verdict, decider).await?,
     };
     store.close().await;
-    told(context, args.verdict, &resolved)
+    told(context, args.verdict, &by, &resolved)
 }
 
 /// Decides about everything in doubt of a campaign, page by page.
@@ -258,7 +275,7 @@ async fn decide_all(
     Ok(all)
 }
 
-fn told(context: &Context, verdict: Verdict, resolved: &Resolved) -> anyhow::Result<ExitCode> {
+fn told(context: &Context, verdict: Verdict, by: &str, resolved: &Resolved) -> anyhow::Result<ExitCode> {
     // Saying the same twice is no mistake.
     let (already, kept): (Vec<_>, Vec<_>) =
         resolved.kept.iter().copied().partition(|(_, why)| *why == Kept::Decided(verdict));
@@ -266,18 +283,21 @@ fn told(context: &Context, verdict: Verdict, resolved: &Resolved) -> anyhow::Res
         let ids = |list: &[(MessageId, Kept)]| list.iter().map(|(id, _)| *id).collect::<Vec<_>>();
         let kept: Vec<Value> = kept.iter().map(|(id, why)| json!({"id": id, "why": why.words()})).collect();
         print::json(&json!({
-            "as": verdict.as_str(), "changed": resolved.changed, "already": ids(&already), "kept": kept,
+            "as": verdict.as_str(), "by": by, "changed": resolved.changed, "already": ids(&already), "kept": kept,
         }))?;
     } else {
         let count = |n: usize| print::count(i64::try_from(n).unwrap_or(i64::MAX));
         let what = match verdict {
-            Verdict::Accepted => "accepted by decision, their codes count as sent",
-            Verdict::NotSent => "failed, their codes and their money are back",
-            Verdict::Resend => "queued again with the same code, as possible duplicates",
+            Verdict::Accepted => "accepted by decision, codes count as sent",
+            Verdict::NotSent => "failed, codes and money are back",
+            Verdict::Resend => "queued again with the same code, as a possible duplicate",
         };
-        print::line(format!("{} messages are {what}", count(resolved.changed.len())));
+        let counted = |n: usize, one, many| print::counted(i64::try_from(n).unwrap_or(i64::MAX), one, many);
+        let changed = counted(resolved.changed.len(), "message is", "messages are");
+        print::line(format!("{changed} {what}; recorded as decided by operator {by}"));
         if !already.is_empty() {
-            print::line(format!("{} were decided so before; nothing changed", count(already.len())));
+            let already = counted(already.len(), "was", "were");
+            print::line(format!("{already} decided so before; nothing changed"));
         }
         for (id, why) in kept.iter().take(TOLD) {
             print::line(format!("message {id} stays as it is: {}", why.words()));

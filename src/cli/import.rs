@@ -56,6 +56,9 @@ impl ImportArgs {
     /// # Errors
     /// When it cannot be read, or would be overwritten by its own rejected rows.
     pub(super) fn open(&self) -> anyhow::Result<Table> {
+        if self.file != Path::new("-") && !self.file.exists() {
+            return Err(WrongUse(format!("there is no file {}", self.file.display())).into());
+        }
         let source = Source::open(&self.file)?;
         if let Some(rejects) = &self.rejects
             && same(rejects, &self.file)
@@ -117,9 +120,9 @@ impl ImportArgs {
         counts: &[(&str, u64)],
         rejected: &Rejections,
     ) -> anyhow::Result<ExitCode> {
-        // A file of which nothing could be used is the wrong file or wrongly read; a script must notice.
+        // A script must notice that something of its file is missing; the rest is there all the same.
         let useless = rows > 0 && rejected.count >= rows;
-        let code = if useless { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        let code = if rejected.count > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         if context.json() {
             print::json(&self.as_json(rows, counts, rejected))?;
             return Ok(code);
@@ -157,6 +160,10 @@ impl ImportArgs {
         }
         if useless {
             print::note("error: every row was rejected; nothing was imported");
+        } else if rejected.count > 0 {
+            let told =
+                print::counted(i64::try_from(rejected.count).unwrap_or(i64::MAX), "row was", "rows were");
+            print::note(format!("error: {told} rejected, the others are in; so the exit code is 1"));
         }
         Ok(code)
     }

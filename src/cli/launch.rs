@@ -4,8 +4,10 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::campaign::timing::ASKS_WHEN_LATE_BY;
 use crate::config::Config;
@@ -14,6 +16,7 @@ use crate::dispatch::launch::{LaunchError, Launched, launch, resume};
 use crate::dispatch::plan::{self, Plan};
 use crate::dispatch::terms::Terms;
 use crate::model::clock::Timestamp;
+use crate::model::run::RunState;
 use crate::segment;
 use crate::store::Store;
 
@@ -60,16 +63,11 @@ pub(super) async fn run(context: &Context, args: LaunchArgs) -> anyhow::Result<E
     let store = context.live_store(&config).await?;
     let as_of = args.as_of.as_deref().map(|text| terms::time(&config, text)).transpose()?;
     let terms = terms::terms(&config, &store, &args.campaign, as_of, context.now()).await?;
-    let launched = if let Some(run) = store.run_by_key(&terms.definition.launch_key()).await? {
-        // It was approved when it was begun; if that launch died, this one ends it.
-        resume(&store, run, false, &routes::rules(&config)?, context.now(), |_, _| {}).await?
-    } else {
-        if !args.after_restore {
-            refuse_forgotten(&store, &terms, context.now()).await?;
-        }
-        let plan = planned(context, &config, &store, &terms, args.plan.as_deref()).await?;
-        confirm(context, &terms, &plan, &args)?;
-        write(context, &config, &store, &terms, &plan).await?
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let launched = tokio::select! {
+        launched = launched(context, &config, &store, &terms, &args) => launched?,
+        _ = terminate.recv() => return stopped(&store, &terms).await,
+        _ = interrupt.recv() => return stopped(&store, &terms).await,
     };
     let waits = {
         let status = crate::report::status::status(&store, &launched.run).await?;
@@ -88,8 +86,8 @@ pub(super) async fn run(context: &Context, args: LaunchArgs) -> anyhow::Result<E
             fresh: launched.fresh,
         })?;
     } else if launched.fresh {
-        let count = print::count(run.messages());
-        print::line(format!("launched {} as run {}: {count} messages", run.terms.campaign, run.id));
+        let count = print::counted(run.messages(), "message", "messages");
+        print::line(format!("launched {} as run {}: {count}", run.terms.campaign, run.id));
         if run.withheld > 0 {
             print::line(format!("  left out: {} had enough texts", print::count(run.withheld)));
         }
@@ -106,6 +104,44 @@ pub(super) async fn run(context: &Context, args: LaunchArgs) -> anyhow::Result<E
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn launched(
+    context: &Context,
+    config: &Config,
+    store: &Store,
+    terms: &Terms,
+    args: &LaunchArgs,
+) -> anyhow::Result<Launched> {
+    if let Some(run) = store.run_by_key(&terms.definition.launch_key()).await? {
+        // It was approved when it was begun; if that launch died, this one ends it.
+        return Ok(resume(store, run, false, &routes::rules(config)?, context.now(), |_, _| {}).await?);
+    }
+    if !args.after_restore {
+        refuse_forgotten(store, terms, context.now()).await?;
+    }
+    let plan = planned(context, config, store, terms, args.plan.as_deref()).await?;
+    confirm(context, terms, &plan, args).await?;
+    write(context, config, store, terms, &plan).await
+}
+
+/// What was and was not done when somebody stopped it.
+async fn stopped(store: &Store, terms: &Terms) -> anyhow::Result<ExitCode> {
+    let campaign = &terms.definition.name;
+    let Some(run) = store.run_by_key(&terms.definition.launch_key()).await? else {
+        bail!("stopped; {campaign} was not launched, nothing was written and nobody is texted");
+    };
+    let (id, state) = (run.id, run.state.as_str());
+    if run.state != RunState::Preparing {
+        bail!(
+            "stopped, but {campaign} was launched as run {id}, which is {state}; `winback pause {campaign}` stops it"
+        );
+    }
+    let (written, all) = (print::count(run.prepared), print::count(run.messages()));
+    bail!(
+        "stopped: {written} of {all} messages of run {id} are written and none of them has gone out; `winback launch \
+         {campaign}` goes on, as a running daemon does within a minute; `winback cancel {campaign}` withdraws them"
+    )
 }
 
 /// A store that came back from a backup does not know what was launched since; launching that again would text everybody
@@ -155,7 +191,7 @@ async fn planned(
 }
 
 /// Asks before people are texted, unless the plan's hash or `--yes` says that somebody has looked.
-fn confirm(context: &Context, terms: &Terms, plan: &Plan, args: &LaunchArgs) -> anyhow::Result<()> {
+async fn confirm(context: &Context, terms: &Terms, plan: &Plan, args: &LaunchArgs) -> anyhow::Result<()> {
     let late = terms.definition.timing.lateness(context.now(), &terms.zone());
     if late > ASKS_WHEN_LATE_BY && !args.yes {
         let days = late.as_secs() / 86_400;
@@ -174,8 +210,12 @@ fn confirm(context: &Context, terms: &Terms, plan: &Plan, args: &LaunchArgs) -> 
     }
     super::plan::show(plan);
     print::note(format!("really text {} people? type yes", print::count(plan.messages)));
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
+    // Read elsewhere, so that Ctrl-C is heard meanwhile.
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map(|_| answer)
+    });
+    let answer = answer.await??;
     if answer.trim().eq_ignore_ascii_case("yes") {
         return Ok(());
     }

@@ -13,7 +13,7 @@ use crate::store::Store;
 use super::print;
 
 /// Terms that are no fault whatever their count.
-const NEUTRAL: [&str; 4] = ["accepted", "waiting", "not_sent", "unresolved"];
+const NEUTRAL: [&str; 5] = ["accepted", "waiting", "not_sent", "unresolved", "pruned"];
 
 /// Holds a ledger against a store.
 pub(super) async fn hold(store: &Store, path: &Path, question: &Question<'_>) -> anyhow::Result<Audit> {
@@ -33,8 +33,10 @@ pub(super) async fn hold(store: &Store, path: &Path, question: &Question<'_>) ->
 
 /// Prints every term on a line of its own.
 pub(super) fn show(audit: &Audit) {
-    let neutral = [audit.accepted, audit.waiting, audit.not_sent, audit.unresolved];
+    let neutral = [audit.accepted, audit.waiting, audit.not_sent, audit.unresolved, audit.pruned];
     let rows = NEUTRAL.into_iter().zip(neutral).chain(audit.faults());
+    // What happens seldom is shown when it did.
+    let rows = rows.filter(|row| *row != ("pruned", 0));
     let rows = rows.map(|(term, count)| {
         let unchecked = term == "over_rate" && audit.over_rate.is_none();
         let count = if unchecked { "-".to_owned() } else { print::count(count) };
@@ -59,6 +61,7 @@ fn meaning(term: &str) -> &'static str {
         "waiting" => "not handed over yet",
         "not_sent" => "ended without being sent",
         "unresolved" => "in doubt, taken or not",
+        "pruned" => "taken and then pruned: judged without their words and intents",
         "lost" => "the provider has never had them",
         "duplicated" => "taken twice and nobody decided so",
         "unexpected" => "taken and never planned",

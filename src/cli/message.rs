@@ -54,6 +54,7 @@ pub(super) struct ListArgs {
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     /// Its id, as `winback message list` shows it.
+    #[arg(value_parser = id)]
     id: i64,
     /// Show the number whole.
     #[arg(long)]
@@ -61,6 +62,14 @@ pub(super) struct ShowArgs {
     /// Show the text; it holds a coupon code.
     #[arg(long)]
     text: bool,
+}
+
+/// The id of a message as somebody wrote it.
+pub(super) fn id(text: &str) -> Result<i64, String> {
+    let read = text.parse::<i64>().ok().filter(|id| *id > 0);
+    read.ok_or_else(|| {
+        "an id is a whole number such as 1234, the first column of `winback message list`".to_owned()
+    })
 }
 
 pub(super) async fn run(context: &Context, command: MessageCommand) -> anyhow::Result<ExitCode> {
@@ -147,7 +156,7 @@ async fn show(context: &Context, args: ShowArgs) -> anyhow::Result<ExitCode> {
         let why = one.reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}"));
         let (at, by) = (one.decided_at.rfc3339(), &one.decided_by);
         print::line(format!(
-            "attempt {} decided as {} by {by} at {at}{why}",
+            "attempt {} decided as {} by operator {by} at {at}{why}",
             one.number,
             one.verdict.as_str()
         ));

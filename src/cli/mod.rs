@@ -1,7 +1,8 @@
 //! The command line: one file per command. Only here is anything printed.
 //!
 //! Every command prints tables for people or, with `--json`, one JSON value for machines; progress goes to standard
-//! error and only to a terminal. Exit code 0: done, 1: failed, 2: wrong use. In JSON, times are RFC 3339 texts in UTC and
+//! error and only to a terminal. Exit code 0: done, 1: failed, 2: wrong use, which is also whatever the call names and is
+//! not there (a campaign, run, message, contact, pool, route, file …). What a file names is the file's mistake: 1. In JSON, times are RFC 3339 texts in UTC and
 //! money is a decimal text with its currency beside it; a failure is `{"error": {"message", "kind"}}`, with the places of
 //! the mistakes as `problems` where a file is wrong.
 
@@ -17,6 +18,7 @@ mod demo;
 mod doctor;
 mod doubt;
 mod event;
+mod gauges;
 mod import;
 mod init;
 mod launch;
@@ -52,9 +54,17 @@ use clap::{Parser, Subcommand};
 
 pub use context::Context;
 
+/// What a script needs to know of every command.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed, found something wrong, or rejected rows of an import
+  2  wrong use: arguments that make no sense, or a campaign, run, message, contact, pool, route
+     or file that the call names and that is not there";
+
 /// Wakes sleeping customers with coupons by SMS, at a lawful hour, and never texts one twice.
 #[derive(Debug, Parser)]
-#[command(name = "winback", version, max_term_width = 100)]
+#[command(name = "winback", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
     /// The configuration; `winback.toml` in this folder if not given.
     #[arg(long, global = true, value_name = "FILE")]

@@ -120,7 +120,10 @@ async fn add(context: &Context, args: OptoutAddArgs) -> anyhow::Result<ExitCode>
             &json!({"added": done.added, "already": done.already, "withdrawn": done.withdrawn, "scope": scope}),
         )?;
     } else if done.added > 0 {
-        print::line(format!("suppressed; {} messages withdrawn", done.withdrawn));
+        print::line(format!(
+            "suppressed; {} withdrawn",
+            print::counted(i64::try_from(done.withdrawn).unwrap_or(i64::MAX), "message", "messages")
+        ));
     } else {
         print::line("it was suppressed already; nothing changed");
     }

@@ -154,6 +154,11 @@ pub(super) fn count(number: i64) -> String {
     text
 }
 
+/// A count with its noun: `1 run`, `2,000 runs`.
+pub(super) fn counted(number: i64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
 /// A number for people: whole if they asked for it, else its country and its end, enough to tell two apart.
 pub(super) fn phone(phone: Phone, shown: bool) -> String {
     let e164 = phone.e164();

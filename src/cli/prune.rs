@@ -9,12 +9,12 @@ use clap::Args;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::Config;
 use crate::model::clock::Timestamp;
 use crate::model::ids::RunId;
 use crate::report::archive::Archive;
 use crate::store::Store;
 use crate::store::prune::Pruned;
+use crate::telemetry::fault;
 
 use super::{Context, print};
 
@@ -24,6 +24,8 @@ const PAGE: i64 = 1_000;
 /// Receipts come up to three days late, complaints and questions later.
 const SHORTEST: Duration = Duration::from_hours(30 * 24);
 
+const DAY: Duration = Duration::from_hours(24);
+
 /// Take away what is old: texts, attempts, receipts and raw callbacks of runs that ended long ago.
 ///
 /// Numbers of a run, who was texted when, codes, decisions and every suppression stay, so reports, caps and
@@ -31,7 +33,8 @@ const SHORTEST: Duration = Duration::from_hours(30 * 24);
 /// any moment, and the next call goes on.
 #[derive(Debug, Args)]
 pub(super) struct PruneArgs {
-    /// Runs that ended longer ago than this, such as "180 days"; at least 30 days.
+    /// Runs that ended longer ago than this, such as "180 days", 26w or "6 months"; at least 30 days. A month counts 31
+    /// days and a year 366, so that nothing goes too early.
     #[arg(long, value_name = "PERIOD", value_parser = period)]
     older_than: Duration,
     /// Write what is taken away into this folder first, as JSON lines: numbers, texts and codes are in it.
@@ -40,7 +43,20 @@ pub(super) struct PruneArgs {
 }
 
 fn period(text: &str) -> Result<Duration, String> {
-    let span = Config::span(text).ok_or("write a whole number and a unit, like \"180 days\"")?;
+    let text = text.trim();
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let days = match text[at..].trim() {
+        "d" | "day" | "days" => Some(1),
+        "w" | "week" | "weeks" => Some(7),
+        "m" | "month" | "months" => Some(31),
+        "y" | "year" | "years" => Some(366),
+        _ => None,
+    };
+    let count = text[..at].parse::<u32>().ok();
+    let (count, days) = count.zip(days).ok_or(
+        "write a whole number and a unit: days, weeks, months or years, also as d, w, m and y; \"180 days\" or 26w",
+    )?;
+    let span = DAY.saturating_mul(count).saturating_mul(days);
     if span < SHORTEST {
         return Err("receipts still come for what is younger than 30 days; name 30 days or more".to_owned());
     }
@@ -64,14 +80,15 @@ pub(super) async fn run(context: &Context, args: PruneArgs) -> anyhow::Result<Ex
         print::json(&json!({"before": before, "runs": runs, "pruned": pruned, "archive": archive}))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let count = |n: u64| print::count(i64::try_from(n).unwrap_or(i64::MAX));
-    print::line(format!("{} runs ended before {}", count(runs), before.rfc3339()));
+    let count =
+        |n: u64, one: &str, many: &str| print::counted(i64::try_from(n).unwrap_or(i64::MAX), one, many);
+    print::line(format!("{} ended before {}", count(runs, "run", "runs"), before.rfc3339()));
     print::line(format!(
-        "gone: {} texts, {} attempts, {} receipts, {} raw callbacks",
-        count(pruned.messages),
-        count(pruned.attempts),
-        count(pruned.receipts),
-        count(pruned.calls)
+        "gone: {}, {}, {}, {}",
+        count(pruned.messages, "text", "texts"),
+        count(pruned.attempts, "attempt", "attempts"),
+        count(pruned.receipts, "receipt", "receipts"),
+        count(pruned.calls, "raw callback", "raw callbacks")
     ));
     print::line("their room in the store is used again; the file does not shrink");
     Ok(ExitCode::SUCCESS)
@@ -96,6 +113,7 @@ async fn prune(store: &Store, before: Timestamp, archive: Option<&Archive>) -> a
             if let Some(archive) = archive {
                 archive.write(run, &page)?;
             }
+            fault::point("archived");
             let some = batch.prune(&page).await?;
             batch.commit().await?;
             all.messages += some.messages;

@@ -64,7 +64,7 @@ pub(super) struct RehearseArgs {
     #[arg(long, value_name = "TIMES", default_value_t = 1.0)]
     speed: f64,
     /// End after this many minutes, whatever is left.
-    #[arg(long, value_name = "MINUTES", default_value_t = 10)]
+    #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_440))]
     minutes: u64,
     /// Rehearse in this copy of a PostgreSQL store, which the rehearsal changes. Make one first, for instance with
     /// `createdb --template`.
@@ -116,6 +116,8 @@ impl Scene {
     async fn copied(&self, config: &Config, copy: Option<&str>) -> anyhow::Result<String> {
         match (config.store.url.strip_prefix("sqlite:"), copy) {
             (Some(path), None) => {
+                // What is wrong with the store is told by its own name, not by that of the copy.
+                Store::open(&config.store.url).await?.close().await;
                 let to = self.folder.join("store.db");
                 copy_sqlite(Path::new(path.strip_prefix("//").unwrap_or(path)), &to).await?;
                 Ok(format!("sqlite:{}", to.display()))
@@ -209,8 +211,8 @@ async fn play(context: &Context, args: &RehearseArgs, scene: &Scene) -> anyhow::
     let (clock, terms, plan) = prepared(context, args, scene, &store).await?;
     plan.ready()?;
     print::note(format!(
-        "{} messages, from {} on; nobody is texted",
-        print::count(plan.messages),
+        "{}, from {} on; nobody is texted",
+        print::counted(plan.messages, "message", "messages"),
         clock.now().rfc3339()
     ));
     let listen = free_address()?;
@@ -288,7 +290,7 @@ async fn followed(args: &RehearseArgs, store: &Store, run: &Run) -> anyhow::Resu
     let bar = print::bar(run.terms.audience.unsigned_abs(), "sent");
     let looks = |time: Duration| time.as_millis() / LOOK.as_millis();
     let (mut unchanged, mut last) = (0, None);
-    for _ in 0..looks(Duration::from_mins(args.minutes.max(1))) {
+    for _ in 0..looks(Duration::from_mins(args.minutes)) {
         let run = store.run(run.id).await?.context("the run is gone")?;
         let now = status(store, &run).await?;
         bar.set_position((now.messages - now.waiting - now.submitting).max(0).unsigned_abs());

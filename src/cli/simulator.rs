@@ -65,11 +65,12 @@ pub(super) struct SimulatorArgs {
     #[arg(long, value_names = ["MEDIAN", "P95"], num_args = 2)]
     latency_ms: Option<Vec<u64>>,
     /// Shares of submissions that fail: throttled, bad-number, bad-text, opted-out, unavailable, failed, failed-accepted,
-    /// silent, reset; for instance `reset=0.01`.
-    #[arg(long, value_name = "KIND=SHARE")]
+    /// silent, reset; several with commas or by repeating it, for instance `reset=0.01,throttled=0.1`.
+    #[arg(long, value_name = "KIND=SHARE,…", value_delimiter = ',')]
     fail: Vec<String>,
-    /// Shares of accepted texts by their end: undelivered, expired, rejected, never; the rest is delivered.
-    #[arg(long, value_name = "END=SHARE")]
+    /// Shares of accepted texts by their end: undelivered, expired, rejected, never; the rest is delivered. Several with
+    /// commas or by repeating it.
+    #[arg(long, value_name = "END=SHARE,…", value_delimiter = ',')]
     end: Vec<String>,
     /// Time to the final receipt: median and 95th percentile in milliseconds.
     #[arg(long, value_names = ["MEDIAN", "P95"], num_args = 2)]
@@ -242,7 +243,12 @@ fn config(args: SimulatorArgs) -> anyhow::Result<SimulatorConfig> {
             }
             "silent" => &mut failures.silent,
             "reset" => &mut failures.reset,
-            _ => return Err(WrongUse(format!("--fail {kind}: there is no such failure; see --help")).into()),
+            _ => {
+                let known = "throttled, bad-number, bad-text, opted-out, unavailable, failed, failed-accepted, silent, reset";
+                return Err(
+                    WrongUse(format!("--fail {kind}: there is no such failure; there are: {known}")).into()
+                );
+            }
         };
         *place = share;
     }
@@ -254,7 +260,10 @@ fn config(args: SimulatorArgs) -> anyhow::Result<SimulatorConfig> {
             "expired" => &mut receipts.expired,
             "rejected" => &mut receipts.rejected,
             "never" => &mut receipts.never,
-            _ => return Err(WrongUse(format!("--end {end}: there is no such end; see --help")).into()),
+            _ => {
+                let known = "undelivered, expired, rejected, never";
+                return Err(WrongUse(format!("--end {end}: there is no such end; there are: {known}")).into());
+            }
         };
         *place = share;
     }
@@ -293,7 +302,12 @@ fn curve(pair: &[u64]) -> Option<Curve> {
 }
 
 fn shares(flag: &str, list: &[String]) -> Result<Vec<(String, f64)>, WrongUse> {
-    let wrong = |item: &str| WrongUse(format!("{flag} {item}: write NAME=SHARE with a share from 0 to 1"));
+    let wrong = |item: &str| {
+        WrongUse(format!(
+            "{flag} {item}: write NAME=SHARE with a share from 0 to 1, such as {flag} {}",
+            example(flag)
+        ))
+    };
     list.iter()
         .map(|item| {
             let (name, share) = item.rsplit_once('=').ok_or_else(|| wrong(item))?;
@@ -304,4 +318,13 @@ fn shares(flag: &str, list: &[String]) -> Result<Vec<(String, f64)>, WrongUse> {
             Ok((name.to_owned(), share))
         })
         .collect()
+}
+
+/// How a list of shares is written.
+fn example(flag: &str) -> &'static str {
+    match flag {
+        "--fail" => "reset=0.01,throttled=0.1",
+        "--end" => "undelivered=0.05,never=0.01",
+        _ => "STOP=0.01",
+    }
 }

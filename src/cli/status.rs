@@ -1,5 +1,6 @@
 //! `winback status` and `winback watch`: where runs stand, once or live.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,10 +16,14 @@ use crate::report::status::{Status, status};
 use crate::store::Store;
 
 use super::doubt::Doubts;
+use super::gauges::{Gauges, Hold};
 use super::{Context, print, terms};
 
 /// Runs listed without a name.
 const RECENT: i64 = 20;
+
+/// How long a daemon may take to say what holds its lanes.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often a live view is drawn.
 const FRAME: Duration = Duration::from_millis(500);
@@ -54,10 +59,11 @@ pub(super) struct WatchArgs {
 /// What each counter means; one word, one meaning, in status, watch and report alike.
 const WORDS: &str = "\
 What the words mean:
-  messages              texts that the run was launched with, one for each contact; whoever the plan left out
-                        (withheld) has none, and `winback why CONTACT CAMPAIGN` says why
+  messages              texts that the run was launched with, one for each contact; whoever was left
+                        out has none, and `winback why CONTACT CAMPAIGN` says why
   waiting               not handed over yet: its window, its turn or a retry is still to come
-  on the wire           handed over, the provider's answer is awaited
+  under way             with its lane: about to go, on the wire (at most limits.in_flight of its
+                        route), or its answer is being stored
   accepted              the provider took it and says so, or a receipt or a person does
     by decision         of these, accepted because a person said so and no receipt has said it since
     delivered           of these, a receipt says that it is on the handset
@@ -73,7 +79,7 @@ What the words mean:
   reserved              money set aside when texts were handed over; returns when one is proven not to have left
   codes                 coupon codes of the run: reserved (its text waits), sent (its text was accepted), quarantined
                         (its text is in doubt, so nobody else gets the code), redeemed
-Every message is in exactly one of waiting, on the wire, accepted, failed, in doubt and withdrawn.";
+Every message is in exactly one of waiting, under way, accepted, failed, in doubt and withdrawn.";
 
 pub(super) async fn run(context: &Context, args: StatusArgs) -> anyhow::Result<ExitCode> {
     let config = context.config()?;
@@ -82,19 +88,24 @@ pub(super) async fn run(context: &Context, args: StatusArgs) -> anyhow::Result<E
         let run = meant(&store, campaign, args.run).await?;
         let status = status(&store, &run).await?;
         let doubts = Doubts::of(context, &config, &store, &run).await?;
+        let holds = holds(context, &config, &store, std::slice::from_ref(&status)).await?;
         if context.json() {
             let mut told = serde_json::to_value(&status)?;
             told["doubts"] = doubts.as_json();
+            told["holds"] = serde_json::to_value(&holds)?;
             print::json(&told)?;
         } else {
             show(&status);
-            doubts.lines().into_iter().for_each(print::line);
+            doubts.lines(status.in_doubt).into_iter().for_each(print::line);
+            for hold in &holds {
+                print::line(format!("held     {}", hold.words()));
+            }
             if let Some(told) = waits_for(context, &config, &store, &status).await? {
                 print::line(told);
             }
         }
     } else {
-        list(context, &store).await?;
+        list(context, &config, &store).await?;
     }
     store.close().await;
     Ok(ExitCode::SUCCESS)
@@ -105,6 +116,26 @@ async fn meant(store: &Store, campaign: &str, run: Option<i64>) -> anyhow::Resul
         Some(id) => terms::run_of(store, campaign, id).await,
         None => terms::latest_run(store, campaign).await,
     }
+}
+
+/// What holds back the lanes of running runs of which something waits.
+async fn holds(
+    context: &Context,
+    config: &Config,
+    store: &Store,
+    runs: &[Status],
+) -> anyhow::Result<Vec<Hold>> {
+    let sends = |s: &&Status| s.state == RunState::Running.as_str() && s.waiting + s.submitting > 0;
+    let routes: BTreeSet<&str> =
+        runs.iter().filter(sends).flat_map(|s| s.routes.keys()).map(String::as_str).collect();
+    if routes.is_empty() {
+        return Ok(Vec::new());
+    }
+    if store.daemon().await?.is_none() {
+        return Ok(vec![Hold::NoDaemon]);
+    }
+    let gauges = Gauges::read(config, PATIENCE).await?;
+    Ok(gauges.map(|gauges| gauges.holds(routes.into_iter(), context.now())).unwrap_or_default())
 }
 
 /// What a run that has messages waiting waits for, unless that is only its turn.
@@ -131,7 +162,7 @@ pub(super) async fn waits_for(
     Ok(Some(format!("waits    for lawful hours and its own window: the next text goes at {local}")))
 }
 
-async fn list(context: &Context, store: &Store) -> anyhow::Result<()> {
+async fn list(context: &Context, config: &Config, store: &Store) -> anyhow::Result<()> {
     let mut all = Vec::new();
     for run in store.recent_runs(RECENT).await? {
         all.push(status(store, &run).await?);
@@ -153,6 +184,9 @@ async fn list(context: &Context, store: &Store) -> anyhow::Result<()> {
     let headers =
         ["campaign", "run", "state", "messages", "accepted", "delivered", "failed", "in doubt", "cost"];
     print::table(&headers, &[1, 3, 4, 5, 6, 7, 8], rows);
+    for hold in holds(context, config, store, &all).await? {
+        print::line(format!("held     {}", hold.words()));
+    }
     Ok(())
 }
 
@@ -164,7 +198,7 @@ pub(super) fn show(s: &Status) {
     let mut rows = vec![
         row("messages", s.messages),
         row("waiting", s.waiting),
-        row("on the wire", s.submitting),
+        row("under way", s.submitting),
         row("accepted", s.accepted),
         row("  by decision", s.accepted_by_decision),
         row("  delivered", s.delivered),
@@ -329,7 +363,7 @@ fn frame(s: &Status, rates: (f64, f64)) -> Vec<String> {
         ),
         format!("  delivered  {} {:>9}  {:>16.0}/s", bar(s.delivered), print::count(s.delivered), rates.1),
         format!(
-            "  not delivered {} · failed {} · in doubt {} · withdrawn {} · on the wire {}",
+            "  not delivered {} · failed {} · in doubt {} · withdrawn {} · under way {}",
             print::count(s.undelivered),
             print::count(s.failed),
             print::count(s.in_doubt),

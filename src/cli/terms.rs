@@ -35,7 +35,7 @@ fn is_file(campaign: &str) -> bool {
 pub(super) fn definition(config: &Config, campaign: &str) -> anyhow::Result<Definition> {
     let file = file(config, campaign);
     if !file.exists() {
-        bail!(no_campaign(Some(config), &file));
+        return Err(WrongUse(no_campaign(Some(config), &file)).into());
     }
     let text = read_file(&file).with_context(|| format!("campaign `{campaign}`"))?;
     Ok(config.check_campaign(&file.to_string_lossy(), &text)?)

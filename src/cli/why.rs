@@ -2,11 +2,14 @@
 //!
 //! It asks the plan, the fence and the doubt policy, each for its own reasons; it has none itself.
 
+mod delays;
+
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::campaign::definition::Audience;
 use crate::config::Config;
 use crate::daemon::routes;
 use crate::dispatch::terms::Terms;
@@ -18,7 +21,7 @@ use crate::model::message::{Refusal, Verdict};
 use crate::model::run::{Run, RunState};
 use crate::model::state::Dispatch;
 use crate::store::Store;
-use crate::store::status::MessageView;
+use crate::store::status::{AttemptView, MessageView};
 
 use super::doubt::{self, Awaited};
 use super::{Context, contact, print, terms};
@@ -47,11 +50,16 @@ struct Answer {
     until: Option<Timestamp>,
     /// What a message in doubt waits for.
     waits_for: Option<Value>,
+    /// What held it up before.
+    delays: Vec<String>,
+    /// Why it may arrive twice.
+    twice: Option<String>,
 }
 
 impl Answer {
     fn of(state: &'static str, why: impl Into<String>) -> Self {
-        Self { message: None, state, why: why.into(), until: None, waits_for: None }
+        let (why, delays) = (why.into(), Vec::new());
+        Self { message: None, state, why, until: None, waits_for: None, delays, twice: None }
     }
 
     fn until(self, until: Timestamp) -> Self {
@@ -73,11 +81,14 @@ pub(super) async fn run(context: &Context, args: WhyArgs) -> anyhow::Result<Exit
         None => None,
     };
     let message = match message {
-        Some(id) => store.message(id).await?.map(|(message, ..)| message),
+        Some(id) => store.message(id).await?.map(|(message, attempts, _)| (message, attempts)),
         None => None,
     };
     let answer = match (&run, message) {
-        (Some(run), Some(message)) => about_message(context, &config, &store, run, &message).await?,
+        (Some(run), Some((message, attempts))) => {
+            let answer = about_message(context, &config, &store, run, &message).await?;
+            held_up(&store, run, &message, &attempts, answer).await?
+        }
         (Some(run), None) => left_out(&config, &store, run, &found).await?,
         (None, _) => before_launch(context, &config, &store, &args.campaign, &found).await?,
     };
@@ -87,6 +98,7 @@ pub(super) async fn run(context: &Context, args: WhyArgs) -> anyhow::Result<Exit
             "campaign": campaign, "contact": found.id, "run": run.as_ref().map(|run| run.id),
             "message": answer.message, "state": answer.state, "why": answer.why,
             "until": answer.until.map(Timestamp::rfc3339), "waits_for": answer.waits_for,
+            "delayed_by": answer.delays, "possible_duplicate": answer.twice.is_some(), "sent_again": answer.twice,
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -97,7 +109,37 @@ pub(super) async fn run(context: &Context, args: WhyArgs) -> anyhow::Result<Exit
     let message = answer.message.map_or_else(String::new, |id| format!(" · message {id}"));
     print::line(format!("contact {} · {campaign} · {run}{message}", found.id));
     print::line(format!("{}: {}", answer.state, answer.why));
+    for told in &answer.delays {
+        print::line(format!("  delayed: {told}"));
+    }
+    if let Some(told) = &answer.twice {
+        print::line(format!("  possible duplicate: {told}"));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Adds what held the text up before, and whether it may arrive twice.
+async fn held_up(
+    store: &Store,
+    run: &Run,
+    message: &MessageView,
+    attempts: &[AttemptView],
+    answer: Answer,
+) -> anyhow::Result<Answer> {
+    let (_, opened_at) = store.gate(message.id, message.not_before).await?;
+    let delays = delays::delays(run, opened_at, attempts, &message.route);
+    if !message.possible_duplicate {
+        return Ok(Answer { delays, ..answer });
+    }
+    let decisions = store.decisions_of(message.id).await?;
+    let by = decisions.iter().rfind(|one| one.verdict == Verdict::Resend);
+    let by = by.map_or_else(
+        || format!("as `when_in_doubt` of {} asks", run.terms.campaign),
+        |one| format!("as operator {} decided at {}", one.decided_by, one.decided_at.rfc3339()),
+    );
+    let twice =
+        format!("it was sent again, with the same code, while nobody knew whether it had arrived, {by}");
+    Ok(Answer { delays, twice: Some(twice), ..answer })
 }
 
 async fn about_message(
@@ -117,7 +159,7 @@ async fn about_message(
         Dispatch::Accepted => {
             let decisions = store.decisions_of(message.id).await?;
             let by = decisions.last().filter(|one| one.verdict == Verdict::Accepted);
-            let by = by.map_or_else(String::new, |one| format!(", as {} decided", one.decided_by));
+            let by = by.map_or_else(String::new, |one| format!(", as operator {} decided", one.decided_by));
             let handed = message.submitted_at.map_or_else(String::new, |at| format!(" at {}", at.rfc3339()));
             Answer::of(
                 state,
@@ -267,7 +309,22 @@ async fn withheld(terms: &Terms, store: &Store, found: &Contact, told: Planned) 
             )
         }
         Planned::LeftOut(skip) => skip.words(),
-        Planned::NotInSegment | Planned::Texted { .. } => format!("not in the segment: {}", terms.segment),
+        Planned::NotInSegment | Planned::Texted { .. } => not_in(&terms.definition.segment),
     };
     Ok(Answer::of("withheld", why))
+}
+
+/// Which segment a contact is not in: its name, or the beginning of a long expression.
+fn not_in(audience: &Audience) -> String {
+    let most = 80;
+    match audience {
+        Audience::Named(name) => {
+            format!("not in the segment {name}; `winback segment list` says what it asks for")
+        }
+        Audience::Expression(text) if text.chars().count() > most => {
+            let start: String = text.chars().take(most).collect();
+            format!("not in the segment of the campaign, which begins with: {start}…")
+        }
+        Audience::Expression(text) => format!("not in the segment: {text}"),
+    }
 }

@@ -16,18 +16,18 @@ use crate::dispatch::finish::{Load, done_at};
 use crate::dispatch::terms::Terms;
 use crate::model::clock::Timestamp;
 use crate::model::run::{Run, RunState};
-use crate::provider::{Transport, TransportLimits};
 use crate::report::slow::{Facts, Finish, Lane, Limit, Narrow, Slow, slow};
 use crate::store::Store;
 use crate::store::waiting::Waiting;
 
+use super::gauges::Gauges;
 use super::{Context, print, terms};
 
 /// How long the daemon's lanes are watched.
 const WATCHED: Duration = Duration::from_secs(2);
 
-/// Octets of a metrics page; one of a thousand routes fits.
-const PAGE_BYTES: usize = 8 << 20;
+/// How long each look may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Which limit holds a campaign's run, and when it would be done with and without it.
 ///
@@ -46,32 +46,20 @@ type Loads = HashMap<String, BTreeMap<(String, Timestamp, Timestamp), Load>>;
 
 /// Two looks at a daemon's metrics, [`WATCHED`] apart.
 struct Watched {
-    first: String,
-    second: String,
+    first: Gauges,
+    second: Gauges,
 }
 
 impl Watched {
     /// What a metric of a route reads.
     fn value(&self, name: &str, route: &str) -> Option<f64> {
-        value(&self.second, name, route)
+        self.second.value(name, route)
     }
 
     /// How much it rose between the looks.
     fn rise(&self, name: &str, route: &str) -> Option<f64> {
-        Some(value(&self.second, name, route)? - value(&self.first, name, route).unwrap_or(0.0))
+        Some(self.second.value(name, route)? - self.first.value(name, route).unwrap_or(0.0))
     }
-}
-
-/// The sum of a metric's lines about one route.
-fn value(page: &str, name: &str, route: &str) -> Option<f64> {
-    let label = format!("route=\"{route}\"");
-    let lines = page.lines().filter_map(|line| {
-        let (series, number) = line.rsplit_once(' ')?;
-        let (found, labels) = series.split_once('{').unwrap_or((series, ""));
-        let ours = route.is_empty() || labels.trim_end_matches('}').split(',').any(|one| one == label);
-        if found == name && ours { number.parse::<f64>().ok() } else { None }
-    });
-    lines.fold(None, |sum, number| Some(sum.unwrap_or(0.0) + number))
 }
 
 pub(super) async fn run(context: &Context, args: WhySlowArgs) -> anyhow::Result<ExitCode> {
@@ -112,20 +100,9 @@ pub(super) async fn run(context: &Context, args: WhySlowArgs) -> anyhow::Result<
 
 /// Looks at the daemon twice; none if it does not answer here.
 async fn watch(config: &Config) -> anyhow::Result<Option<Watched>> {
-    let patience = Duration::from_secs(5);
-    let limits = TransportLimits {
-        connect_timeout: patience,
-        total_timeout: patience,
-        in_flight: 2,
-        answer_bytes: PAGE_BYTES,
-    };
-    let transport = Transport::new(limits)?;
-    let url = format!("http://{}/metrics", config.daemon.listen);
-    let page =
-        async || transport.look(&url).await.ok().filter(|look| look.status == 200).map(|look| look.body);
-    let Some(first) = page().await else { return Ok(None) };
+    let Some(first) = Gauges::read(config, PATIENCE).await? else { return Ok(None) };
     tokio::time::sleep(WATCHED).await;
-    Ok(page().await.map(|second| Watched { first, second }))
+    Ok(Gauges::read(config, PATIENCE).await?.map(|second| Watched { first, second }))
 }
 
 async fn facts(
@@ -137,22 +114,24 @@ async fn facts(
     watched: Option<&Watched>,
     daemon: bool,
 ) -> anyhow::Result<Facts> {
-    let others: HashMap<String, i64> = store.waiting_beside(run.id, now).await?.into_iter().collect();
+    let beside = store.waiting_beside(run.id, now).await?;
     let mut names: Vec<&str> = waiting.iter().map(|one| one.route.as_str()).collect();
     names.sort_unstable();
     names.dedup();
     let lanes = names.into_iter().filter_map(|name| {
         let account = config.routes.get(name)?;
         let own: Vec<&Waiting> = waiting.iter().filter(|one| one.route == name).collect();
-        let beside = others.get(name).copied().unwrap_or(0);
-        Some(lane(now, name, account, &own, beside, watched))
+        let last = own.iter().map(|one| one.closes_at).max()?;
+        let first = beside.iter().filter(|one| one.route == name && one.goes_before(run.id, last));
+        let ahead = first.map(|one| one.parts).sum();
+        Some(lane(now, name, account, &own, ahead, watched))
     });
     let lanes = lanes.collect();
     Ok(Facts {
         now,
         state: run.state,
         daemon,
-        writable: watched.and_then(|page| value(&page.second, "winback_store_writable", "")) != Some(0.0),
+        writable: watched.and_then(|page| page.value("winback_store_writable", "")) != Some(0.0),
         messages: waiting.iter().map(|one| one.messages).sum(),
         in_doubt: store.open_messages(run.id).await?.in_doubt,
         cost: waiting.iter().map(|one| one.cost).sum(),
@@ -167,7 +146,7 @@ fn lane(
     name: &str,
     account: &RouteConfig,
     own: &[&Waiting],
-    others: i64,
+    ahead: i64,
     watched: Option<&Watched>,
 ) -> Lane {
     let parts = |of: &dyn Fn(&Waiting) -> bool| -> f64 {
@@ -195,7 +174,7 @@ fn lane(
         route: name.to_owned(),
         messages: own.iter().map(|one| one.messages as f64).sum(),
         parts: parts(&|_| true),
-        others: others as f64,
+        ahead: ahead as f64,
         account: limits.account.map(|limit| limit.parts_per_second),
         share: read("winback_rate_share").unwrap_or(1.0),
         in_flight: account.in_flight as f64,
@@ -289,18 +268,18 @@ fn words(limit: &Limit, campaign: &str) -> String {
         Limit::Breaker { route } => {
             format!("the provider of route {route} is unwell: its breaker is open and lets single texts try")
         }
-        Limit::Account { route, allows, share, others } => {
+        Limit::Account { route, allows, share, ahead } => {
             let throttled = if *share < 0.999 {
                 format!(", throttled by the provider to {:.0} %", share * 100.0)
             } else {
                 String::new()
             };
-            let shared = if *others > 0.0 {
-                format!(", shared with {others:.0} parts of other runs")
+            let after = if *ahead > 0.0 {
+                format!("; {ahead:.0} parts of other runs go first")
             } else {
                 String::new()
             };
-            format!("the limit of route {route}: {allows} parts/s{throttled}{shared}")
+            format!("the limit of route {route}: {allows} parts/s{throttled}{after}")
         }
         Limit::Narrow { route, name, allows } => {
             format!("the limit of {name} on route {route}: {allows} parts/s")
@@ -313,26 +292,5 @@ fn words(limit: &Limit, campaign: &str) -> String {
             "this machine or its store: route {route} does {measured:.0} parts/s where its limits allow {allows:.0}; look at \
              the disk's fsync time and the processor"
         ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::value;
-
-    #[test]
-    fn a_metric_is_read_for_one_route_and_summed_over_its_kinds() {
-        let page = "# TYPE winback_outcomes counter\n\
-            winback_outcomes_total{route=\"us\",kind=\"accepted\"} 7\n\
-            winback_outcomes_total{route=\"us\",kind=\"unknown\"} 2\n\
-            winback_outcomes_total{route=\"us2\",kind=\"accepted\"} 40\n\
-            winback_store_writable 1\n# EOF\n";
-        let check =
-            |name: &str, route: &str, wanted: Option<f64>| assert_eq!(value(page, name, route), wanted);
-        check("winback_outcomes_total", "us", Some(9.0));
-        check("winback_outcomes_total", "us2", Some(40.0));
-        check("winback_outcomes_total", "u", None);
-        check("winback_store_writable", "", Some(1.0));
-        check("winback_outcomes", "us", None);
     }
 }

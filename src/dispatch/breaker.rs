@@ -95,6 +95,11 @@ impl Breaker {
         self.probing
     }
 
+    /// When the next probe may go, by the lane's clock; none while it is closed.
+    pub fn next_try(&self) -> Option<Duration> {
+        self.open_until
+    }
+
     /// True while the lane is stopped or probing.
     pub fn is_open(&self) -> bool {
         self.open_until.is_some()

@@ -206,6 +206,7 @@ impl LaneCore {
             rate_share: self.pacer.share(),
             broken: self.breaker.is_open(),
             healthy: self.healthy,
+            held_until: self.hold_until.max(self.breaker.next_try().unwrap_or_default()),
         }
     }
 

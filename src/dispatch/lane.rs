@@ -350,6 +350,9 @@ impl Lane {
         metrics.under_way.set(i64::try_from(picture.under_way).unwrap_or(i64::MAX));
         metrics.rate_share.set(picture.rate_share);
         metrics.breaker_open.set(i64::from(picture.broken));
+        let now = self.context.clock.moment();
+        let left = picture.held_until.saturating_sub(now.elapsed);
+        metrics.next_try.set(if left.is_zero() { 0 } else { now.wall.plus(left).0 / 1_000 });
         self.context.metrics.store_writable.set(i64::from(picture.healthy));
     }
 }

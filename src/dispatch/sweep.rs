@@ -208,10 +208,14 @@ impl Sweep {
     }
 
     async fn sweep(&self, stop: &CancellationToken) {
+        let mut last = None;
         while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
-            if let Err(error) = self.once().await {
-                tracing::error!(%error, "a sweep failed; it is tried again in a second");
+            let failed = self.once().await.err().map(|error| error.to_string());
+            // What fails again in the same way has been told.
+            if let Some(error) = failed.as_ref().filter(|_| failed != last) {
+                tracing::error!(%error, "a sweep failed; it is tried again each second");
             }
+            last = failed;
         }
     }
 
@@ -242,14 +246,20 @@ impl Sweep {
     /// Wakes those lanes that have something to claim; two hundred without work then cost one look. A sweep may take
     /// longer than its second, and lanes must not wait for it.
     async fn wake_lanes(&self, stop: &CancellationToken) {
+        let mut told = false;
         while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
-            match self.store.routes_with_work(&self.routes, self.clock.now()).await {
+            let looked = self.store.routes_with_work(&self.routes, self.clock.now()).await;
+            let failed = looked.is_err();
+            match looked {
                 Ok(routes) => self.bell.ring_for(routes),
                 Err(error) => {
-                    tracing::error!(%error, "the store does not say which lanes have work; all of them look");
+                    if !told {
+                        tracing::error!(%error, "the store does not say which lanes have work; all of them look");
+                    }
                     self.bell.ring();
                 }
             }
+            told = failed;
         }
     }
 

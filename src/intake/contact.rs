@@ -103,6 +103,8 @@ pub struct ContactOptions {
     pub zone: TimeZone,
     /// When consent was given by rows that say yes and not when.
     pub consent_at: Option<Timestamp>,
+    /// Today's end anywhere: consent that is dated later is a slip.
+    pub latest_consent: Timestamp,
 }
 
 /// A contact as one row describes it. What is `None` or empty is not said
@@ -224,6 +226,12 @@ impl ContactReader {
 
     /// A no wins over a time beside it; a yes needs a time, its own or the file's.
     fn consent(&self, row: &Row) -> Result<Consent, Reason> {
+        let told = self.told_consent(row)?;
+        let ahead = told.at().is_some_and(|at| at > self.options.latest_consent);
+        if ahead { Err(Reason::ConsentAhead) } else { Ok(told) }
+    }
+
+    fn told_consent(&self, row: &Row) -> Result<Consent, Reason> {
         let at = self.time(row, ContactField::ConsentAt)?;
         let given = at.map_or(Consent::Unstated, Consent::Given);
         let word = fold(self.field(row, ContactField::Consent));

@@ -8,7 +8,12 @@ use crate::intake::table::{Next, Table, TableOptions};
 use crate::model::number::BadNumber;
 
 fn options(country: &str) -> ContactOptions {
-    ContactOptions { country: country.parse().ok(), zone: TimeZone::UTC, consent_at: None }
+    ContactOptions {
+        country: country.parse().ok(),
+        zone: TimeZone::UTC,
+        consent_at: None,
+        latest_consent: Timestamp::MAX,
+    }
 }
 
 fn read_with(bytes: impl Into<Vec<u8>>, options: ContactOptions) -> Vec<Result<ContactDraft, (u64, Reason)>> {

@@ -59,6 +59,12 @@ pub enum IntakeError {
         /// The file.
         name: String,
     },
+    /// Pictures, programs, databases.
+    #[error("{name} is no text; name a CSV or another delimited text file, which may be packed with gzip")]
+    Binary {
+        /// The file.
+        name: String,
+    },
     /// The header line cannot be read.
     #[error("{name}, line {line}: the header cannot be read: {fault}")]
     BadHeader {

@@ -55,6 +55,9 @@ pub enum Reason {
         "consent without a time; add a column consent_at, or give the time that holds for the whole file"
     )]
     ConsentUndated,
+    /// Nobody consents tomorrow.
+    #[error("the consent is dated in the future; look at the order of day and month, and at the year")]
+    ConsentAhead,
     /// A time cannot be read.
     #[error("`{column}` is not a time; write it year first, like 2026-10-01 or 2026-10-01T10:00:00Z")]
     Time {
@@ -122,6 +125,7 @@ impl Reason {
             Self::Stage => "stage",
             Self::Consent => "consent",
             Self::ConsentUndated => "consent_undated",
+            Self::ConsentAhead => "consent_ahead",
             Self::Time { .. } => "time",
             Self::Amount => "amount",
             Self::Missing { .. } => "missing",

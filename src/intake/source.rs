@@ -31,6 +31,21 @@ impl Progress {
     }
 }
 
+/// How pictures, documents, programs, databases and other archives begin.
+const NO_TEXT: [&[u8]; 11] = [
+    b"\x89PNG",
+    b"\xFF\xD8\xFF",
+    b"GIF8",
+    b"%PDF",
+    b"\x7FELF",
+    b"SQLi",
+    b"BZh",
+    b"\xFD7zX",
+    b"7z\xBC\xAF",
+    b"Rar!",
+    b"\x28\xB5\x2F\xFD",
+];
+
 /// Bytes to be read as a table.
 pub struct Source {
     pub(super) name: String,
@@ -56,6 +71,10 @@ impl Source {
         let name = path.display().to_string();
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
         let (facts, file) = opened.map_err(|cause| IntakeError::Open { name: name.clone(), cause })?;
+        if facts.is_dir() {
+            let cause = io::Error::new(io::ErrorKind::IsADirectory, "it is a folder; name a file in it");
+            return Err(IntakeError::Open { name, cause });
+        }
         Self::from_reader(name, file, facts.is_file().then_some(facts.len()))
     }
 
@@ -76,6 +95,9 @@ impl Source {
             peek(&mut counted).map_err(|cause| IntakeError::Read { name: name.clone(), line: 1, cause })?;
         if magic.starts_with(b"PK\x03\x04") || magic.starts_with(b"\xD0\xCF\x11\xE0") {
             return Err(IntakeError::Workbook { name });
+        }
+        if NO_TEXT.iter().any(|start| magic.starts_with(start)) {
+            return Err(IntakeError::Binary { name });
         }
         let start = io::Cursor::new(magic);
         let bytes: Box<dyn Read + Send> = if start.get_ref().starts_with(b"\x1F\x8B") {

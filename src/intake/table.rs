@@ -168,6 +168,10 @@ impl Table {
         if let Some(fault) = table.damage(&header) {
             return Err(IntakeError::BadHeader { name: table.name, line: header.line, fault });
         }
+        // No name of a column has these; a file that is no text hardly ever lacks them.
+        if header.fields().any(|name| name.contains(|c: char| c.is_control() && !c.is_whitespace())) {
+            return Err(IntakeError::Binary { name: table.name });
+        }
         table.headers = header.fields().map(|field| field.trim().to_owned()).collect();
         Ok(table)
     }

@@ -1,7 +1,9 @@
 //! Holds a provider's ledger against the store: what it accepted must be what we believe it accepted.
 //!
 //! The ledger is the truth about the wire; our own tables are what is being judged. It is read once from its beginning
-//! to its end and never kept: what is remembered is a word for each message and each code. Nothing is ever written.
+//! to its end and never kept: what is remembered is a word for each message and each code. Nothing is ever written. Both
+//! may grow meanwhile: what the store has accepted and the ledger had not shown yet is looked for once more in what the
+//! ledger has gained. What retention took away is judged by what it left.
 
 mod marks;
 mod pace;
@@ -73,7 +75,7 @@ pub enum AuditError {
     Ledger(Box<dyn StdError + Send + Sync>),
 }
 
-/// The result, in fixed terms. Everything must be zero but `accepted`, `waiting`, `not_sent` and `unresolved`.
+/// The result, in fixed terms. Everything must be zero but `accepted`, `waiting`, `not_sent`, `unresolved` and `pruned`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Audit {
     /// Messages that both sides know as accepted.
@@ -106,6 +108,8 @@ pub struct Audit {
     pub wrong_code: i64,
     /// In doubt on our side, taken or not.
     pub unresolved: i64,
+    /// Taken texts whose words and intents retention took away: judged by number, code, state, budget and hours alone.
+    pub pruned: i64,
     /// A few messages of each term, by its name, with no more of a number than its end.
     pub examples: BTreeMap<&'static str, Vec<String>>,
 }
@@ -141,7 +145,8 @@ impl Audit {
     }
 }
 
-/// Compares a ledger, in the order in which it was written, with the store.
+/// Compares a ledger, in the order in which it was written, with the store. Whoever goes on writing it may: after its
+/// end it is asked again, for what was taken meanwhile.
 ///
 /// # Errors
 /// When the store or the ledger cannot be read to its end; half an audit proves nothing.
@@ -150,16 +155,10 @@ pub async fn audit<E: StdError + Send + Sync + 'static>(
     ledger: impl IntoIterator<Item = Result<Taken, E>>,
     question: &Question<'_>,
 ) -> Result<Audit, AuditError> {
+    let mut ledger = ledger.into_iter();
     let mut auditor = Auditor::new(store, question);
-    let mut page = Vec::with_capacity(PAGE);
-    for entry in ledger {
-        page.push(entry.map_err(|error| AuditError::Ledger(Box::new(error)))?);
-        if page.len() == PAGE {
-            auditor.judge(&std::mem::take(&mut page)).await?;
-        }
-    }
-    auditor.judge(&page).await?;
-    auditor.conclude().await
+    auditor.read_on(&mut ledger).await?;
+    auditor.conclude(&mut ledger).await
 }
 
 /// An audit under way.
@@ -175,6 +174,8 @@ struct Auditor<'a> {
     /// The interval last looked up, by window.
     hours: HashMap<i64, (Timestamp, Timestamp)>,
     pace: Option<Pace>,
+    /// Accepted by us and not in the ledger as far as it has been read: taken while we looked, or lost.
+    suspects: Vec<Standing>,
 }
 
 /// A run whose texts are being judged.
@@ -196,6 +197,25 @@ impl<'a> Auditor<'a> {
             runs: HashMap::new(),
             hours: HashMap::new(),
             pace: question.limit.map(Pace::new),
+            suspects: Vec::new(),
+        }
+    }
+
+    /// Judges what of the ledger has not been read, up to where it ends now.
+    async fn read_on<E: StdError + Send + Sync + 'static>(
+        &mut self,
+        ledger: &mut impl Iterator<Item = Result<Taken, E>>,
+    ) -> Result<(), AuditError> {
+        let mut page = Vec::with_capacity(PAGE);
+        loop {
+            page.clear();
+            for entry in ledger.by_ref().take(PAGE) {
+                page.push(entry.map_err(|error| AuditError::Ledger(Box::new(error)))?);
+            }
+            self.judge(&page).await?;
+            if page.len() < PAGE {
+                return Ok(());
+            }
         }
     }
 
@@ -216,7 +236,7 @@ impl<'a> Auditor<'a> {
             let ours = |run| self.question.run.is_none_or(|wanted| wanted == run);
             match known {
                 Some((_, fact)) if !ours(fact.run) => {}
-                Some(((_, number), fact)) if fact.intended => {
+                Some(((_, number), fact)) if fact.intended || fact.pruned => {
                     self.judge_known(entry, number, &fact).await?;
                 }
                 _ => {
@@ -237,11 +257,12 @@ impl<'a> Auditor<'a> {
     async fn judge_known(&mut self, entry: &Taken, number: i64, fact: &TakenFacts) -> Result<(), AuditError> {
         let repeated = self.taken.mark_attempt(fact.message.0, number);
         let wrong_number = entry.to.trim_start_matches('+') != fact.phone.digits().to_string();
-        let wrong_body = entry.body_sha256 != hex(&Sha256::digest(fact.body.as_bytes()));
+        let wrong_body = !fact.pruned && entry.body_sha256 != hex(&Sha256::digest(fact.body.as_bytes()));
         let wrong_code = fact.coupon.as_ref().is_some_and(|(coupon, code)| {
             let first = self.carried.first(coupon.0, fact.message.0);
-            first != fact.message.0 || !fact.body.contains(code.as_str())
+            first != fact.message.0 || !fact.pruned && !fact.body.contains(code.as_str())
         });
+        self.audit.pruned += i64::from(fact.pruned);
         let (outside, over_budget) = self.terms_broken(entry, fact).await?;
         let audit = &mut self.audit;
         let mut found = |broken: bool, term: &'static str, count: fn(&mut Audit) -> &mut i64| {
@@ -290,7 +311,10 @@ impl<'a> Auditor<'a> {
     }
 
     /// Looks at every message once, now that all is known that was taken.
-    async fn conclude(mut self) -> Result<Audit, AuditError> {
+    async fn conclude<E: StdError + Send + Sync + 'static>(
+        mut self,
+        ledger: &mut impl Iterator<Item = Result<Taken, E>>,
+    ) -> Result<Audit, AuditError> {
         let (mut after, page) = (MessageId(0), i64::try_from(PAGE).unwrap_or(i64::MAX));
         loop {
             let standing = self.store.standing(self.question.run, after, page).await?;
@@ -299,9 +323,33 @@ impl<'a> Auditor<'a> {
             for message in &standing {
                 self.count(message);
             }
+            if self.suspects.len() >= PAGE {
+                self.settle_suspects(ledger).await?;
+            }
         }
+        self.settle_suspects(ledger).await?;
         self.audit.over_rate = self.pace.map(Pace::finish);
         Ok(self.audit)
+    }
+
+    /// A provider writes its ledger before it answers, so whatever we had accepted is in there by now, or lost.
+    async fn settle_suspects<E: StdError + Send + Sync + 'static>(
+        &mut self,
+        ledger: &mut impl Iterator<Item = Result<Taken, E>>,
+    ) -> Result<(), AuditError> {
+        if self.suspects.is_empty() {
+            return Ok(());
+        }
+        self.read_on(ledger).await?;
+        for message in std::mem::take(&mut self.suspects) {
+            if self.taken.attempts(message.message.0) > 0 {
+                self.audit.accepted += 1;
+            } else {
+                self.audit.lost += 1;
+                self.audit.example("lost", || format!("message {} to {:?}", message.message, message.phone));
+            }
+        }
+        Ok(())
     }
 
     fn count(&mut self, message: &Standing) {
@@ -318,7 +366,10 @@ impl<'a> Auditor<'a> {
         let audit = &mut self.audit;
         audit.unresolved += i64::from(doubtful);
         let term = match (attempts, accepted) {
-            (0, true) => Some("lost"),
+            (0, true) => {
+                self.suspects.push(message.clone());
+                None
+            }
             (0, false) if open && ended => Some("lost"),
             (0, false) if open => {
                 audit.waiting += 1;

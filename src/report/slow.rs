@@ -2,7 +2,8 @@
 //! knows and the daemon measures is passed in.
 //!
 //! Each limit is taken away in turn; the one whose absence helps most is the one that binds. A route's account, its
-//! messages under way and its lane are shared by all runs on it, so their texts count too.
+//! messages under way and its lane serve all runs on it, first come first served: what goes before a run counts too, what
+//! comes after it does not.
 
 use serde::Serialize;
 
@@ -47,8 +48,8 @@ pub struct Lane {
     pub messages: f64,
     /// Their parts.
     pub parts: f64,
-    /// Parts of other running runs that wait for it.
-    pub others: f64,
+    /// Parts of other running runs that go before the last of these.
+    pub ahead: f64,
     /// Parts per second that the account allows.
     pub account: Option<f64>,
     /// Share of that at which a throttled lane runs.
@@ -116,8 +117,8 @@ pub enum Limit {
         allows: f64,
         /// Share at which the provider's throttling leaves it.
         share: f64,
-        /// Parts of other runs that wait for it too.
-        others: f64,
+        /// Parts of other runs that go first.
+        ahead: f64,
     },
     /// What a sender or country allows.
     Narrow {
@@ -239,10 +240,11 @@ fn judge(facts: &Facts, lane: &Lane, finish: &impl Finish) -> Slow {
 /// What a route allows this run, in parts per second.
 fn limits(lane: &Lane) -> Vec<(Limit, f64)> {
     let route = || lane.route.clone();
-    let own = lane.parts / (lane.parts + lane.others).max(f64::MIN_POSITIVE);
+    // What goes first takes its time at the same pace: as long as if this run had only its share of it.
+    let own = lane.parts / (lane.parts + lane.ahead).max(f64::MIN_POSITIVE);
     let mut limits = Vec::new();
     if let Some(allows) = lane.account {
-        let limit = Limit::Account { route: route(), allows, share: lane.share, others: lane.others };
+        let limit = Limit::Account { route: route(), allows, share: lane.share, ahead: lane.ahead };
         limits.push((limit, allows * lane.share * own));
     }
     if let Some(answer_seconds) = lane.answer_seconds.filter(|seconds| *seconds > 0.0) {
@@ -297,7 +299,7 @@ mod tests {
             route: "us".to_owned(),
             messages: 1_000.0,
             parts: 1_000.0,
-            others: 0.0,
+            ahead: 0.0,
             account: Some(20.0),
             share: 1.0,
             in_flight: 16.0,
@@ -338,8 +340,8 @@ mod tests {
         check(lane(), "account", Some(50.0), Some(12.5));
         // Throttled to an eighth: too slow for what is left of the hours.
         check(Lane { share: 0.125, measured: Some(2.5), ..lane() }, "account", Some(1_300.0), Some(12.5));
-        // Another run's texts wait on the same account.
-        check(Lane { others: 500.0, ..lane() }, "account", Some(75.0), Some(18.75));
+        // Another run's texts go first on the same account.
+        check(Lane { ahead: 500.0, ..lane() }, "account", Some(75.0), Some(18.75));
         let patient = Lane { answer_seconds: Some(2.0), under_way: 16.0, measured: Some(8.0), ..lane() };
         check(patient.clone(), "in_flight", Some(1_025.0), Some(50.0));
         check(Lane { account: None, ..patient }, "in_flight", Some(1_025.0), Some(0.0));

@@ -95,21 +95,20 @@ pub struct Reason {
     pub messages: i64,
 }
 
-/// Reads the numbers of a run.
+/// Reads the numbers of a run, as it stands now: all of one instant.
 ///
 /// # Errors
-/// When the store cannot be read.
+/// When the store cannot be read, or has no such run.
 pub async fn status(store: &Store, run: &Run) -> Result<Status, StoreError> {
-    let tallies = store.tally(run.id).await?;
-    let mut status = sum(run, &tallies);
-    status.reasons = store
-        .reasons(run.id)
-        .await?
+    let numbers = store.numbers(run.id).await?;
+    let mut status = sum(&numbers.run, &numbers.tallies);
+    status.reasons = numbers
+        .reasons
         .into_iter()
         .map(|(state, reason, messages)| Reason { state: state.as_str(), reason, messages })
         .collect();
-    status.accepted_by_decision = store.accepted_by_decision(run.id).await?;
-    status.codes = store.codes_of_run(run.id).await?.into_iter().collect();
+    status.accepted_by_decision = numbers.accepted_by_decision;
+    status.codes = numbers.codes.into_iter().collect();
     Ok(status)
 }
 

@@ -33,9 +33,10 @@ statements! {
             OR m.phone IN (SELECT phone FROM lifted) AND EXISTS (SELECT 1 FROM lifted AS s WHERE s.phone = m.phone \
             AND s.scope IN ('all', m.sender) AND ((s.created_at < a.intent_at AND s.lifted_at > a.intent_at) \
               OR (s.created_at + $2 < CAST(j.value ->> 3 AS BIGINT) AND s.lifted_at > CAST(j.value ->> 3 AS BIGINT)))) \
-          THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END \
+          THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END, \
+          CASE WHEN m.body = '' AND r.pruned > 0 THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END \
         FROM json_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 1 AS BIGINT) \
-        JOIN run_windows AS w ON w.id = m.window_id \
+        JOIN runs AS r ON r.id = m.run_id JOIN run_windows AS w ON w.id = m.window_id \
         LEFT JOIN attempts AS a ON a.message_id = m.id AND a.number = CAST(j.value ->> 2 AS BIGINT) \
         LEFT JOIN coupons AS c ON c.id = m.coupon_id";
     /// `$1` the last message seen, `$2` the run or 0 for all, `$3` how many.
@@ -69,6 +70,8 @@ pub struct TakenFacts {
     pub intended: bool,
     /// Whether the number had said STOP before.
     pub stopped: bool,
+    /// Whether retention took its text and its attempts away.
+    pub pruned: bool,
 }
 
 /// Where one message stands.
@@ -142,5 +145,6 @@ fn facts(row: &Row) -> Result<TakenFacts, StoreError> {
         coupon,
         intended: row.int(10)? == 1,
         stopped: row.int(11)? == 1,
+        pruned: row.int(12)? == 1,
     })
 }

@@ -4,7 +4,6 @@
 //! between leaves what was there before. What a store that came back may still send is decided in `restore`, not here.
 
 use std::fs::File;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -15,8 +14,10 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use super::copy::copy_sqlite;
 use super::dialect::{Named, Pair};
 use super::restore::{Assured, Restored};
+use super::scratch::{Scratch, folder_of};
 use super::{SET_META, Store, StoreError, connect, damage, fitting, lock};
 use crate::model::clock::Timestamp;
+use crate::telemetry::fault;
 
 /// When a backup was made, written into the copy alone: a daemon refuses to work on one.
 pub(super) const MADE_AT: &str = "backup_made_at";
@@ -48,20 +49,32 @@ impl Store {
             let told = match (there.is_file(), replace) {
                 (true, true) => None,
                 (true, false) => Some("is there already; name another file, or replace it with --replace"),
+                (false, _) if to.is_dir() => Some("is a folder; name a file in it"),
                 (false, _) => Some("is there and is no ordinary file; name another one"),
             };
             if let Some(told) = told {
                 return Err(StoreError::Refused(format!("{} {told}", to.display())));
             }
         }
+        if !folder_of(to).is_dir() {
+            let folder = folder_of(to).display();
+            return Err(StoreError::Refused(format!(
+                "there is no folder {folder}; make it, or name another one"
+            )));
+        }
         if same_file(from, to) {
             return Err(StoreError::Refused("a store is no backup of itself; name another file".to_owned()));
         }
         let folder = Scratch::beside(to)?;
         let part = folder.file();
-        copy_sqlite(from, &part).await?;
-        stamp(from, &part, now).await?;
-        let bytes = std::fs::metadata(&part).map_err(|source| failed(&part, source))?.len();
+        let made = async {
+            copy_sqlite(from, &part).await?;
+            fault::point("backup-copied");
+            stamp(from, &part, now).await?;
+            Ok(std::fs::metadata(&part).map_err(|source| failed(&part, source))?.len())
+        };
+        let bytes = made.await.map_err(|error| placed(error, &part, to))?;
+        fault::point("backup-whole");
         put(&part, to, replace)?;
         Ok(bytes)
     }
@@ -100,12 +113,22 @@ pub async fn restore(
                 .to_owned(),
         ));
     }
+    for (folder, way_out) in [(from, "name the backup in it"), (to, "set store.url to a file")] {
+        if folder.is_dir() {
+            return Err(StoreError::Refused(format!("{} is a folder; {way_out}", folder.display())));
+        }
+    }
     let _lock = lock::take_file(to, &format!("process {}, restoring", std::process::id()))?;
     refuse_taken(to).await?;
     let folder = Scratch::beside(to)?;
     let part = folder.file();
-    copy_sqlite(from, &part).await?;
-    let restored = come_back(from, &part, tag, assured, now).await?;
+    let made = async {
+        copy_sqlite(from, &part).await?;
+        fault::point("restore-copied");
+        come_back(from, &part, tag, assured, now).await
+    };
+    let restored = made.await.map_err(|error| of_backup(placed(error, &part, to), from))?;
+    fault::point("restore-whole");
     for end in ["-wal", "-shm"] {
         remove(&with_end(to, end))?;
     }
@@ -121,22 +144,54 @@ async fn come_back(
     now: Timestamp,
 ) -> Result<Restored, StoreError> {
     let url = format!("sqlite:{}", part.display());
-    let named = |error| match error {
-        StoreError::Foreign { .. } => StoreError::Foreign { path: from.to_owned() },
-        StoreError::Damaged { what, .. } => StoreError::Damaged { path: from.to_owned(), what },
-        other => other,
-    };
     let pools = connect(&url, false).await?;
     let found = fitting(&pools).await;
     pools.close().await;
-    if found.map_err(named)? == 0 {
-        return Err(StoreError::Refused(format!("{} holds no store; name a backup", from.display())));
+    if found? == 0 {
+        return Err(unfit(from, "it holds no store"));
     }
     whole(from, part).await?;
-    let store = Store::create(&url, tag).await.map_err(named)?;
+    let store = Store::create(&url, tag).await?;
     let restored = store.come_back(tag, assured, now).await;
     store.close().await;
-    restored.map_err(named)
+    restored
+}
+
+/// What is wrong with a backup is told as such, and not as if it were the store.
+fn of_backup(error: StoreError, from: &Path) -> StoreError {
+    match error {
+        StoreError::Foreign { .. } => unfit(from, "it is an SQLite file of another program"),
+        StoreError::Damaged { what, .. } => unfit(from, what),
+        StoreError::NoTable { .. } => unfit(from, "it misses tables that a store must have"),
+        StoreError::Unreadable | StoreError::NoRow | StoreError::Word { .. } => {
+            unfit(from, "it holds what no store holds")
+        }
+        StoreError::Unwritable { path } if path == from => {
+            unfit(from, "it may not be read; look at its rights")
+        }
+        StoreError::Newer { found, needed, .. } => {
+            StoreError::Newer { place: from.display().to_string(), found, needed }
+        }
+        other => other,
+    }
+}
+
+fn unfit(from: &Path, what: &'static str) -> StoreError {
+    StoreError::NoBackup { path: from.to_owned(), what }
+}
+
+/// An error of the file that is being made is told by the place where it is to be.
+fn placed(error: StoreError, part: &Path, to: &Path) -> StoreError {
+    let at = |path: PathBuf| if path == part { to.to_owned() } else { path };
+    match error {
+        StoreError::Full { path } => StoreError::Full { path: at(path) },
+        StoreError::Disk { path, code } => StoreError::Disk { path: at(path), code },
+        StoreError::Unsynced { path } => StoreError::Unsynced { path: at(path) },
+        StoreError::Unwritable { path } => StoreError::Unwritable { path: at(path) },
+        StoreError::Busy { path } => StoreError::Busy { path: at(path) },
+        StoreError::File { path, source } => StoreError::File { path: at(path), source },
+        other => other,
+    }
 }
 
 /// Marks a fresh copy as a backup and makes one file of it.
@@ -172,11 +227,26 @@ async fn refuse_taken(to: &Path) -> Result<(), StoreError> {
     if !std::fs::metadata(to).is_ok_and(|facts| facts.len() > 0) {
         return Ok(());
     }
-    let pools = connect(&format!("sqlite:{}", to.display()), false).await?;
-    let found = fitting(&pools).await?;
-    let full = found > 0 && !pools.read(HOLDS.sqlite, vec![]).await?.is_empty();
-    pools.close().await;
     let place = to.display();
+    let looked = async {
+        let pools = connect(&format!("sqlite:{place}"), false).await?;
+        let looked = async {
+            Ok::<_, StoreError>(
+                fitting(&pools).await? > 0 && !pools.read(HOLDS.sqlite, vec![]).await?.is_empty(),
+            )
+        };
+        let full = looked.await;
+        pools.close().await;
+        full
+    };
+    let full = looked.await.map_err(|error| match error {
+        StoreError::Damaged { .. } | StoreError::NoTable { .. } | StoreError::Foreign { .. } => {
+            StoreError::Refused(format!(
+                "what is at {place} is no sound store; move it away with its -wal and -shm files, then restore again"
+            ))
+        }
+        other => other,
+    })?;
     if full {
         return Err(StoreError::Refused(format!(
             "there is a store at {place} with something in it; move it away with its -wal and -shm files, or set store.url \
@@ -203,35 +273,6 @@ fn put(part: &Path, to: &Path, replace: bool) -> Result<(), StoreError> {
     };
     moved.map_err(failed)?;
     File::open(folder_of(to)).and_then(|folder| folder.sync_all()).map_err(failed)
-}
-
-/// A folder of our own beside a place, on the same disk; gone with whatever is left in it when this is dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn beside(place: &Path) -> Result<Self, StoreError> {
-        let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let folder = folder_of(place).join(format!(".{name}.{}.part", std::process::id()));
-        // Left by a process that was killed and had our number.
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|source| failed(&folder, source))?;
-        Ok(Self(folder))
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.join("store.db")
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What cannot be removed is in nobody's way.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn with_end(path: &Path, end: &str) -> PathBuf {

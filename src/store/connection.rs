@@ -61,6 +61,9 @@ const ASK: &str = "PRAGMA busy_timeout = 30";
 /// How often it asks, 10 s in all.
 const MOST_ASKED: u32 = 333;
 
+/// A PostgreSQL transaction that sees one instant; in SQLite each one does.
+const ONE_INSTANT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
 /// One argument of a statement.
 #[derive(Clone, Debug)]
 pub(crate) enum Arg {
@@ -276,6 +279,17 @@ impl Pools {
         }
     }
 
+    /// Begins to look: whatever is read in this transaction is of one instant. Nothing can be written in it.
+    pub(crate) async fn look(&self) -> Result<Tx, StoreError> {
+        match self {
+            Self::Sqlite { readers, path, unsynced, .. } => {
+                let begun = readers.begin().await.map_err(|error| damage::told(Some(path), error))?;
+                Ok(Tx::Sqlite(begun, Arc::clone(path), Arc::clone(unsynced)))
+            }
+            Self::Postgres { pool } => Ok(Tx::Postgres(pool.begin_with(ONE_INSTANT).await?)),
+        }
+    }
+
     /// The file of an SQLite store.
     fn path(&self) -> Option<&Path> {
         match self {
@@ -351,7 +365,7 @@ impl Session {
     }
 }
 
-/// A transaction that may write; rolled back when dropped.
+/// A transaction, one that may write or one that only looks; rolled back when dropped.
 pub(crate) enum Tx {
     Sqlite(Transaction<'static, Sqlite>, Arc<Path>, Arc<AtomicBool>),
     Postgres(Transaction<'static, Postgres>),

@@ -40,7 +40,16 @@ pub async fn copy_sqlite(from: &Path, to: &Path) -> Result<(), StoreError> {
     let told = |error| damage::told(Some(from), error);
     let mut connection = options.connect().await.map_err(told)?;
     let target = to.to_string_lossy().into_owned();
-    sqlx::query(COPY.sqlite).bind(target).execute(&mut connection).await.map_err(told)?;
+    let copied = sqlx::query(COPY.sqlite).bind(target).execute(&mut connection).await;
+    // The original is only read: what fails in writing is the copy's.
+    copied.map_err(|error| match damage::told(Some(from), error) {
+        StoreError::Full { .. } => StoreError::Full { path: to.to_owned() },
+        StoreError::Disk { code, .. } if !damage::of_reading(code) => {
+            StoreError::Disk { path: to.to_owned(), code }
+        }
+        StoreError::Unsynced { .. } => StoreError::Unsynced { path: to.to_owned() },
+        other => other,
+    })?;
     connection.close().await.map_err(told)?;
     Ok(())
 }

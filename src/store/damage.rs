@@ -17,6 +17,10 @@ const LOCKED: i64 = 6;
 const UNSYNCED: [i64; 2] = [1034, 1290];
 /// The file, or its folder, takes no writes or cannot be opened.
 const READ_ONLY: i64 = 8;
+/// No room is left, or the disk failed; of the latter, these happened while reading.
+const FULL: i64 = 13;
+const DISK: i64 = 10;
+const READING: [i64; 2] = [266, 8458];
 const CANNOT_OPEN: i64 = 14;
 /// PostgreSQL: the table does not exist.
 const UNDEFINED_TABLE: &str = "42P01";
@@ -38,6 +42,8 @@ pub(super) fn told(path: Option<&Path>, error: sqlx::Error) -> StoreError {
         CORRUPT => damaged("its pages are broken"),
         _ if number == SHORT_READ => damaged("it was cut off"),
         _ if UNSYNCED.contains(&number) => StoreError::Unsynced { path: path.to_owned() },
+        FULL => StoreError::Full { path: path.to_owned() },
+        DISK => StoreError::Disk { path: path.to_owned(), code: number },
         READ_ONLY | CANNOT_OPEN => StoreError::Unwritable { path: path.to_owned() },
         BUSY | LOCKED => StoreError::Busy { path: path.to_owned() },
         1 if said.message().starts_with("no such table") || said.message().starts_with("no such column") => {
@@ -55,6 +61,11 @@ pub(super) fn unread(error: sqlx::Error) -> StoreError {
         }
         error => StoreError::Database(error),
     }
+}
+
+/// Whether an error of a disk happened while reading from it.
+pub(super) fn of_reading(code: i64) -> bool {
+    READING.contains(&code)
 }
 
 /// Whether the file is busy and may be free in a moment.

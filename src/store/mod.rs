@@ -29,6 +29,7 @@ pub mod resolve;
 pub mod restore;
 mod rows;
 pub mod runs;
+mod scratch;
 pub mod segments;
 pub mod settle;
 pub mod status;
@@ -109,6 +110,31 @@ pub enum StoreError {
     Unsynced {
         /// Which file.
         path: PathBuf,
+    },
+    /// No room is left.
+    #[error("no room is left on the disk of {}; make room there, then try again", path.display())]
+    Full {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The disk failed.
+    #[error(
+        "the disk of {} failed (SQLite error {code}); look at the disk and at the kernel's log, and put backups on another one",
+        path.display()
+    )]
+    Disk {
+        /// Which file.
+        path: PathBuf,
+        /// What SQLite calls it.
+        code: i64,
+    },
+    /// The file to be restored is no whole backup.
+    #[error("{} is no whole backup: {what}; take another one. Nothing was changed", path.display())]
+    NoBackup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
     },
     /// The file or its folder takes no writes.
     #[error(

@@ -59,9 +59,6 @@ statements! {
         WHERE runs.id = g.run AND runs.state = 'finished'";
     DECISIONS_OF = "SELECT number, decided_at, verdict, decided_by, reason FROM decisions WHERE message_id = $1 \
         ORDER BY number";
-    /// Accepted because a person said so, and no receipt has said it since.
-    ACCEPTED_BY_DECISION = "SELECT count(*) FROM decisions AS d JOIN messages AS m ON m.id = d.message_id \
-        WHERE d.run_id = $1 AND d.verdict = 'accepted' AND m.delivery = 'none'";
 }
 
 /// A message in doubt, open or parked.
@@ -180,14 +177,6 @@ impl Store {
                 })
             })
             .collect()
-    }
-
-    /// Messages of a run that are accepted because a person said so, without a receipt since.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn accepted_by_decision(&self, run: RunId) -> Result<i64, StoreError> {
-        self.pools.read(ACCEPTED_BY_DECISION, args![run.0]).await?.first().ok_or(StoreError::NoRow)?.int(0)
     }
 }
 

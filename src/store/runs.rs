@@ -11,7 +11,7 @@ use crate::model::phone::Phone;
 use crate::model::run::{Run, RunState, RunTerms};
 
 use super::batch::{Batch, json_rows, word};
-use super::connection::{Row, args};
+use super::connection::{Row, Tx, args};
 use super::dialect::{AVAILABLE_CODES, LOCK_CAPS, LOCK_RUNS, statements};
 use super::{Store, StoreError};
 
@@ -357,6 +357,11 @@ impl Batch {
         }
         Ok(true)
     }
+}
+
+/// One run, as a transaction sees it.
+pub(super) async fn seen(tx: &mut Tx, id: RunId) -> Result<Option<Run>, StoreError> {
+    tx.rows(RUN_BY_ID, args![id.0]).await?.first().map(run).transpose()
 }
 
 fn run(row: &Row) -> Result<Run, StoreError> {

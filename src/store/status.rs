@@ -5,13 +5,14 @@ use crate::model::delivery::Delivery;
 use crate::model::ids::{ContactId, MessageId, RunId};
 use crate::model::money::Micros;
 use crate::model::phone::Phone;
+use crate::model::run::Run;
 use crate::model::state::Dispatch;
 
 use super::batch::word;
 use super::claims::phone;
 use super::connection::{Row, args};
 use super::dialect::statements;
-use super::{Store, StoreError};
+use super::{Store, StoreError, runs};
 
 /// More receipts that wait are counted as this many, so that a look at the number stays cheap.
 pub const MOST_WAITING: i64 = 100_001;
@@ -29,6 +30,9 @@ statements! {
           SELECT CASE WHEN c.message_id = m.id THEN c.state ELSE 'contested' END AS word FROM messages AS m \
           JOIN coupons AS c ON c.id = m.coupon_id AND (c.message_id = m.id OR c.contested_by = m.id) \
           WHERE m.run_id = $1) AS g GROUP BY g.word ORDER BY g.word";
+    /// Accepted because a person said so, and no receipt has said it since.
+    ACCEPTED_BY_DECISION = "SELECT count(*) FROM decisions AS d JOIN messages AS m ON m.id = d.message_id \
+        WHERE d.run_id = $1 AND d.verdict = 'accepted' AND m.delivery = 'none'";
     MESSAGES = "SELECT id, run_id, contact_id, phone, route, country, parts, price, dispatch, delivery, attempts, \
           possible_duplicate, conflict, reason, not_before, submitted_at, delivery_at, body, \
           CAST(CASE WHEN dispatch = 'accepted' AND EXISTS (SELECT 1 FROM coupons AS c WHERE c.id = messages.coupon_id \
@@ -66,6 +70,21 @@ pub struct Tally {
     pub conflicts: i64,
     /// How many may have been sent twice.
     pub possible_duplicates: i64,
+}
+
+/// What is known of a run in sums, of one instant.
+#[derive(Clone, Debug)]
+pub struct Numbers {
+    /// The run.
+    pub run: Run,
+    /// Its messages by state and route.
+    pub tallies: Vec<Tally>,
+    /// Why messages ended without acceptance: (state, reason, how many), most first.
+    pub reasons: Vec<(Dispatch, String, i64)>,
+    /// Messages that only a person says were accepted.
+    pub accepted_by_decision: i64,
+    /// Codes bound to its messages, by state; `contested` are those that somebody else has.
+    pub codes: Vec<(String, i64)>,
 }
 
 /// A message as people look at it.
@@ -146,46 +165,31 @@ pub struct ReceiptView {
 }
 
 impl Store {
-    /// The messages of a run by state and route.
+    /// A run in numbers, all of one instant: money, states and codes fit each other while texts go out.
     ///
     /// # Errors
-    /// When the store cannot be read.
-    pub async fn tally(&self, run: RunId) -> Result<Vec<Tally>, StoreError> {
-        let rows = self.pools.read(TALLY, args![run.0]).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Tally {
-                    dispatch: word(row, 0, "dispatch state", Dispatch::from_word)?,
-                    delivery: word(row, 1, "delivery state", Delivery::from_word)?,
-                    route: row.text(2)?,
-                    messages: row.int(3)?,
-                    parts: row.int(4)?,
-                    price: Micros(row.int(5)?),
-                    conflicts: row.int(6)?,
-                    possible_duplicates: row.int(7)?,
-                })
-            })
-            .collect()
-    }
-
-    /// Why messages of a run ended without acceptance: (state, reason, how many), most first.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn reasons(&self, run: RunId) -> Result<Vec<(Dispatch, String, i64)>, StoreError> {
-        let rows = self.pools.read(REASONS, args![run.0]).await?;
-        rows.iter()
-            .map(|row| Ok((word(row, 0, "dispatch state", Dispatch::from_word)?, row.text(1)?, row.int(2)?)))
-            .collect()
-    }
-
-    /// Coupon codes bound to messages of a run, by state; `contested` are those that somebody else has.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn codes_of_run(&self, run: RunId) -> Result<Vec<(String, i64)>, StoreError> {
-        let rows = self.pools.read(CODES, args![run.0]).await?;
-        rows.iter().map(|row| Ok((row.text(0)?, row.int(1)?))).collect()
+    /// When the store cannot be read, or has no such run.
+    pub async fn numbers(&self, run: RunId) -> Result<Numbers, StoreError> {
+        let mut look = self.pools.look().await?;
+        let numbers = Numbers {
+            run: runs::seen(&mut look, run).await?.ok_or(StoreError::NoRow)?,
+            tallies: look.rows(TALLY, args![run.0]).await?.iter().map(tally).collect::<Result<_, _>>()?,
+            reasons: look.rows(REASONS, args![run.0]).await?.iter().map(reason).collect::<Result<_, _>>()?,
+            accepted_by_decision: look
+                .rows(ACCEPTED_BY_DECISION, args![run.0])
+                .await?
+                .first()
+                .ok_or(StoreError::NoRow)?
+                .int(0)?,
+            codes: look
+                .rows(CODES, args![run.0])
+                .await?
+                .iter()
+                .map(|row| Ok((row.text(0)?, row.int(1)?)))
+                .collect::<Result<_, StoreError>>()?,
+        };
+        look.rollback().await?;
+        Ok(numbers)
     }
 
     /// Messages of a run after `after`, by id; all of them or those in one state.
@@ -237,6 +241,23 @@ impl Store {
     pub async fn waiting_receipts(&self) -> Result<i64, StoreError> {
         self.pools.read(WAITING_RECEIPTS, args![MOST_WAITING]).await?.first().ok_or(StoreError::NoRow)?.int(0)
     }
+}
+
+fn tally(row: &Row) -> Result<Tally, StoreError> {
+    Ok(Tally {
+        dispatch: word(row, 0, "dispatch state", Dispatch::from_word)?,
+        delivery: word(row, 1, "delivery state", Delivery::from_word)?,
+        route: row.text(2)?,
+        messages: row.int(3)?,
+        parts: row.int(4)?,
+        price: Micros(row.int(5)?),
+        conflicts: row.int(6)?,
+        possible_duplicates: row.int(7)?,
+    })
+}
+
+fn reason(row: &Row) -> Result<(Dispatch, String, i64), StoreError> {
+    Ok((word(row, 0, "dispatch state", Dispatch::from_word)?, row.text(1)?, row.int(2)?))
 }
 
 fn view(row: &Row) -> Result<MessageView, StoreError> {

@@ -19,16 +19,17 @@ statements! {
         WHERE m.run_id = $1 AND m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
           AND m.dispatch IN ('queued', 'claimed', 'submitting') AND w.id = m.window_id \
         GROUP BY m.route, w.key, w.opens_at, w.closes_at, m.sender, m.country";
-    /// What other running runs could send now. `$1` run, `$2` now.
-    OTHERS = "SELECT g.route, CAST(sum(g.parts) AS BIGINT) FROM (\
-          SELECT m.route, m.parts FROM messages AS m CROSS JOIN runs AS r \
+    /// What other running runs could send now, and when its window closes; what is queued goes before all that is not.
+    /// `$1` run, `$2` now.
+    OTHERS = "SELECT g.route, g.run_id, g.closes_at, CAST(sum(g.parts) AS BIGINT) FROM (\
+          SELECT m.route, m.run_id, CAST(0 AS BIGINT) AS closes_at, m.parts FROM messages AS m CROSS JOIN runs AS r \
           WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') AND m.dispatch IN ('queued', 'claimed') \
             AND m.run_id <> $1 AND m.not_before <= $2 AND r.id = m.run_id AND r.state = 'running' \
           UNION ALL \
-          SELECT m.route, m.parts FROM runs AS r CROSS JOIN run_windows AS w CROSS JOIN messages AS m \
+          SELECT m.route, m.run_id, w.closes_at, m.parts FROM runs AS r CROSS JOIN run_windows AS w CROSS JOIN messages AS m \
           WHERE r.state IN ('preparing', 'running', 'paused', 'cancelling') AND r.state = 'running' AND r.id <> $1 \
             AND r.starts_at <= $2 AND w.run_id = r.id AND w.opens_at <= $2 AND w.closes_at > $2 AND m.window_id = w.id \
-            AND m.dispatch = 'planned') AS g GROUP BY g.route";
+            AND m.dispatch = 'planned') AS g GROUP BY g.route, g.run_id, g.closes_at";
 }
 
 /// Messages of a run that wait for the same things.
@@ -54,6 +55,19 @@ pub struct Waiting {
     pub cost: i64,
 }
 
+/// What another run could send now, on one route in one window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// The route.
+    pub route: String,
+    /// The run.
+    pub run: RunId,
+    /// When its window closes; before everything where it is queued already.
+    pub closes_at: Timestamp,
+    /// How many parts.
+    pub parts: i64,
+}
+
 impl Store {
     /// Everything of a run that waits or is under way.
     ///
@@ -65,13 +79,25 @@ impl Store {
         rows.iter().map(waiting).collect()
     }
 
-    /// Parts of other running runs that could go now, by route.
+    /// What of other running runs could go now.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn waiting_beside(&self, run: RunId, now: Timestamp) -> Result<Vec<(String, i64)>, StoreError> {
+    pub async fn waiting_beside(&self, run: RunId, now: Timestamp) -> Result<Vec<Beside>, StoreError> {
         let rows = self.pools.read(OTHERS, args![run.0, now.0]).await?;
-        rows.iter().map(|row| Ok((row.text(0)?, row.int(1)?))).collect()
+        let beside = |row: &Row| {
+            let (route, run) = (row.text(0)?, RunId(row.int(1)?));
+            Ok(Beside { route, run, closes_at: Timestamp(row.int(2)?), parts: row.int(3)? })
+        };
+        rows.iter().map(beside).collect()
+    }
+}
+
+impl Beside {
+    /// Whether a lane takes this before the last of a run's texts on the same route: what was queued before, then the
+    /// window that closes first, then the older run.
+    pub fn goes_before(&self, run: RunId, last_closes_at: Timestamp) -> bool {
+        (self.closes_at, self.run.0) < (last_closes_at, run.0)
     }
 }
 

@@ -307,9 +307,13 @@ impl Task {
     }
 
     fn report(&mut self, error: &StoreError) {
-        tracing::error!(%error, "the store cannot be written");
         self.unsynced |= matches!(error, StoreError::Unsynced { .. });
-        if is_unwell(error) {
+        let unwell = is_unwell(error);
+        // Whatever waits fails alike while the store is unwell; that is one failure, told when it begins.
+        if !unwell || *self.well.borrow() {
+            tracing::error!(%error, "the store cannot be written");
+        }
+        if unwell {
             self.set_health(false);
         }
     }
@@ -443,6 +447,8 @@ fn is_unwell(error: &StoreError) -> bool {
         | StoreError::Damaged { .. }
         | StoreError::Unsynced { .. }
         | StoreError::Unwritable { .. }
+        | StoreError::Full { .. }
+        | StoreError::Disk { .. }
         | StoreError::NoTable { .. }
         | StoreError::Silent { .. }
         | StoreError::Busy { .. } => true,

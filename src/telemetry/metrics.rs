@@ -40,6 +40,8 @@ pub struct LaneMetrics {
     pub rate_share: Gauge<f64, AtomicU64>,
     /// 1 while its breaker is open.
     pub breaker_open: Gauge,
+    /// Until when it is held back, in seconds since 1970; 0 while it is not.
+    pub next_try: Gauge,
 }
 
 impl LaneMetrics {
@@ -69,6 +71,8 @@ pub struct Metrics {
     pub rate_share: Family<Route, Gauge<f64, AtomicU64>>,
     /// 1 while the breaker of a lane is open.
     pub breaker_open: Family<Route, Gauge>,
+    /// Until when a lane is held back, in seconds since 1970; 0 while it is not.
+    pub next_try: Family<Route, Gauge>,
     /// Receipts acknowledged, by reported state.
     pub receipts: Family<RouteWord, Counter>,
     /// Customer texts acknowledged, by keyword.
@@ -107,6 +111,7 @@ impl Metrics {
             under_way: Family::default(),
             rate_share: Family::default(),
             breaker_open: Family::default(),
+            next_try: Family::default(),
             receipts: Family::default(),
             inbound: Family::default(),
             refused_callbacks: Family::default(),
@@ -129,6 +134,11 @@ impl Metrics {
         r.register("under_way", "Messages between intent and stored outcome", metrics.under_way.clone());
         r.register("rate_share", "Share of its limit at which a lane runs", metrics.rate_share.clone());
         r.register("breaker_open", "1 while the breaker of a lane is open", metrics.breaker_open.clone());
+        r.register(
+            "next_try_seconds",
+            "Until when a lane is held back, in seconds since 1970; 0 while it is not",
+            metrics.next_try.clone(),
+        );
         r.register("receipts", "Receipts acknowledged, by reported state", metrics.receipts.clone());
         r.register("inbound", "Customer texts acknowledged, by keyword", metrics.inbound.clone());
         r.register("refused_callbacks", "Callbacks refused, by reason", metrics.refused_callbacks.clone());
@@ -176,6 +186,7 @@ impl Metrics {
             under_way: self.under_way.get_or_create_owned(&of),
             rate_share: self.rate_share.get_or_create_owned(&of),
             breaker_open: self.breaker_open.get_or_create_owned(&of),
+            next_try: self.next_try.get_or_create_owned(&of),
         }
     }
 

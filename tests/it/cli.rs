@@ -1,12 +1,14 @@
 //! The program itself, as people and scripts call it: exit codes, words and JSON of the real binary.
 
 mod answers;
+mod backups;
 mod checking;
 mod lines;
 mod operations;
 mod operator;
 mod sending;
 mod setup;
+mod telling;
 mod wrong;
 
 use std::fmt::Write as _;
@@ -213,7 +215,9 @@ fn rejected_rows_are_counted_shown_by_line_and_written_to_be_mended() {
     let shop = Shop::new();
     std::fs::write(shop.path("list.csv"), "customer_id,phone\n1,+12125550123\n2,oops\n3,\n")
         .expect("written");
-    let told = shop.json(&["contact", "import", "list.csv", "--rejects", "rejects.csv"]);
+    let said = shop.run(&["contact", "import", "list.csv", "--rejects", "rejects.csv", "--json"]);
+    assert_eq!(said.code, Some(1), "a script notices: {}", said.err);
+    let told: Value = serde_json::from_str(&said.out).expect("JSON");
     assert_eq!((&told["inserted"], &told["rejected"]["count"]), (&1.into(), &2.into()));
     assert_eq!(told["rejected"]["first"][0]["line"], 3, "{told}");
     let rejects = std::fs::read_to_string(shop.path("rejects.csv")).expect("written");
@@ -277,8 +281,9 @@ fn codes_are_printed_only_when_they_are_asked_for() {
     let shop = Shop::new();
     shop.good(&["coupon", "create", "mine", "--value", "5", "--expires", "2030-01-01"]);
     std::fs::write(shop.path("codes.csv"), "code\nSPRINGTIME7\nSPRINGTIME8\nSPRINGTIME7\n").expect("written");
-    let told = shop.good(&["coupon", "import", "mine", "codes.csv"]);
-    assert!(!told.contains("SPRINGTIME"), "{told}");
+    let told = shop.run(&["coupon", "import", "mine", "codes.csv"]);
+    assert!(told.code == Some(1) && told.out.contains("code_repeated"), "{}", told.out);
+    assert!(!format!("{}{}", told.out, told.err).contains("SPRINGTIME"), "{}", told.out);
     assert!(!shop.good(&["coupon", "list", "mine"]).contains("SPRINGTIME"));
     let shown = shop.good(&["coupon", "list", "mine", "--codes"]);
     assert_eq!(shown.lines().filter(|line| line.starts_with("SPRINGTIME")).count(), 2, "{shown}");

@@ -48,7 +48,12 @@ pub(crate) async fn contacts(
     now: Timestamp,
     handling: Handling<'_>,
 ) -> Result<ContactImport, ImportError> {
-    let options = ContactOptions { country: "US".parse().ok(), zone: TimeZone::UTC, consent_at: None };
+    let options = ContactOptions {
+        country: "US".parse().ok(),
+        zone: TimeZone::UTC,
+        consent_at: None,
+        latest_consent: winback::model::clock::Timestamp::MAX,
+    };
     let reader = ContactReader::new(table.headers(), &Mapping::default(), options).expect("columns");
     import_contacts(store, table, reader, now, handling).await
 }

@@ -48,6 +48,11 @@ pub(super) async fn run(context: &Context, args: AuditArgs) -> anyhow::Result<Ex
         format!("sqlite:{}", args.store)
     };
     let store = Store::open(&url).await.context("the store cannot be read")?;
+    if let Some(id) = args.run
+        && store.run(RunId(id)).await?.is_none()
+    {
+        return Err(WrongUse(format!("there is no run {id} in {}", args.store)).into());
+    }
     let question = Question { run: args.run.map(RunId), limit, rules: &rules };
     let audit = ledger::hold(&store, &args.ledger, &question).await;
     store.close().await;

@@ -112,4 +112,6 @@ pub struct Picture {
     pub broken: bool,
     /// Whether the store can be written.
     pub healthy: bool,
+    /// Until when it is held back, by a provider that asked to wait or one that is unwell, as [`Moment::elapsed`].
+    pub held_until: Duration,
 }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -79,17 +79,18 @@ pub enum LedgerError {
 /// [`LedgerError::Io`] when the file cannot be opened.
 pub fn read(path: &Path) -> Result<Entries, LedgerError> {
     let file = File::open(path).map_err(|source| LedgerError::Io { path: path.to_owned(), source })?;
-    Ok(Entries { path: path.to_owned(), reader: BufReader::new(file), line: 0, torn_bytes: 0, ended: false })
+    Ok(Entries { path: path.to_owned(), reader: BufReader::new(file), line: 0, torn_bytes: 0, failed: false })
 }
 
-/// The entries of a ledger in order, read as they are asked for.
+/// The entries of a ledger in order, read as they are asked for. After the end it may be asked again: what was written
+/// meanwhile follows.
 #[derive(Debug)]
 pub struct Entries {
     path: PathBuf,
     reader: BufReader<File>,
     line: u64,
     torn_bytes: usize,
-    ended: bool,
+    failed: bool,
 }
 
 impl Entries {
@@ -112,6 +113,11 @@ impl Entries {
             return Err(self.malformed("it is too long"));
         }
         self.torn_bytes = bytes.len();
+        self.line -= 1;
+        // Its writer may be in the middle of it: it is read again from its beginning, whole by then.
+        let back = -i64::try_from(bytes.len()).unwrap_or_default();
+        let sought = self.reader.seek(SeekFrom::Current(back));
+        sought.map_err(|source| LedgerError::Io { path: self.path.clone(), source })?;
         Ok(None)
     }
 
@@ -124,11 +130,11 @@ impl Iterator for Entries {
     type Item = Result<Entry<'static>, LedgerError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
+        if self.failed {
             return None;
         }
         let entry = self.next_entry().transpose();
-        self.ended = !matches!(entry, Some(Ok(_)));
+        self.failed = matches!(entry, Some(Err(_)));
         entry
     }
 }

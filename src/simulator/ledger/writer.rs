@@ -282,6 +282,23 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_that_has_seen_the_end_goes_on_with_what_is_written_later() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger.jsonl");
+        write(&path, 0..5);
+        let whole = std::fs::read(&path).expect("reads");
+        for torn in [whole.len(), whole.len() - 1, whole.len() - 20] {
+            std::fs::write(&path, &whole[..torn]).expect("writes");
+            let mut entries = read(&path).expect("opens");
+            let mut more = || entries.by_ref().map(|entry| entry.expect("whole").parts).collect::<Vec<_>>();
+            let before = more();
+            std::fs::write(&path, &whole).expect("writes");
+            let all = [before, more(), more()].concat();
+            assert_eq!(all, [0, 1, 2, 3, 4], "{torn}");
+        }
+    }
+
+    #[test]
     fn a_torn_last_line_is_reported_and_a_new_writer_removes_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ledger.jsonl");

@@ -72,7 +72,7 @@ fn a_failure_can_be_read_by_machines_and_by_people() {
         answer
     };
     check(&["status", "gone"], 2, "wrong_use", "has not been launched");
-    check(&["plan", "gone"], 1, "failed", "there is no campaign `gone`");
+    check(&["plan", "gone"], 2, "wrong_use", "there is no campaign `gone`");
     check(&["frobnicate"], 2, "wrong_use", "unrecognized");
     check(&["phone", "2125550123", "--country", "XX"], 2, "wrong_use", "XX is no country");
     std::fs::write(shop.path("winback.toml"), "[shop]\nzone = \"Mars\"\n").expect("written");

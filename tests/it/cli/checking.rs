@@ -91,7 +91,7 @@ fn files_are_counted_and_named_as_people_count_and_name_them() {
     for command in ["check", "plan"] {
         let gone = said(&[command, "d"]);
         let told = format!("{}{}", gone.out, gone.err);
-        assert_eq!(gone.code, Some(1), "{told}");
+        assert_eq!(gone.code, Some(2), "{told}");
         assert!(told.contains("there is no campaign `d`") && told.contains("did you mean `c`?"), "{told}");
         assert!(!told.contains("winback init"), "{told}");
     }

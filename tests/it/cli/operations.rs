@@ -35,9 +35,12 @@ fn why_slow_names_what_stops_a_run_and_a_daemon_that_is_not_there() {
 #[test]
 fn retention_wants_a_period_that_outlives_late_receipts() {
     let shop = shop();
-    for wrong in ["29 days", "soon", "180"] {
+    for wrong in ["29 days", "soon", "180", "4w", "-90d", "2 hours"] {
         let said = shop.run(&["store", "prune", "--older-than", wrong]);
         assert_eq!(said.code, Some(2), "{wrong}: {}", said.out);
+    }
+    for right in ["90d", "6 months", "5 w", "1y", "26weeks"] {
+        shop.good(&["store", "prune", "--older-than", right]);
     }
     let said = shop.json(&["store", "prune", "--older-than", "180 days", "--archive", "old"]);
     assert_eq!((&said["runs"], &said["pruned"]["messages"]), (&0.into(), &0.into()), "{said}");
@@ -53,7 +56,8 @@ fn a_backup_comes_back_only_where_nothing_is_and_forgotten_launches_are_not_repe
     let again = shop.run(&["store", "backup", "kept.db"]);
     assert_eq!(again.code, Some(1), "{}", again.out);
     assert!(again.err.contains("--replace"), "{}", again.err);
-    shop.good(&["store", "backup", "kept.db", "--replace"]);
+    let told = shop.good(&["store", "backup", "kept.db", "--replace"]);
+    assert!(told.contains("1 run is sending"), "{told}");
     let full = shop.run(&["store", "restore", "kept.db"]);
     assert!(full.code == Some(1) && full.err.contains("with something in it"), "{}", full.err);
     let missing = shop.run(&["store", "restore", "no.db"]);
@@ -90,10 +94,10 @@ fn what_is_not_the_store_is_neither_written_over_nor_sent_from() {
     let shop = shop();
     std::os::unix::fs::symlink(shop.path("elsewhere.db"), shop.path("link.db")).expect("a link");
     std::fs::create_dir(shop.path("folder.db")).expect("a folder");
-    for place in ["link.db", "folder.db"] {
+    for (place, told) in [("link.db", "no ordinary file"), ("folder.db", "is a folder; name a file in it")] {
         let refused = shop.run(&["store", "backup", place, "--replace"]);
         assert_eq!(refused.code, Some(1), "{place}: {}", refused.out);
-        assert!(refused.err.contains("no ordinary file"), "{place}: {}", refused.err);
+        assert!(refused.err.contains(told), "{place}: {}", refused.err);
     }
     assert!(std::fs::symlink_metadata(shop.path("link.db")).expect("it is there").is_symlink());
 

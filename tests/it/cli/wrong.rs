@@ -25,7 +25,11 @@ const WITHOUT_CONFIG: &[(&[&str], i32, &str)] = &[
 ];
 
 const WITH_SHOP: &[(&[&str], i32, &str)] = &[
-    (&["contact", "import", "gone.csv"], 1, "gone.csv"),
+    (&["contact", "import", "gone.csv"], 2, "gone.csv"),
+    (&["contact", "import", "campaigns"], 1, "it is a folder"),
+    (&["contact", "import", "winback.db"], 1, "is no text; name a CSV"),
+    (&["contact", "import", "noise"], 1, "is no text; name a CSV"),
+    (&["contact", "import", "list.csv", "--consent-at", "2999-01-01"], 2, "in the future"),
     (&["contact", "import", "list.csv", "--country", "XX"], 2, "'--country <XX>': XX is no country"),
     (&["contact", "import", "list.csv", "--map", "phone"], 2, "field=Column"),
     (&["contact", "import", "list.csv", "--map", "phone=Gone"], 2, "no such column"),
@@ -37,19 +41,37 @@ const WITH_SHOP: &[(&[&str], i32, &str)] = &[
     (&["segment", "count", "nobody"], 2, "sleeping-spenders"),
     (&["segment", "count", "stage ="], 2, "expected"),
     (&["segment", "count", "true", "--as-of", "tomorrow"], 2, "is no time"),
-    (&["coupon", "generate", "gone", "5"], 1, "winback coupon create gone"),
+    (&["coupon", "generate", "gone", "5"], 2, "winback coupon create gone"),
+    (&["coupon", "list", "gone"], 2, "winback coupon create gone"),
     (&["coupon", "generate", "gone", "0"], 2, "0"),
     (&["coupon", "create", "old", "--value", "5", "--expires", "2001-01-01"], 2, "past"),
     (&["coupon", "list", "--codes"], 2, "NAME"),
     (&["optout", "add", "12"], 2, "too few digits"),
-    (&["check", "gone.toml"], 1, ""),
-    (&["plan", "gone"], 1, "gone"),
+    (&["check", "gone.toml"], 2, "there is no campaign `gone`"),
+    (&["check", "gone"], 2, "there is no campaign `gone`"),
+    (&["plan", "gone"], 2, "there is no campaign `gone`"),
+    (&["launch", "gone"], 2, "there is no campaign `gone`"),
+    (&["rehearse", "gone"], 2, "there is no campaign `gone`"),
+    (&["rehearse", "national-day", "--minutes", "0"], 2, "1..=1440"),
+    (&["rehearse", "national-day", "--script", "gone"], 2, "there is no script `gone`"),
+    (&["why-slow", "gone"], 2, "has not been launched"),
+    (&["watch", "gone"], 2, "has not been launched"),
+    (&["why", "+12125550123", "gone"], 2, "no contact"),
+    (&["simulator", "audit", "list.csv", "winback.db", "--run", "9"], 2, "there is no run 9"),
+    (&["simulator", "--fail", "gone=0.1"], 2, "there are: throttled"),
+    (&["simulator", "--fail", "reset=0.1,silent"], 2, "--fail silent: write NAME=SHARE"),
+    (&["store", "restore", "gone.db"], 2, "gone.db"),
+    (&["store", "prune", "--older-than", "half a year"], 2, "days, weeks, months or years"),
+    (&["store", "prune", "--older-than", "3 w"], 2, "30 days or more"),
     (&["status", "gone"], 2, "has not been launched"),
     (&["message", "list", "gone"], 2, "has not been launched"),
     (&["message", "list", "gone", "--state", "lost"], 2, "there are: planned"),
     (&["message", "show", "7"], 2, "no message 7"),
     (&["message", "list"], 2, "CAMPAIGN"),
+    (&["message", "show", "abc"], 2, "an id is a whole number such as 1234"),
     (&["message", "resolve", "7"], 2, "--as"),
+    (&["message", "resolve", "abc", "--as", "accepted"], 2, "an id is a whole number such as 1234"),
+    (&["message", "resolve", "7", "--as", "accepted"], 2, "there is no message 7, so nothing was decided"),
     (&["message", "resolve", "7", "--as", "maybe"], 2, "accepted, not-sent, resend"),
     (&["message", "resolve", "--as", "accepted", "--campaign", "gone"], 2, "--all"),
     (&["message", "resolve", "--as", "accepted", "--campaign", "gone", "--all"], 2, "has not been launched"),
@@ -61,7 +83,7 @@ const WITH_SHOP: &[(&[&str], i32, &str)] = &[
     (&["provider", "try", "us", "--to", "+447400123456", "--text", "x"], 2, "does not text GB"),
     (&["provider", "try", "us", "--to", "+12125550123", "--text", "x"], 1, "TWILIO_ACCOUNT_SID"),
     (&["receipt", "replay", "--route", "gone"], 2, "there are: us"),
-    (&["test", "gone", "--to", "+12125550123"], 1, "gone"),
+    (&["test", "gone", "--to", "+12125550123"], 2, "gone"),
 ];
 
 fn check(shop: &Shop, table: &[(&[&str], i32, &str)]) {
@@ -77,6 +99,7 @@ fn a_wrong_call_says_what_is_wrong_and_the_way_out() {
     check(&Shop::empty(), WITHOUT_CONFIG);
     let shop = Shop::new();
     std::fs::write(shop.path("list.csv"), "customer_id,phone\n1,+12125550123\n").expect("written");
+    std::fs::write(shop.path("noise"), [0x07, 0x1b, 0x02, b'a', b',', 0x11, b'\n', 0x03]).expect("written");
     check(&shop, WITH_SHOP);
 }
 

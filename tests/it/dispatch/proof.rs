@@ -123,7 +123,7 @@ async fn a_code_that_somebody_else_has_by_now_is_said_to_be_contested_and_return
             assert_eq!(wrong(bench).await, ["coupons of sent texts"]);
             let shown = bench.message(MessageId(first.id.0)).await.unwrap().unwrap().0;
             assert!(shown.code_contested, "and each text says so");
-            let codes = bench.codes_of_run(run.id).await.unwrap();
+            let codes = bench.numbers(run.id).await.unwrap().codes;
             assert_eq!(codes, [("contested".to_owned(), 1), ("reserved".to_owned(), 1)]);
         }
         // The other text is refused: its code is not free, the first person has it.

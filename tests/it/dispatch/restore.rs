@@ -237,7 +237,7 @@ async fn a_backup_is_no_store_and_never_takes_the_place_of_one() {
     std::fs::write(&damaged, &broken).unwrap();
     let before = std::fs::read(&place).unwrap();
     let refused = try_on(&damaged, &place).await;
-    assert!(refused.contains("damaged.db is damaged"), "{refused}");
+    assert!(refused.contains("damaged.db is no whole backup"), "{refused}");
     std::fs::write(&damaged, "").unwrap();
     let refused = try_on(&damaged, &place).await;
     assert!(refused.contains("holds no store"), "{refused}");

@@ -11,6 +11,7 @@ use winback::model::clock::Timestamp;
 use winback::model::ids::{MessageId, RunId};
 use winback::model::message::Verdict;
 use winback::report::archive::Archive;
+use winback::report::audit::Audit;
 use winback::report::status::status;
 use winback::store::Store;
 use winback::store::coupons::NewCode;
@@ -60,6 +61,8 @@ async fn what_is_old_goes_and_reports_caps_codes_and_doubt_stay_as_they_are() {
         assert_eq!((ended.in_doubt, ended.accepted), (5, 35), "{ended:?}");
         let store = world.beside().await;
         let again = world.plan(&store, "again", CAPPED).await;
+        let audited = world.audit(&store, &run).await;
+        assert!(audited.agrees() && audited.accepted == 35 && audited.pruned == 0, "{audited:?}");
 
         let folder = world.folder.path().join("archive");
         let archive = Archive::open(&folder).unwrap();
@@ -67,6 +70,8 @@ async fn what_is_old_goes_and_reports_caps_codes_and_doubt_stay_as_they_are() {
         prune(&store, &archive, ALL, 0).await;
         let run = store.run(run.id).await.unwrap().unwrap();
         assert_eq!(status(&store, &run).await.unwrap(), ended, "the report is as it was");
+        let left = Audit { pruned: 35, ..audited };
+        assert_eq!(world.audit(&store, &run).await, left, "an audit judges what is left");
         let planned = world.plan(&store, "again", CAPPED).await;
         assert_eq!((planned.capped(), planned.messages), (again.capped(), again.messages), "caps look back");
         let findings = store.check().await.unwrap();

@@ -61,8 +61,26 @@ async fn a_full_disk_stops_sending_and_room_starts_it_again() {
         .await;
     life.signal("TERM");
     assert!(life.wait().success(), "{}", life.log());
+    let logs = stand.logs();
+    let (told, stops) = (logs.matches("the store cannot be written").count(), logs.matches(STOPS).count());
+    assert_eq!(told, stops, "each stop is told once, and not by each request that waits: {logs}");
+    assert!(logs.matches("a sweep failed").count() <= stops, "{logs}");
     let audited = stand.finish(0).await;
     assert_eq!(audited.count("accepted"), 1_000, "{:#}", audited.audit);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_under_a_backup_is_told_as_the_place_it_is() {
+    let Some(mount) = Mount::memory("size=300k") else { return };
+    let stand = Stand::new(None, 1_500, &[]).await;
+    let place = mount.path().join("kept.db");
+    let refused = stand.run(&["store", "backup", &place.to_string_lossy()], "");
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    let wanted = format!("no room is left on the disk of {}", place.display());
+    assert!(told.contains(&wanted) && !told.contains("store answered"), "{told}");
+    assert_eq!(std::fs::read_dir(mount.path()).expect("a folder").count(), 0, "nothing is left");
+    stand.good(&["store", "check"]);
 }
 
 fn life_says(stand: &Stand, words: &str) -> bool {

@@ -1,6 +1,8 @@
 //! An audit that finds nothing wrong proves something only if it finds what was tampered with.
 
 use serde_json::{Value, json};
+use winback::campaign::law::Rules;
+use winback::report::audit::{self as judge, Question, Taken};
 use winback::store::copy::copy_sqlite;
 
 use super::{Provider, audit};
@@ -176,5 +178,54 @@ async fn whatever_was_tampered_with_is_told_under_its_name() {
     for (nth, case) in of_counts().iter().chain(&of_terms()).enumerate() {
         check(nth + 1, case).await;
     }
+    world.end().await;
+}
+
+/// A ledger whose last `late` lines are written only after its end has been seen once.
+fn growing(taken: Vec<Taken>, late: usize) -> impl Iterator<Item = Result<Taken, std::io::Error>> {
+    let mut early = taken.len() - late;
+    let mut lines = taken.into_iter();
+    let mut ended = false;
+    std::iter::from_fn(move || {
+        if early == 0 && !std::mem::replace(&mut ended, true) {
+            return None;
+        }
+        early = early.saturating_sub(1);
+        lines.next().map(Ok)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audit_beside_a_sender_believes_what_the_ledger_says_a_moment_later() {
+    let bench = Bench::sqlite().await;
+    let world = World::new(&bench, 400, |_| {}).await;
+    let daemon = world.daemon().await;
+    let (_, run) = world.launch(&bench, "comeback", "").await;
+    let rules = Rules::load();
+    let question = Question { run: None, limit: None, rules: &rules };
+    // While texts go out, again and again.
+    let mut looked = 0;
+    loop {
+        let ended = bench.run(run.id).await.expect("read").is_some_and(|run| run.finished_at.is_some());
+        let told = world.audit(&bench, &run).await;
+        assert!(told.agrees(), "look {looked}: {told:#?}");
+        looked += 1;
+        if ended {
+            break;
+        }
+    }
+    assert!(looked > 1);
+    assert!(daemon.stop().await);
+    let taken = world.ledger();
+    let check = async |late: usize, lost: usize| {
+        let short = taken[..taken.len() - lost].to_vec();
+        let told = judge::audit(&bench, growing(short, late), &question).await.expect("judged");
+        let counts = (told.accepted + told.lost, told.lost, told.unexpected, told.agrees());
+        let all = i64::try_from(taken.len()).expect("few");
+        assert_eq!(counts, (all, i64::try_from(lost).expect("few"), 0, lost == 0), "{told:#?}");
+    };
+    check(0, 0).await;
+    check(9, 0).await;
+    check(9, 3).await;
     world.end().await;
 }

@@ -20,7 +20,7 @@ use winback::model::run::{Run, RunState};
 use winback::report::audit::{Audit, Question, Taken, audit};
 use winback::report::status::{Status, status};
 use winback::simulator::config::{Curve, SimulatorConfig};
-use winback::simulator::{Simulator, ledger};
+use winback::simulator::{LedgerError, Simulator, ledger};
 use winback::store::Store;
 use winback::store::coupons::NewCode;
 
@@ -190,26 +190,25 @@ impl World {
         let limit = self.config.routes["sim"].limits.account;
         let rules = Rules::load();
         let question = Question { run: Some(run.id), limit, rules: &rules };
-        let ledger = self.ledger().into_iter().map(Ok::<_, std::io::Error>);
-        audit(store, ledger, &question).await.unwrap()
+        audit(store, self.entries(), &question).await.unwrap()
     }
 
     /// Everything the simulator has taken.
     pub(crate) fn ledger(&self) -> Vec<Taken> {
+        self.entries().collect::<Result<_, _>>().unwrap()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Result<Taken, LedgerError>> {
         let path = self.folder.path().join("ledger.jsonl");
-        ledger::read(&path)
-            .unwrap()
-            .map(|entry| {
-                let entry = entry.unwrap();
-                Taken {
-                    at: entry.at,
-                    parts: entry.parts,
-                    reference: entry.reference.into_owned(),
-                    to: entry.to.into_owned(),
-                    body_sha256: entry.body_sha256.into_owned(),
-                }
+        ledger::read(&path).unwrap().map(|entry| {
+            entry.map(|entry| Taken {
+                at: entry.at,
+                parts: entry.parts,
+                reference: entry.reference.into_owned(),
+                to: entry.to.into_owned(),
+                body_sha256: entry.body_sha256.into_owned(),
             })
-            .collect()
+        })
     }
 
     /// A connection of its own, as a command beside the daemon has it.
