@@ -12,7 +12,7 @@ mod suppressions;
 use std::os::unix::fs::PermissionsExt as _;
 
 use winback::model::clock::Timestamp;
-use winback::store::{Store, StoreError, statements};
+use winback::store::{Store, statements};
 
 use crate::support::postgres;
 use crate::support::sql::Sql;
