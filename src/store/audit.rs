@@ -35,7 +35,7 @@ statements! {
               OR (s.created_at + $2 < CAST(j.value ->> 3 AS BIGINT) AND s.lifted_at > CAST(j.value ->> 3 AS BIGINT)))) \
           THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END, \
           CASE WHEN m.body = '' AND r.pruned > 0 THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END \
-        FROM json_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 1 AS BIGINT) \
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 1 AS BIGINT) \
         JOIN runs AS r ON r.id = m.run_id JOIN run_windows AS w ON w.id = m.window_id \
         LEFT JOIN attempts AS a ON a.message_id = m.id AND a.number = CAST(j.value ->> 2 AS BIGINT) \
         LEFT JOIN coupons AS c ON c.id = m.coupon_id";

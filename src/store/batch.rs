@@ -20,7 +20,7 @@ use crate::model::phone::Phone;
 
 statements! {
     /// Runs of the messages that begin the rows of `$1`.
-    RUNS_OF = "SELECT DISTINCT m.run_id FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m \
+    RUNS_OF = "SELECT DISTINCT m.run_id FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m \
         WHERE m.id = CAST(j.value ->> 0 AS BIGINT)";
 }
 

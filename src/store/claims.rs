@@ -30,21 +30,21 @@ statements! {
     FEED_OTHERS = "UPDATE messages SET dispatch = 'queued', not_before = $3 WHERE dispatch = 'planned' AND id IN (\
         SELECT g.id FROM (SELECT id, sender, country FROM messages WHERE window_id = $1 AND route = $2 \
           AND dispatch = 'planned' ORDER BY id LIMIT $5) AS g \
-        WHERE NOT EXISTS (SELECT 1 FROM json_each(CAST($6 AS TEXT)) AS j WHERE j.value ->> 0 = g.sender) \
-          AND NOT EXISTS (SELECT 1 FROM json_each(CAST($7 AS TEXT)) AS j WHERE j.value ->> 0 = g.country) \
+        WHERE NOT EXISTS (SELECT 1 FROM jsonb_each(CAST($6 AS TEXT)) AS j WHERE j.value ->> 0 = g.sender) \
+          AND NOT EXISTS (SELECT 1 FROM jsonb_each(CAST($7 AS TEXT)) AS j WHERE j.value ->> 0 = g.country) \
         ORDER BY g.id LIMIT $4)";
     /// T4. `$1` rows of (message, epoch).
     RELEASE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence \
-        FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'claimed'";
     /// T4 with a due time. `$1` rows of (message, epoch, due).
     POSTPONE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL, not_before = g.due FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence, \
-          CAST(j.value ->> 2 AS BIGINT) AS due FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+          CAST(j.value ->> 2 AS BIGINT) AS due FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'claimed'";
     /// Those of the routes in `$1` that have something to claim at `$2`.
-    WITH_WORK = "SELECT j.value ->> 0 FROM json_each(CAST($1 AS TEXT)) AS j \
+    WITH_WORK = "SELECT j.value ->> 0 FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         WHERE EXISTS (SELECT 1 FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
             WHERE m.route = j.value ->> 0 AND m.dispatch = 'queued' AND m.not_before <= $2 AND r.state = 'running') \
           OR EXISTS (SELECT 1 FROM runs AS r CROSS JOIN run_windows AS w WHERE w.run_id = r.id \

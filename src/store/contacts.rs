@@ -133,27 +133,27 @@ statements! {
     BY_CUSTOMER = concat!("SELECT ", contact_columns!(), " FROM contacts AS c WHERE c.customer_id = $1");
     COUNT = "SELECT count(*) FROM contacts";
     /// `$1` ids.
-    TAGS_OF = "SELECT t.contact_id, t.tag FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN contact_tags AS t \
+    TAGS_OF = "SELECT t.contact_id, t.tag FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN contact_tags AS t \
                WHERE t.contact_id = CAST(j.value AS BIGINT) ORDER BY t.contact_id, t.tag";
     /// `$1` numbers. CROSS JOIN keeps SQLite from walking all contacts when its statistics are old.
     ALL_BY_PHONE = concat!(
-        "SELECT ", contact_columns!(), " FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN contacts AS c ",
+        "SELECT ", contact_columns!(), " FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN contacts AS c ",
         "WHERE c.phone = CAST(j.value AS BIGINT)"
     );
     /// `$1` rows of one key.
     ALL_BY_CUSTOMER = concat!(
-        "SELECT ", contact_columns!(), " FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN contacts AS c ",
+        "SELECT ", contact_columns!(), " FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN contacts AS c ",
         "WHERE c.customer_id = j.value ->> 0"
     );
     /// Takes numbers away from contacts that get another one, so that they can change hands. `$1` ids.
     PARK_PHONES = "UPDATE contacts SET phone = -id \
-                   WHERE id IN (SELECT CAST(j.value AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+                   WHERE id IN (SELECT CAST(j.value AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j)";
     /// Gives contacts their key and number. `$1` rows of id, key, number. A new number has not been found unreachable
     /// yet.
     UPDATE_KEYS = "UPDATE contacts SET customer_id = u.customer_id, phone = u.phone, \
                      unreachable_at = CASE WHEN contacts.phone = u.phone THEN contacts.unreachable_at END \
                    FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS id, j.value ->> 1 AS customer_id, \
-                           CAST(j.value ->> 2 AS BIGINT) AS phone FROM json_each(CAST($1 AS TEXT)) AS j) AS u \
+                           CAST(j.value ->> 2 AS BIGINT) AS phone FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS u \
                    WHERE contacts.id = u.id";
     /// Everything but the key and the number, whose indexes would be rewritten. `$1` rows as [`upsert`] writes them,
     /// `$2` now.
@@ -166,7 +166,7 @@ statements! {
                       j.value ->> 8 AS zone, j.value ->> 9 AS stage, \
                       CAST(j.value ->> 10 AS BIGINT) AS consent_at, j.value ->> 11 AS attrs, \
                       CAST(j.value ->> 12 AS BIGINT) AS created_at, CAST(j.value ->> 13 AS BIGINT) AS id \
-                    FROM json_each(CAST($1 AS TEXT)) AS j) AS u \
+                    FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS u \
               WHERE contacts.id = u.id";
     /// `$1` rows, `$2` now.
     INSERT = "INSERT INTO contacts (phone, customer_id, country, number_kind, first_name, last_name, email, locale, \
@@ -175,16 +175,16 @@ statements! {
                 j.value ->> 5, j.value ->> 6, j.value ->> 7, j.value ->> 8, j.value ->> 9, \
                 CAST(j.value ->> 10 AS BIGINT), j.value ->> 11, \
                 COALESCE(CAST(j.value ->> 12 AS BIGINT), CAST($2 AS BIGINT)), CAST($2 AS BIGINT) \
-              FROM json_each(CAST($1 AS TEXT)) AS j";
+              FROM jsonb_each(CAST($1 AS TEXT)) AS j";
     /// `$1` rows of number and tag.
     INSERT_TAGS = "INSERT INTO contact_tags (contact_id, tag) \
-                   SELECT c.id, j.value ->> 1 FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN contacts AS c \
+                   SELECT c.id, j.value ->> 1 FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN contacts AS c \
                    WHERE c.phone = CAST(j.value ->> 0 AS BIGINT) ON CONFLICT (contact_id, tag) DO NOTHING";
     /// Joins waiting events to contacts whose key became known. `$1` rows of one key.
     LINK_EVENTS = "UPDATE events SET contact_id = \
                      (SELECT c.id FROM contacts AS c WHERE c.customer_id = events.customer_id) \
                    WHERE contact_id IS NULL AND customer_id IN \
-                     (SELECT j.value ->> 0 FROM json_each(CAST($1 AS TEXT)) AS j)";
+                     (SELECT j.value ->> 0 FROM jsonb_each(CAST($1 AS TEXT)) AS j)";
 }
 
 /// The statements whose texts differ.

@@ -265,9 +265,9 @@ statements! {
     INSERT_CODES = "INSERT INTO coupons (pool_id, code, state, expires_at, created_at, changed_at) \
                     SELECT CAST($2 AS BIGINT), j.value ->> 0, 'available', CAST(j.value ->> 1 AS BIGINT), \
                       CAST($3 AS BIGINT), CAST($3 AS BIGINT) \
-                    FROM json_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (code) DO NOTHING";
+                    FROM jsonb_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (code) DO NOTHING";
     /// `$1` rows of code, expiry and place, `$2` pool.
-    ELSEWHERE = "SELECT CAST(j.value ->> 2 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j \
+    ELSEWHERE = "SELECT CAST(j.value ->> 2 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j \
                    CROSS JOIN coupons AS c \
                  WHERE c.code = j.value ->> 0 AND c.pool_id <> CAST($2 AS BIGINT) ORDER BY 1";
     COUNT_BY_STATE = "SELECT state, count(*) FROM coupons WHERE pool_id = $1 GROUP BY state";

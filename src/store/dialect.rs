@@ -96,9 +96,9 @@ pub const AVAILABLE_CODES: Pair = Pair {
 
 /// Locks the runs named in a JSON list, so that their budget is counted by one node at a time. `$1` run ids.
 pub const LOCK_RUNS: Pair = Pair {
-    sqlite: "SELECT r.id FROM json_each(CAST($1 AS TEXT)) AS j JOIN runs AS r ON r.id = CAST(j.value ->> 0 AS BIGINT)",
+    sqlite: "SELECT r.id FROM jsonb_each(CAST($1 AS TEXT)) AS j JOIN runs AS r ON r.id = CAST(j.value ->> 0 AS BIGINT)",
     postgres: "SELECT r.id FROM runs AS r \
-               WHERE r.id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j) \
+               WHERE r.id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j) \
                ORDER BY r.id FOR UPDATE",
 };
 
@@ -112,10 +112,10 @@ pub const LOCK_CAPS: Pair = Pair {
 /// Where messages stand before reports are joined into them. PostgreSQL locks them, so that two nodes that hear of one
 /// message at once cannot undo each other's rank. `$1` message ids.
 pub const STATE_OF: Pair = Pair {
-    sqlite: "SELECT m.id, m.dispatch, m.delivery, m.conflict FROM json_each(CAST($1 AS TEXT)) AS j \
+    sqlite: "SELECT m.id, m.dispatch, m.delivery, m.conflict FROM jsonb_each(CAST($1 AS TEXT)) AS j \
              JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT)",
     postgres: "SELECT m.id, m.dispatch, m.delivery, m.conflict FROM messages AS m \
-               WHERE m.id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j) \
+               WHERE m.id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j) \
                ORDER BY m.id FOR UPDATE",
 };
 

@@ -142,19 +142,19 @@ statements! {
     INSERT_JOINED = concat!(
         "INSERT INTO events (contact_id, customer_id, kind, event_id, occurred_at, value, props) ",
         "SELECT g.* FROM (SELECT ", contact_of_event!(), " AS contact_id, ", event_columns!(),
-        " FROM json_each(CAST($1 AS TEXT)) AS j LIMIT 1000000) AS g ",
+        " FROM jsonb_each(CAST($1 AS TEXT)) AS j LIMIT 1000000) AS g ",
         "WHERE g.contact_id IS NOT NULL ON CONFLICT (kind, event_id) DO NOTHING"
     );
     /// `$1` rows.
     INSERT_WAITING = concat!(
         "INSERT INTO events (contact_id, customer_id, kind, event_id, occurred_at, value, props) ",
-        "SELECT CAST(NULL AS BIGINT), ", event_columns!(), " FROM json_each(CAST($1 AS TEXT)) AS j ",
+        "SELECT CAST(NULL AS BIGINT), ", event_columns!(), " FROM jsonb_each(CAST($1 AS TEXT)) AS j ",
         "WHERE (j.value ->> 2) IS NOT NULL AND ", contact_of_event!(), " IS NULL ",
         "ON CONFLICT (kind, event_id) DO NOTHING"
     );
     /// `$1` rows.
     UNKNOWN = concat!(
-        "SELECT CAST(j.value ->> 7 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j ",
+        "SELECT CAST(j.value ->> 7 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j ",
         "WHERE (j.value ->> 2) IS NULL AND ", contact_of_event!(), " IS NULL ORDER BY 1"
     );
     KINDS = "WITH RECURSIVE g(kind) AS (SELECT min(e.kind) FROM events AS e UNION ALL \

@@ -18,16 +18,16 @@ use super::dialect::statements;
 
 statements! {
     /// `$1` rows of (message, number).
-    OUTCOMES = "SELECT a.message_id, a.number, a.outcome FROM json_each(CAST($1 AS TEXT)) AS j \
+    OUTCOMES = "SELECT a.message_id, a.number, a.outcome FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.message_id = CAST(j.value ->> 0 AS BIGINT) AND a.number = CAST(j.value ->> 1 AS BIGINT)";
     /// Attempts that were decided to be not sent and are not known as accepted: their money was given back. `$1` rows of
     /// (message, number).
-    DECIDED_UNSENT = "SELECT d.message_id, d.number FROM json_each(CAST($1 AS TEXT)) AS j \
+    DECIDED_UNSENT = "SELECT d.message_id, d.number FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         JOIN decisions AS d ON d.message_id = CAST(j.value ->> 0 AS BIGINT) AND d.number = CAST(j.value ->> 1 AS BIGINT) \
         JOIN attempts AS a ON a.message_id = d.message_id AND a.number = d.number \
         WHERE d.verdict = 'not-sent' AND (a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled'))";
     /// Every attempt of messages with what was reported about it. `$1` message ids.
-    LOOK_BACK = "SELECT a.message_id, a.number, a.outcome, COALESCE(r.state, 'none') FROM json_each(CAST($1 AS TEXT)) AS j \
+    LOOK_BACK = "SELECT a.message_id, a.number, a.outcome, COALESCE(r.state, 'none') FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.message_id = CAST(j.value ->> 0 AS BIGINT) \
         LEFT JOIN receipts AS r ON r.message_id = a.message_id AND r.number = a.number";
     /// `$1` rows of (message, number, provider id), `$2` now.
@@ -35,23 +35,23 @@ statements! {
           answered_at = CASE WHEN attempts.outcome = 'accepted' THEN attempts.answered_at ELSE $2 END, \
           provider_id = COALESCE(attempts.provider_id, g.pid) FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS num, j.value ->> 2 AS pid \
-        FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE attempts.message_id = g.message AND attempts.number = g.num";
     /// T11 and T14. `$1` message ids, `$2` now.
     ACCEPT_LATE = "UPDATE messages SET dispatch = 'accepted', settled_at = $2, owner = NULL, lease_until = NULL, \
           epoch = epoch + 1 \
         WHERE dispatch IN ('ambiguous', 'unknown', 'queued', 'claimed', 'rejected', 'failed', 'suppressed', \
           'cancelled', 'expired', 'blocked') AND last_number > 0 \
-          AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j) RETURNING id";
+          AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j) RETURNING id";
     /// Codes that were given back and that nobody has taken since. `$1` message ids, `$2` now.
     RETAKE = "UPDATE coupons SET state = 'sent', message_id = g.message, changed_at = $2 FROM (\
-        SELECT m.coupon_id AS coupon, MIN(m.id) AS message FROM json_each(CAST($1 AS TEXT)) AS j \
+        SELECT m.coupon_id AS coupon, MIN(m.id) AS message FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) WHERE m.coupon_id IS NOT NULL \
         GROUP BY m.coupon_id) AS g \
         WHERE coupons.id = g.coupon AND coupons.state = 'available' AND coupons.message_id IS NULL";
     /// Codes that somebody else has by now. `$1` message ids, `$2` now.
     CONTEST = "UPDATE coupons SET contested_by = g.message, changed_at = $2 FROM (\
-        SELECT c.id AS coupon, MIN(m.id) AS message FROM json_each(CAST($1 AS TEXT)) AS j \
+        SELECT c.id AS coupon, MIN(m.id) AS message FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) JOIN coupons AS c ON c.id = m.coupon_id \
         WHERE c.message_id IS NULL OR c.message_id <> m.id GROUP BY c.id) AS g \
         WHERE coupons.id = g.coupon AND coupons.contested_by IS NULL";

@@ -17,7 +17,7 @@ statements! {
     /// `$1` rows of (inbox, route, received, phone, recipient, text, provider id, keyword).
     KEEP_INBOUND = "INSERT INTO inbound (inbox_id, route, received_at, phone, recipient, text, provider_id, keyword) \
         SELECT CAST(j.value ->> 0 AS BIGINT), j.value ->> 1, CAST(j.value ->> 2 AS BIGINT), CAST(j.value ->> 3 AS BIGINT), \
-          j.value ->> 4, j.value ->> 5, j.value ->> 6, j.value ->> 7 FROM json_each(CAST($1 AS TEXT)) AS j WHERE true \
+          j.value ->> 4, j.value ->> 5, j.value ->> 6, j.value ->> 7 FROM jsonb_each(CAST($1 AS TEXT)) AS j WHERE true \
         ON CONFLICT (route, provider_id) WHERE provider_id IS NOT NULL DO NOTHING RETURNING inbox_id, phone";
 }
 

@@ -117,7 +117,7 @@ statements! {
         SELECT id FROM receipts WHERE message_id IS NULL AND inbox_id < $1 ORDER BY inbox_id LIMIT $2) RETURNING inbox_id";
     /// `$1` numbers of calls; those with more of these receipts go with the last of them.
     FORGET_CALLS = "DELETE FROM inbox WHERE id IN (\
-          SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j) \
+          SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j) \
         AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE r.inbox_id = inbox.id AND r.message_id IS NULL)";
     /// `$1` the last number seen, `$2` the first number that is young enough, `$3` most.
     CALLS_BEFORE = "SELECT max(g.id), count(*) FROM (\

@@ -66,7 +66,7 @@ statements! {
           CAST(j.value ->> 3 AS BIGINT), CAST(j.value ->> 4 AS BIGINT), CAST(j.value ->> 5 AS BIGINT), \
           CAST(j.value ->> 6 AS BIGINT), CAST(j.value ->> 7 AS BIGINT), CAST(j.value ->> 8 AS BIGINT), \
           CAST(j.value ->> 9 AS BIGINT), j.value ->> 10, j.value ->> 11 \
-        FROM json_each(CAST($1 AS TEXT)) AS j WHERE true \
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j WHERE true \
         ON CONFLICT (message_id, number) DO UPDATE SET looks = inquiries.looks + excluded.looks, \
           looks_unanswered = inquiries.looks_unanswered + excluded.looks_unanswered, \
           looked_at = COALESCE(excluded.looked_at, inquiries.looked_at), \
@@ -78,7 +78,7 @@ statements! {
           finding = COALESCE(excluded.finding, inquiries.finding), detail = COALESCE(excluded.detail, inquiries.detail)";
     /// Which messages may go once more under the key they had: every guard of an intent but the money, which is spent
     /// already. A run with nothing left to send is not over. `$1` rows of (message, epoch, number), `$2` now.
-    MAY_REPEAT = "SELECT q.id FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS q \
+    MAY_REPEAT = "SELECT q.id FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS q \
         JOIN runs AS r ON r.id = q.run_id AND r.state IN ('running', 'finished') \
         JOIN run_windows AS w ON w.id = q.window_id AND w.opens_at <= $2 AND w.closes_at > $2 \
         WHERE q.id = CAST(j.value ->> 0 AS BIGINT) AND q.epoch = CAST(j.value ->> 1 AS BIGINT) \
@@ -90,18 +90,18 @@ statements! {
           AND NOT EXISTS (SELECT 1 FROM attempts AS o WHERE o.message_id = q.id AND (o.owner = 'restore' \
             OR (o.number <> q.last_number AND (o.outcome IS NULL OR o.outcome IN ('accepted', 'unknown', 'garbled')))))";
     /// Attempts that have these provider's ids. `$1` rows of (provider id), `$2` route.
-    BOUND = "SELECT j.value ->> 0, a.message_id, a.number FROM json_each(CAST($1 AS TEXT)) AS j \
+    BOUND = "SELECT j.value ->> 0, a.message_id, a.number FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.route = $2 AND a.provider_id = j.value ->> 0";
     /// Messages that are not the only one which a text found at the provider could be: another one for the same number
     /// has the same words and an attempt on the same route that may have been taken and has no id. `$1` message ids.
-    ALIKE = "SELECT q.id FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS q \
+    ALIKE = "SELECT q.id FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS q \
         WHERE q.id = CAST(j.value ->> 0 AS BIGINT) AND EXISTS (\
           SELECT 1 FROM messages AS o JOIN attempts AS a ON a.message_id = o.id AND a.route = q.route \
             AND a.provider_id IS NULL AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled')) \
           WHERE o.phone = q.phone AND o.id <> q.id AND o.body = q.body)";
     /// `$1` message ids.
     MARK_TWICE = "UPDATE messages SET possible_duplicate = 1 WHERE id IN (\
-        SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+        SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j)";
     RENDERING = "SELECT print, since FROM renderings WHERE route = $1";
     RENDERINGS = "SELECT route, since FROM renderings";
     /// It never becomes earlier. `$1` route, `$2` print, `$3` now.

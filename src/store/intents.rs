@@ -47,7 +47,7 @@ statements! {
           r.spent + SUM(q.price) OVER (PARTITION BY q.run_id ORDER BY c.place) AS total \
         FROM (SELECT CAST(j.key AS BIGINT) AS place, CAST(j.value ->> 0 AS BIGINT) AS id, \
                 CAST(j.value ->> 1 AS BIGINT) AS epoch, CAST(j.value ->> 2 AS BIGINT) AS number \
-              FROM json_each(CAST($1 AS TEXT)) AS j) AS c \
+              FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS c \
         JOIN messages AS q ON q.id = c.id AND q.epoch = c.epoch AND q.dispatch = 'claimed' \
         JOIN runs AS r ON r.id = q.run_id AND r.state = 'running' \
         JOIN run_windows AS w ON w.id = q.window_id AND w.opens_at <= $2 AND w.closes_at > $2 \
@@ -59,17 +59,17 @@ statements! {
     /// `$1` rows of (message, epoch, number, reference), `$2` route, `$3` owner, `$4` now.
     RECORD = "INSERT INTO attempts (message_id, number, epoch, route, owner, reference, intent_at) \
         SELECT CAST(j.value ->> 0 AS BIGINT), CAST(j.value ->> 2 AS BIGINT), CAST(j.value ->> 1 AS BIGINT), \
-          $2, $3, j.value ->> 3, $4 FROM json_each(CAST($1 AS TEXT)) AS j WHERE true";
+          $2, $3, j.value ->> 3, $4 FROM jsonb_each(CAST($1 AS TEXT)) AS j WHERE true";
     /// `$1` rows of (run, amount).
     SPEND = "UPDATE runs SET spent = spent + g.amount FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS run_id, CAST(j.value ->> 1 AS BIGINT) AS amount \
-        FROM json_each(CAST($1 AS TEXT)) AS j) AS g WHERE runs.id = g.run_id";
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g WHERE runs.id = g.run_id";
     /// Why the rest was not granted, the strictest reason first. What nothing keeps any more, because what kept it has
     /// changed since, is given back and tried again.
     WHY = concat!("SELECT q.id, CASE \
           WHEN q.dispatch <> 'claimed' OR q.epoch <> CAST(j.value ->> 1 AS BIGINT) THEN 'stale' ", gate!(),
           "WHEN r.budget IS NOT NULL AND r.spent + q.price > r.budget THEN 'over_budget' ELSE 'run_stopped' END \
-        FROM json_each(CAST($1 AS TEXT)) AS j \
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         JOIN messages AS q ON q.id = CAST(j.value ->> 0 AS BIGINT) \
         JOIN runs AS r ON r.id = q.run_id JOIN run_windows AS w ON w.id = q.window_id");
     /// What keeps one waiting message. `$1` message, `$2` now.
@@ -81,14 +81,14 @@ statements! {
     WITHDRAW = "UPDATE messages SET dispatch = g.state, reason = g.reason, settled_at = $2, owner = NULL, \
           lease_until = NULL \
         FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS message_id, CAST(j.value ->> 1 AS BIGINT) AS fence, \
-                j.value ->> 2 AS state, j.value ->> 3 AS reason FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+                j.value ->> 2 AS state, j.value ->> 3 AS reason FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE messages.id = g.message_id AND messages.epoch = g.fence AND messages.dispatch = 'claimed' RETURNING id";
     /// T4 with a new due time. `$1` rows of (message, epoch), `$2` now, `$3` fallback wait.
     POSTPONE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL, not_before = (\
           SELECT CASE WHEN w.opens_at > $2 THEN w.opens_at ELSE $2 + $3 END FROM run_windows AS w \
           WHERE w.id = messages.window_id) \
         FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS message_id, CAST(j.value ->> 1 AS BIGINT) AS fence \
-              FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+              FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE messages.id = g.message_id AND messages.epoch = g.fence AND messages.dispatch = 'claimed'";
 }
 

@@ -62,6 +62,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0009_unanswered.sql"),
         include_str!("../../migrations/postgres/0009_unanswered.sql"),
     ),
+    (
+        10,
+        "rows",
+        include_str!("../../migrations/sqlite/0010_rows.sql"),
+        include_str!("../../migrations/postgres/0010_rows.sql"),
+    ),
 ];
 
 /// The schema version this program was written for.

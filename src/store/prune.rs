@@ -25,7 +25,7 @@ statements! {
     END_RUN = "UPDATE runs SET pruned = 2 WHERE id = $1 AND pruned = 1 AND state IN ('finished', 'cancelled')";
     /// What was in doubt when retention came has ended: it comes again. `$1` rows of (message).
     PRUNABLE = "UPDATE runs SET pruned = 1 WHERE pruned = 2 AND id IN (SELECT m.run_id \
-        FROM json_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT))";
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT))";
     /// Messages of a run that have a text and will never be sent. `$1` run, `$2` the last contact seen, `$3` most.
     PAGE = "SELECT id, contact_id, phone, country, route, sender, body, parts, price, dispatch, delivery, reason, \
           possible_duplicate, conflict, submitted_at, delivery_at, coupon_id FROM messages \
@@ -34,27 +34,27 @@ statements! {
         ORDER BY contact_id LIMIT $3";
     /// `$1` message ids.
     ATTEMPTS = "SELECT a.message_id, a.number, a.reference, a.intent_at, a.answered_at, a.outcome, a.code, a.detail, \
-          a.provider_id FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN attempts AS a \
+          a.provider_id FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN attempts AS a \
         WHERE a.message_id = CAST(j.value ->> 0 AS BIGINT) ORDER BY a.message_id, a.number";
     RECEIPTS = "SELECT r.message_id, r.inbox_id, r.received_at, r.number, r.state, r.status, r.code \
-        FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN receipts AS r \
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN receipts AS r \
         WHERE r.message_id = CAST(j.value ->> 0 AS BIGINT) ORDER BY r.message_id, r.id";
     /// `$1` numbers of calls.
     CALLS = "SELECT i.id, i.received_at, i.method, i.url, i.body, i.body_encoding \
-        FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN inbox AS i \
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN inbox AS i \
         WHERE i.id = CAST(j.value ->> 0 AS BIGINT) ORDER BY i.id";
     DROP_RECEIPTS = "DELETE FROM receipts WHERE message_id IN (\
-        SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+        SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j)";
     DROP_ATTEMPTS = "DELETE FROM attempts WHERE message_id IN (\
-        SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+        SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j)";
     DROP_INQUIRIES = "DELETE FROM inquiries WHERE message_id IN (\
-        SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+        SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j)";
     /// Calls that hold nothing any more.
     DROP_CALLS = "DELETE FROM inbox WHERE id IN (\
-        SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j \
+        SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         WHERE NOT EXISTS (SELECT 1 FROM receipts AS r WHERE r.inbox_id = CAST(j.value ->> 0 AS BIGINT)))";
     DROP_TEXTS = "UPDATE messages SET body = '' WHERE id IN (\
-        SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+        SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j)";
 }
 
 /// A message with everything that is about to go.

@@ -23,13 +23,13 @@ statements! {
     /// what calls have in common is given once, because reading JSON costs more than writing the row.
     KEEP_RAW = "INSERT INTO inbox (id, route, kind, received_at, method, url, path_ref, content_type, body, body_encoding) \
         SELECT CAST(j.value ->> 0 AS BIGINT), $2, $3, CAST(j.value ->> 1 AS BIGINT), $4, j.value ->> 2, j.value ->> 3, \
-          j.value ->> 4, j.value ->> 5, $5 FROM json_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (id) DO NOTHING";
+          j.value ->> 4, j.value ->> 5, $5 FROM jsonb_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (id) DO NOTHING";
     /// `$1` rows of (place, route, message, number): attempts named by our reference.
-    BY_REFERENCE = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number, a.outcome FROM json_each(CAST($1 AS TEXT)) AS j \
+    BY_REFERENCE = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number, a.outcome FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.message_id = CAST(j.value ->> 2 AS BIGINT) AND a.number = CAST(j.value ->> 3 AS BIGINT) \
           AND a.route = j.value ->> 1";
     /// `$1` rows of (place, route, provider id).
-    BY_PROVIDER_ID = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number, a.outcome FROM json_each(CAST($1 AS TEXT)) AS j \
+    BY_PROVIDER_ID = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number, a.outcome FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         JOIN attempts AS a ON a.route = j.value ->> 1 AND a.provider_id = j.value ->> 2";
     /// `$1` rows of (inbox, route, received, message, number, reference, provider id, state, status, code, opted out).
     /// A report that this message already has is a repeat and is not kept twice. Materialized: otherwise each comparison
@@ -38,7 +38,7 @@ statements! {
           SELECT CAST(j.value ->> 0 AS BIGINT) AS inbox, j.value ->> 1 AS route, CAST(j.value ->> 2 AS BIGINT) AS received, \
             CAST(j.value ->> 3 AS BIGINT) AS message, CAST(j.value ->> 4 AS BIGINT) AS num, j.value ->> 5 AS ref, \
             j.value ->> 6 AS pid, j.value ->> 7 AS state, j.value ->> 8 AS status, j.value ->> 9 AS code, \
-            CAST(j.value ->> 10 AS BIGINT) AS opted_out FROM json_each(CAST($1 AS TEXT)) AS j) \
+            CAST(j.value ->> 10 AS BIGINT) AS opted_out FROM jsonb_each(CAST($1 AS TEXT)) AS j) \
         INSERT INTO receipts (inbox_id, route, received_at, message_id, number, reference, provider_id, state, \
           status, code, opted_out) \
         SELECT g.inbox, g.route, g.received, g.message, g.num, g.ref, g.pid, g.state, g.status, g.code, g.opted_out FROM g \
@@ -54,27 +54,27 @@ statements! {
     RAISE = "UPDATE messages SET delivery_at = CASE WHEN messages.delivery = g.state THEN messages.delivery_at ELSE $2 END, \
           delivery = g.state, conflict = g.conflict FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, j.value ->> 1 AS state, CAST(j.value ->> 2 AS BIGINT) AS conflict \
-        FROM json_each(CAST($1 AS TEXT)) AS j) AS g WHERE messages.id = g.message";
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g WHERE messages.id = g.message";
     /// `$1` rows of (route, provider id, message, number): receipts that came before the id.
     PARKED = "SELECT r.id, CAST(j.value ->> 2 AS BIGINT), CAST(j.value ->> 3 AS BIGINT), r.state, r.opted_out \
-        FROM json_each(CAST($1 AS TEXT)) AS j JOIN receipts AS r \
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j JOIN receipts AS r \
           ON r.route = j.value ->> 0 AND r.provider_id = j.value ->> 1 AND r.message_id IS NULL ORDER BY r.id";
     /// The youngest receipts that wait. `$1` since when, `$2` most.
     YOUNG = "SELECT id, route, provider_id, state, opted_out FROM receipts \
         WHERE message_id IS NULL AND provider_id IS NOT NULL AND received_at >= $1 ORDER BY received_at DESC LIMIT $2";
     /// `$1` numbers of callbacks.
     FORGET = "DELETE FROM receipts WHERE inbox_id IN (\
-        SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+        SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j)";
     /// Numbers of messages that are reported as opted out, by a report that is younger than whatever was lifted since. A
     /// repeat counts from when it first came. `$1` message ids.
-    OPTED_OUT = "SELECT DISTINCT m.phone FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m \
+    OPTED_OUT = "SELECT DISTINCT m.phone FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m \
         WHERE m.id = CAST(j.value ->> 0 AS BIGINT) AND EXISTS (SELECT 1 FROM receipts AS e WHERE e.message_id = m.id \
           AND e.opted_out = 1 AND NOT EXISTS (SELECT 1 FROM suppressions AS s WHERE s.phone = m.phone \
             AND s.lifted_at IS NOT NULL AND s.lifted_at > e.received_at AND s.lifted_by <> 'a firmer reason'))";
     /// `$1` rows of (receipt, message, number).
     UNPARK = "UPDATE receipts SET message_id = g.message, number = g.num FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS receipt, CAST(j.value ->> 1 AS BIGINT) AS message, \
-          CAST(j.value ->> 2 AS BIGINT) AS num FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+          CAST(j.value ->> 2 AS BIGINT) AS num FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE receipts.id = g.receipt AND receipts.message_id IS NULL";
 }
 

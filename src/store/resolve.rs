@@ -35,7 +35,7 @@ statements! {
             THEN 1 ELSE 0 END AS BIGINT), \
           CAST(CASE WHEN EXISTS (SELECT 1 FROM suppressions AS s WHERE s.phone = m.phone AND s.lifted_at IS NULL \
             AND s.scope IN ('all', m.sender)) THEN 1 ELSE 0 END AS BIGINT), d.verdict, i.answer_by \
-        FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m JOIN runs AS r ON r.id = m.run_id \
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m JOIN runs AS r ON r.id = m.run_id \
         LEFT JOIN decisions AS d ON d.message_id = m.id AND d.number = m.last_number \
         LEFT JOIN inquiries AS i ON i.message_id = m.id AND i.number = m.last_number \
         WHERE m.id = CAST(j.value ->> 0 AS BIGINT)";
@@ -45,17 +45,17 @@ statements! {
           lease_until = NULL FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, j.value ->> 1 AS was, CAST(j.value ->> 2 AS BIGINT) AS fence, \
           j.value ->> 3 AS goal, CAST(j.value ->> 4 AS BIGINT) AS due, CAST(j.value ->> 5 AS BIGINT) AS again, \
-          j.value ->> 6 AS reason FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+          j.value ->> 6 AS reason FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE messages.id = g.message AND messages.dispatch = g.was AND messages.epoch = g.fence \
           AND messages.dispatch IN ('ambiguous', 'unknown') RETURNING id";
     /// `$1` rows of (message, number, run, verdict), `$2` now, `$3` by whom, `$4` reason.
     RECORD = "INSERT INTO decisions (message_id, number, run_id, decided_at, verdict, decided_by, reason) \
         SELECT CAST(j.value ->> 0 AS BIGINT), CAST(j.value ->> 1 AS BIGINT), CAST(j.value ->> 2 AS BIGINT), \
-          CAST($2 AS BIGINT), j.value ->> 3, $3, $4 FROM json_each(CAST($1 AS TEXT)) AS j WHERE true";
+          CAST($2 AS BIGINT), j.value ->> 3, $3, $4 FROM jsonb_each(CAST($1 AS TEXT)) AS j WHERE true";
     /// A run with nothing left to send has something again. `$1` rows of (run, state).
     REOPEN = "UPDATE runs SET state = g.state, finished_at = NULL, pruned = CASE WHEN pruned = 2 THEN 1 ELSE pruned END \
         FROM (\
-        SELECT CAST(j.value ->> 0 AS BIGINT) AS run, j.value ->> 1 AS state FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        SELECT CAST(j.value ->> 0 AS BIGINT) AS run, j.value ->> 1 AS state FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE runs.id = g.run AND runs.state = 'finished'";
     DECISIONS_OF = "SELECT number, decided_at, verdict, decided_by, reason FROM decisions WHERE message_id = $1 \
         ORDER BY number";

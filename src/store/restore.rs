@@ -105,13 +105,13 @@ statements! {
     MOVE = "UPDATE messages SET dispatch = 'unknown', last_number = g.number, attempts = attempts + 1, epoch = epoch + 1, \
           owner = NULL, lease_until = NULL, submitted_at = $2, settled_at = $2, reason = $3 FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS number \
-        FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE messages.id = g.message AND messages.dispatch IN ('planned', 'queued', 'claimed')";
     /// The attempt that may have been made, under the reference that it would have had. `$1` as above, `$2` when at the
     /// earliest, `$3` by whom, `$4` why nobody knows.
     ATTEMPT = "INSERT INTO attempts (message_id, number, epoch, route, owner, reference, intent_at, outcome, detail) \
         SELECT m.id, CAST(j.value ->> 1 AS BIGINT), m.epoch, m.route, $3, j.value ->> 2, $2, 'unknown', $4 \
-        FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m WHERE m.id = CAST(j.value ->> 0 AS BIGINT)";
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m WHERE m.id = CAST(j.value ->> 0 AS BIGINT)";
     DOUBTS = "SELECT count(*) FROM messages WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
         AND dispatch IN ('submitting', 'ambiguous')";
     WAITING = "SELECT (SELECT count(*) FROM messages WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
@@ -125,7 +125,7 @@ statements! {
     /// An attempt under a reference of a former tag, or the last one before it: the store that was lost may have tried
     /// again. `$1` rows of (place, route, message, number, tag).
     BY_FORMER_REFERENCE = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number, a.outcome \
-        FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN attempts AS a \
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN attempts AS a \
         WHERE a.message_id = CAST(j.value ->> 2 AS BIGINT) AND a.route = j.value ->> 1 AND a.number = (\
           SELECT max(b.number) FROM attempts AS b WHERE b.message_id = CAST(j.value ->> 2 AS BIGINT) \
             AND b.number <= CAST(j.value ->> 3 AS BIGINT) AND substr(b.reference, 1, 5) = (j.value ->> 4) || '-')";

@@ -1,4 +1,4 @@
-//! Many rows as one argument: a JSON array that `json_each` takes apart again on both databases.
+//! Many rows as one argument: a JSON array that `jsonb_each` takes apart again on both databases.
 
 use serde::Serialize;
 

@@ -44,13 +44,13 @@ statements! {
     ADVANCE = "UPDATE runs SET cursor = $3, prepared = prepared + $4, withheld = withheld + $5 \
         WHERE id = $1 AND cursor = $2 AND state = 'preparing'";
     /// Texts that count towards the cap of contacts. `$1` rows of (contact), `$2` since when.
-    RECENT = "SELECT m.contact_id, count(*) FROM json_each(CAST($1 AS TEXT)) AS j \
+    RECENT = "SELECT m.contact_id, count(*) FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         JOIN messages AS m ON m.contact_id = CAST(j.value ->> 0 AS BIGINT) \
         WHERE m.submitted_at >= $2 OR m.dispatch IN ('planned', 'queued', 'claimed', 'submitting') \
         GROUP BY m.contact_id";
     INSERT_WINDOW = "INSERT INTO run_windows (run_id, key, opens_at, closes_at) \
         SELECT $2, j.value ->> 0, CAST(j.value ->> 1 AS BIGINT), CAST(j.value ->> 2 AS BIGINT) \
-        FROM json_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (run_id, key) DO NOTHING";
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (run_id, key) DO NOTHING";
     WINDOWS = "SELECT id, key FROM run_windows WHERE run_id = $1";
     /// T1. `$1` rows, `$2` run, `$3` now.
     INSERT_MESSAGES = "INSERT INTO messages (run_id, contact_id, phone, country, route, sender, window_id, coupon_id, \
@@ -58,10 +58,10 @@ statements! {
         SELECT $2, CAST(j.value ->> 0 AS BIGINT), CAST(j.value ->> 1 AS BIGINT), j.value ->> 2, j.value ->> 3, \
           j.value ->> 4, CAST(j.value ->> 5 AS BIGINT), CAST(j.value ->> 6 AS BIGINT), j.value ->> 7, j.value ->> 8, \
           CAST(j.value ->> 9 AS BIGINT), CAST(j.value ->> 10 AS BIGINT), CAST(j.value ->> 11 AS BIGINT), 'planned', $3 \
-        FROM json_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (run_id, contact_id) DO NOTHING";
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (run_id, contact_id) DO NOTHING";
     /// `$1` rows of (coupon, contact), `$2` run, `$3` now.
     RESERVE = "UPDATE coupons SET state = 'reserved', message_id = g.message, changed_at = $3 FROM (\
-        SELECT CAST(j.value ->> 0 AS BIGINT) AS coupon, m.id AS message FROM json_each(CAST($1 AS TEXT)) AS j \
+        SELECT CAST(j.value ->> 0 AS BIGINT) AS coupon, m.id AS message FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         JOIN messages AS m ON m.run_id = $2 AND m.contact_id = CAST(j.value ->> 1 AS BIGINT)) AS g \
         WHERE coupons.id = g.coupon AND coupons.state = 'available'";
     /// Windows of open runs that have closed.
@@ -70,7 +70,7 @@ statements! {
     /// `$1` rows of (window, opens, closes).
     ROLL_WINDOWS = "UPDATE run_windows SET opens_at = g.opens, closes_at = g.closes FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS id, CAST(j.value ->> 1 AS BIGINT) AS opens, \
-          CAST(j.value ->> 2 AS BIGINT) AS closes FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+          CAST(j.value ->> 2 AS BIGINT) AS closes FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE run_windows.id = g.id";
 }
 

@@ -25,7 +25,7 @@ statements! {
           provider_id = g.provider_id FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS num, j.value ->> 2 AS class, \
           j.value ->> 3 AS code, j.value ->> 4 AS detail, j.value ->> 5 AS provider_id, CAST(j.value ->> 6 AS BIGINT) AS fence \
-        FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE attempts.message_id = g.message AND attempts.number = g.num AND attempts.epoch = g.fence \
           AND (attempts.outcome IS NULL OR attempts.outcome IN ('unknown', 'garbled')) RETURNING message_id, number";
     /// T7 to T10. `$1` rows of (message, epoch, state, due, counts, reason), `$2` now.
@@ -33,7 +33,7 @@ statements! {
           reason = g.reason, settled_at = $2, owner = NULL, lease_until = NULL FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence, j.value ->> 2 AS state, \
           CAST(j.value ->> 3 AS BIGINT) AS due, CAST(j.value ->> 4 AS BIGINT) AS counts, j.value ->> 5 AS reason \
-        FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'submitting' RETURNING id, epoch";
     /// T7 and T9 for doubt that a late answer ends: it was about the last attempt, counted when sight of it was lost, and
     /// every other one is known as not taken. Nothing is queued in a run that is over: it has failed. Arguments as those
@@ -43,7 +43,7 @@ statements! {
           reason = g.reason, settled_at = $2, owner = NULL, lease_until = NULL FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence, j.value ->> 2 AS state, \
           CAST(j.value ->> 3 AS BIGINT) AS due, CAST(j.value ->> 4 AS BIGINT) AS counts, j.value ->> 5 AS reason \
-        FROM json_each(CAST($1 AS TEXT)) AS j) AS g \
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'ambiguous' \
           AND NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = messages.id \
             AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled'))) RETURNING id, epoch, dispatch";
@@ -56,21 +56,21 @@ statements! {
             ELSE coupons.message_id END, \
           contested_by = CASE WHEN g.state = 'available' AND g.doubtful = 0 THEN NULL ELSE coupons.contested_by END \
         FROM (SELECT m.coupon_id AS coupon, m.id AS message, m.possible_duplicate AS doubtful, j.value ->> 1 AS state \
-              FROM json_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) \
+              FROM jsonb_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) \
               WHERE m.coupon_id IS NOT NULL) AS g \
         WHERE coupons.id = g.coupon AND coupons.message_id = g.message \
           AND coupons.state IN ('reserved', 'quarantined')";
     /// `$1` message ids, each once for every attempt, `$2` 1 to charge their prices and -1 to give them back.
     PAY = "UPDATE runs SET spent = spent + CAST($2 AS BIGINT) * g.amount FROM (\
-        SELECT m.run_id AS run, CAST(SUM(m.price) AS BIGINT) AS amount FROM json_each(CAST($1 AS TEXT)) AS j \
+        SELECT m.run_id AS run, CAST(SUM(m.price) AS BIGINT) AS amount FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) GROUP BY m.run_id) AS g WHERE runs.id = g.run";
     /// `$1` message ids, `$2` now.
     MARK_UNREACHABLE = "UPDATE contacts SET unreachable_at = $2 WHERE id IN (\
-        SELECT m.contact_id FROM json_each(CAST($1 AS TEXT)) AS j \
+        SELECT m.contact_id FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT))";
     /// Numbers of attempts that were refused because the person opted out, unless that was lifted since they were made: a
     /// refusal may be written late, and again. `$1` rows of (message, number).
-    STILL_REFUSED = "SELECT DISTINCT m.phone FROM json_each(CAST($1 AS TEXT)) AS j \
+    STILL_REFUSED = "SELECT DISTINCT m.phone FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         CROSS JOIN messages AS m JOIN attempts AS a ON a.message_id = m.id AND a.number = CAST(j.value ->> 1 AS BIGINT) \
         WHERE m.id = CAST(j.value ->> 0 AS BIGINT) AND NOT EXISTS (SELECT 1 FROM suppressions AS s \
           WHERE s.phone = m.phone AND s.lifted_at IS NOT NULL AND s.lifted_at > a.intent_at \

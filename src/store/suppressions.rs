@@ -263,28 +263,28 @@ statements! {
     /// `$1` rows of number, scope, reason, source; `$2` now.
     INSERT = "INSERT INTO suppressions (phone, scope, reason, source, created_at) \
               SELECT CAST(j.value ->> 0 AS BIGINT), j.value ->> 1, j.value ->> 2, j.value ->> 3, CAST($2 AS BIGINT) \
-              FROM json_each(CAST($1 AS TEXT)) AS j WHERE true \
+              FROM jsonb_each(CAST($1 AS TEXT)) AS j WHERE true \
               ON CONFLICT (phone, scope) WHERE lifted_at IS NULL DO NOTHING";
     /// `$1` rows of number, scope, reason, source; `$2` now; `$3` the reasons that yield.
     REPLACE_WEAKER = "UPDATE suppressions SET lifted_at = CAST($2 AS BIGINT), lifted_by = 'a firmer reason' \
                       WHERE lifted_at IS NULL \
-                        AND reason IN (SELECT w.value ->> 0 FROM json_each(CAST($3 AS TEXT)) AS w) \
-                        AND id IN (SELECT s.id FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN suppressions AS s \
+                        AND reason IN (SELECT w.value ->> 0 FROM jsonb_each(CAST($3 AS TEXT)) AS w) \
+                        AND id IN (SELECT s.id FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN suppressions AS s \
                                    WHERE s.phone = CAST(j.value ->> 0 AS BIGINT) AND s.scope = j.value ->> 1 \
                                      AND s.lifted_at IS NULL)";
     /// `$1` number, `$2` by whom, `$3` now, `$4` the reasons that yield.
     LIFT = "UPDATE suppressions SET lifted_at = CAST($3 AS BIGINT), lifted_by = $2 \
             WHERE phone = CAST($1 AS BIGINT) AND lifted_at IS NULL \
-              AND reason IN (SELECT w.value ->> 0 FROM json_each(CAST($4 AS TEXT)) AS w)";
+              AND reason IN (SELECT w.value ->> 0 FROM jsonb_each(CAST($4 AS TEXT)) AS w)";
     /// `$1` number, `$2` by whom, `$3` now, `$4` rows.
     LIFT_ROWS = "UPDATE suppressions SET lifted_at = CAST($3 AS BIGINT), lifted_by = $2 \
                  WHERE phone = CAST($1 AS BIGINT) AND lifted_at IS NULL \
-                   AND id IN (SELECT CAST(w.value ->> 0 AS BIGINT) FROM json_each(CAST($4 AS TEXT)) AS w)";
+                   AND id IN (SELECT CAST(w.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($4 AS TEXT)) AS w)";
     /// `$1` rows of number, scope, reason, source; `$2` now. Messages that may have left are not touched.
     WITHDRAW = "UPDATE messages SET dispatch = 'suppressed', reason = 'suppressed', owner = NULL, \
                   lease_until = NULL, settled_at = CAST($2 AS BIGINT) \
                 WHERE dispatch IN ('planned', 'queued', 'claimed') \
-                  AND id IN (SELECT m.id FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m \
+                  AND id IN (SELECT m.id FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m \
                              WHERE m.phone = CAST(j.value ->> 0 AS BIGINT) \
                                AND m.dispatch IN ('planned', 'queued', 'claimed') \
                                AND (j.value ->> 1 = 'all' OR j.value ->> 1 = m.sender)) \
@@ -293,20 +293,20 @@ statements! {
     RELEASE_COUPONS = "UPDATE coupons SET state = CASE WHEN contested_by IS NULL THEN 'available' ELSE 'sent' END, \
                          message_id = contested_by, contested_by = NULL, changed_at = CAST($2 AS BIGINT) \
                        FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS coupon, CAST(j.value ->> 1 AS BIGINT) AS message \
-                             FROM json_each(CAST($1 AS TEXT)) AS j) AS w \
+                             FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS w \
                        WHERE coupons.id = w.coupon AND message_id = w.message AND state = 'reserved'";
     /// `$1` rows of coupon and message, `$2` now.
     QUARANTINE_COUPONS = "UPDATE coupons SET state = 'quarantined', changed_at = CAST($2 AS BIGINT) \
                           FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS coupon, \
                                   CAST(j.value ->> 1 AS BIGINT) AS message \
-                                FROM json_each(CAST($1 AS TEXT)) AS j) AS w \
+                                FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS w \
                           WHERE coupons.id = w.coupon AND message_id = w.message AND state = 'reserved'";
     PAGE = "SELECT id, phone, scope, reason, source, created_at, lifted_at, lifted_by FROM suppressions \
             WHERE id > $1 ORDER BY id LIMIT $2";
     OF_PHONE = "SELECT id, phone, scope, reason, source, created_at, lifted_at, lifted_by FROM suppressions \
                 WHERE phone = $1 ORDER BY id";
     /// `$1` rows of number, sender.
-    AMONG = "SELECT DISTINCT s.phone, s.scope FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN suppressions AS s \
+    AMONG = "SELECT DISTINCT s.phone, s.scope FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN suppressions AS s \
              WHERE s.phone = CAST(j.value ->> 0 AS BIGINT) AND s.lifted_at IS NULL \
                AND s.scope IN ('all', j.value ->> 1)";
     /// `$1` number, `$2` sender.

@@ -37,7 +37,7 @@ statements! {
         AND dispatch IN ('claimed', 'submitting') AND (lease_until <= $1 OR ($3 = 1 AND owner <> $2)))";
     CLOSE_LOST = "UPDATE attempts SET outcome = 'unknown', detail = 'no answer was stored in time' \
         WHERE outcome IS NULL AND message_id IN (\
-        SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+        SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j)";
     /// Messages in doubt with an attempt that is accepted, or in doubt and reported.
     EVIDENCE = "SELECT m.id FROM messages AS m WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
         AND m.dispatch = 'ambiguous' AND EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = m.id \
@@ -45,7 +45,7 @@ statements! {
             AND EXISTS (SELECT 1 FROM receipts AS r WHERE r.message_id = a.message_id AND r.number = a.number \
               AND r.state <> 'none')))) ORDER BY m.run_id, m.id LIMIT $1";
     /// The same among the messages in `$1`.
-    EVIDENCE_AMONG = "SELECT m.id FROM json_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m \
+    EVIDENCE_AMONG = "SELECT m.id FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m \
         WHERE m.id = CAST(j.value ->> 0 AS BIGINT) AND m.dispatch = 'ambiguous' AND EXISTS (\
           SELECT 1 FROM attempts AS a WHERE a.message_id = m.id \
           AND (a.outcome = 'accepted' OR ((a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) \
@@ -58,11 +58,11 @@ statements! {
     /// T12 by decision. `$1` message ids, `$2` now. A run may be cancelled between the decision and this.
     RESEND = "UPDATE messages SET dispatch = 'queued', possible_duplicate = 1, not_before = $2, \
         epoch = epoch + 1, owner = NULL, lease_until = NULL WHERE dispatch = 'ambiguous' \
-        AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j) \
+        AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j) \
         AND EXISTS (SELECT 1 FROM runs AS r WHERE r.id = messages.run_id AND r.state IN ('running', 'paused'))";
     /// T13. `$1` message ids, `$2` now.
     PARK = "UPDATE messages SET dispatch = 'unknown', settled_at = $2, reason = 'parked in doubt' WHERE dispatch = 'ambiguous' \
-        AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM json_each(CAST($1 AS TEXT)) AS j)";
+        AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j)";
     /// T5 for a whole run, in chunks. `$1` run, `$2` state, `$3` reason, `$4` now, `$5` most.
     WITHDRAW_PLANNED = "UPDATE messages SET dispatch = $2, reason = $3, settled_at = $4 WHERE dispatch = 'planned' \
         AND id IN (SELECT m.id FROM run_windows AS w JOIN messages AS m ON m.window_id = w.id AND m.dispatch = 'planned' \

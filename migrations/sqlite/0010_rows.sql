@@ -1,0 +1,2 @@
+-- Nothing to change here: SQLite brings its `jsonb_each` along.
+SELECT 1;
