@@ -58,7 +58,7 @@ pub use context::Context;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  failed, found something wrong, or rejected rows of an import
+  1  failed, or found something wrong; an import of which every row was rejected
   2  wrong use: arguments that make no sense, or a campaign, run, message, contact, pool, route
      or file that the call names and that is not there";
 

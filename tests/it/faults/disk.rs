@@ -44,7 +44,7 @@ async fn a_lock_that_somebody_holds_for_seconds_costs_time_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_stops_sending_and_room_starts_it_again() {
-    let Some(mount) = Mount::memory("size=6m") else { return };
+    let Some(mount) = Mount::memory("size=64m") else { return };
     let stand = Stand::new(Some(&mount.url()), 500, &["--latency-ms", "5", "20"]).await;
     stand.launch();
     stand.config(300, "");
