@@ -53,8 +53,9 @@ const AHEAD_AT_FIRST: usize = 256;
 /// How often a lane looks at itself when nothing happens.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
 
-/// How long a lane that found no work waits for word of some before it asks again.
-const DRY_LOOK: Duration = Duration::from_secs(10);
+/// How long a lane that found no work waits for word of some before it asks again: hundreds of lanes that have nothing to do
+/// must cost nothing, and whoever knows of work says so within a second.
+const DRY_LOOK: Duration = Duration::from_mins(1);
 
 /// A message that was recorded as intended must be on the wire within this time, or it is not sent at all.
 pub const SEND_DEADLINE: Duration = Duration::from_secs(10);

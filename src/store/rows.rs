@@ -9,8 +9,8 @@ use super::connection::Row;
 pub const MOST_ROWS: usize = 5_000;
 
 /// Most events that one call may write. They come by the million and their rows are narrow; a page of their indexes is
-/// written once for all rows of a call that fall on it, so more at once cost less each, and still only tenths of a second.
-pub const MOST_EVENTS: usize = 20_000;
+/// written once for all rows of a call that fall on it, so more at once cost less each.
+pub const MOST_EVENTS: usize = 8_000;
 
 /// The rows as one JSON text.
 pub(super) fn json<T: Serialize>(rows: &[T]) -> Result<String, StoreError> {

@@ -4,11 +4,14 @@
 //! what forbids a text is always written before what allows one.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_util::sync::CancellationToken;
 
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::ids::MessageId;
@@ -144,9 +147,8 @@ impl Writer {
         let (well, health) = watch::channel(true);
         let (suppressed, _) = broadcast::channel(SUPPRESSED_BACKLOG);
         let tell = suppressed.clone();
-        let task = tokio::spawn(
-            Task { store, clock, waiting, well, tell, last_commit: Duration::ZERO, unsynced: false }.run(),
-        );
+        let task = Task { store, clock, waiting, well, tell, last_commit: Duration::ZERO, unsynced: false };
+        let task = tokio::spawn(on_own_thread(task.run()));
         (Self { jobs, health, suppressed }, task)
     }
 
@@ -325,6 +327,21 @@ impl Task {
         } else if changed {
             tracing::error!("sending stops until the store can be written again");
         }
+    }
+}
+
+/// Runs the writer on a thread of its own: a transaction is some twenty questions to the database one after the other, and
+/// after each answer a task among many would wait until those in front of it have had their turn. Dropped, it ends the
+/// writer at its next step.
+async fn on_own_thread(writing: impl Future<Output = ()> + Send + 'static) {
+    let given_up = CancellationToken::new();
+    let _given_up = given_up.clone().drop_guard();
+    let runtime = Handle::current();
+    let thread = spawn_blocking(move || runtime.block_on(given_up.run_until_cancelled(writing)));
+    if let Err(died) = thread.await
+        && died.is_panic()
+    {
+        resume_unwind(died.into_panic());
     }
 }
 
