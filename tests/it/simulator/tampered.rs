@@ -135,6 +135,28 @@ fn of_terms() -> Vec<Tampering> {
             ..CLEAN
         },
         Tampering { term: "wrong_code", count: 20, store: "UPDATE coupons SET code = code || 'X'", ..CLEAN },
+        // A code that a customer has been texted is on the shelf again, withdrawn, somebody else's, or nobody's any more.
+        Tampering {
+            term: "wrong_code",
+            count: 1,
+            store: "UPDATE coupons SET state = 'available', message_id = NULL WHERE id = (SELECT max(coupon_id) FROM messages)",
+            ..CLEAN
+        },
+        Tampering {
+            term: "wrong_code",
+            count: 1,
+            store: "UPDATE coupons SET state = 'voided' WHERE id = (SELECT max(coupon_id) FROM messages)",
+            ..CLEAN
+        },
+        Tampering {
+            term: "wrong_code",
+            count: 1,
+            store: "UPDATE messages SET coupon_id = NULL WHERE id = (SELECT max(id) FROM messages)",
+            ..CLEAN
+        },
+        // Hours that nobody can read any more are not kept hours.
+        Tampering { term: "unjudged", count: 20, store: "UPDATE runs SET definition = '{}'", ..CLEAN },
+        Tampering { term: "unjudged", count: 20, store: "UPDATE runs SET definition = 'xx'", ..CLEAN },
     ]
 }
 
