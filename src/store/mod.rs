@@ -47,7 +47,7 @@ use connection::{Pools, Tx};
 use crate::model::ids::MessageId;
 use crate::model::reference;
 
-pub use lock::DaemonLock;
+pub use lock::{DaemonLock, runs_here};
 pub use rows::{MOST_EVENTS, MOST_ROWS};
 
 /// What can go wrong between us and the database.
