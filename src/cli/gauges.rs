@@ -38,10 +38,22 @@ impl Gauges {
     /// What a metric of a route reads, summed over its kinds; of all routes if `route` is empty.
     pub(super) fn value(&self, name: &str, route: &str) -> Option<f64> {
         let label = format!("route=\"{route}\"");
+        let wanted = [label.as_str()];
+        self.sum(name, if route.is_empty() { &[] } else { &wanted })
+    }
+
+    /// What a metric of a route reads for one of its kinds.
+    pub(super) fn kind(&self, name: &str, route: &str, kind: &str) -> Option<f64> {
+        self.sum(name, &[&format!("route=\"{route}\""), &format!("kind=\"{kind}\"")])
+    }
+
+    /// The sum of the series of a metric that have all of these labels.
+    fn sum(&self, name: &str, wanted: &[&str]) -> Option<f64> {
         let lines = self.0.lines().filter_map(|line| {
             let (series, number) = line.rsplit_once(' ')?;
             let (found, labels) = series.split_once('{').unwrap_or((series, ""));
-            let ours = route.is_empty() || labels.trim_end_matches('}').split(',').any(|one| one == label);
+            let has = |label: &&str| labels.trim_end_matches('}').split(',').any(|one| one == *label);
+            let ours = wanted.iter().all(has);
             if found == name && ours { number.parse::<f64>().ok() } else { None }
         });
         lines.fold(None, |sum, number| Some(sum.unwrap_or(0.0) + number))
@@ -153,6 +165,8 @@ mod tests {
         check("winback_outcomes_total", "u", None);
         check("winback_store_writable", "", Some(1.0));
         check("winback_outcomes", "us", None);
+        assert_eq!(page.kind("winback_outcomes_total", "us", "accepted"), Some(7.0));
+        assert_eq!(page.kind("winback_outcomes_total", "us", "refused"), None);
     }
 
     #[test]
