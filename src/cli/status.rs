@@ -78,7 +78,7 @@ What the words mean:
   cost                  price of the parts accepted and in doubt
   reserved              money set aside when texts were handed over; returns when one is proven not to have left
   codes                 coupon codes of the run: reserved (its text waits), sent (its text was accepted), quarantined
-                        (its text is in doubt, so nobody else gets the code), redeemed
+                        (its text, or an earlier copy of it, is in doubt, so nobody else gets the code), redeemed
 Every message is in exactly one of waiting, under way, accepted, failed, in doubt and withdrawn.";
 
 pub(super) async fn run(context: &Context, args: StatusArgs) -> anyhow::Result<ExitCode> {

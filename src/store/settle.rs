@@ -18,6 +18,16 @@ use super::connection::{Row, args};
 use super::dialect::{STATE_OF, statements};
 use super::evidence::Proven;
 
+/// Whether a copy of a message `m` may have arrived, for all that is known and was decided.
+macro_rules! copies_in_doubt {
+    () => {
+        "EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = m.id \
+           AND (a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) \
+           AND NOT EXISTS (SELECT 1 FROM decisions AS d WHERE d.message_id = a.message_id AND d.number = a.number \
+             AND d.verdict = 'not-sent'))"
+    };
+}
+
 statements! {
     /// `$1` rows of (message, number, class, code, detail, provider id, epoch), `$2` now. An intent that was refused has no
     /// attempt; the one that bears its number may be of whoever claimed the message since.
@@ -47,19 +57,21 @@ statements! {
         WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'ambiguous' \
           AND NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = messages.id \
             AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled'))) RETURNING id, epoch, dispatch";
-    /// `$1` rows of (message, coupon state), `$2` now. A code whose message may be a second copy is never released, and
+    /// `$1` rows of (message, coupon state), `$2` now. A code that an earlier copy may have carried is not released, and
     /// one that a text proven late carries too goes to that text and not back on the shelf.
-    MOVE_COUPONS = "UPDATE coupons SET changed_at = $2, \
+    MOVE_COUPONS = concat!("UPDATE coupons SET changed_at = $2, \
           state = CASE WHEN g.state = 'available' AND g.doubtful = 1 THEN 'quarantined' \
             WHEN g.state = 'available' AND coupons.contested_by IS NOT NULL THEN 'sent' ELSE g.state END, \
           message_id = CASE WHEN g.state = 'available' AND g.doubtful = 0 THEN coupons.contested_by \
             ELSE coupons.message_id END, \
           contested_by = CASE WHEN g.state = 'available' AND g.doubtful = 0 THEN NULL ELSE coupons.contested_by END \
-        FROM (SELECT m.coupon_id AS coupon, m.id AS message, m.possible_duplicate AS doubtful, j.value ->> 1 AS state \
+        FROM (SELECT m.coupon_id AS coupon, m.id AS message, j.value ->> 1 AS state, \
+                CASE WHEN j.value ->> 1 = 'available' AND m.possible_duplicate = 1 AND (", copies_in_doubt!(), " \
+                  OR NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = m.id)) THEN 1 ELSE 0 END AS doubtful \
               FROM jsonb_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) \
               WHERE m.coupon_id IS NOT NULL) AS g \
         WHERE coupons.id = g.coupon AND coupons.message_id = g.message \
-          AND coupons.state IN ('reserved', 'quarantined')";
+          AND coupons.state IN ('reserved', 'quarantined')");
     /// `$1` message ids, each once for every attempt, `$2` 1 to charge their prices and -1 to give them back.
     PAY = "UPDATE runs SET spent = spent + CAST($2 AS BIGINT) * g.amount FROM (\
         SELECT m.run_id AS run, CAST(SUM(m.price) AS BIGINT) AS amount FROM jsonb_each(CAST($1 AS TEXT)) AS j \
