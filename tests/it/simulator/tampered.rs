@@ -126,6 +126,11 @@ fn of_terms() -> Vec<Tampering> {
             ledger: |lines| lines[7]["to"] = json!("+14805550199"),
             ..CLEAN
         },
+    ]
+}
+
+fn of_books() -> Vec<Tampering> {
+    vec![
         Tampering {
             term: "wrong_code",
             count: 19,
@@ -197,7 +202,7 @@ async fn whatever_was_tampered_with_is_told_under_its_name() {
         }
     };
     check(0, &CLEAN).await;
-    for (nth, case) in of_counts().iter().chain(&of_terms()).enumerate() {
+    for (nth, case) in of_counts().iter().chain(&of_terms()).chain(&of_books()).enumerate() {
         check(nth + 1, case).await;
     }
     world.end().await;
