@@ -88,6 +88,11 @@ impl Gauges {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "hold", rename_all = "snake_case")]
 pub(super) enum Hold {
+    /// The store is a backup that was only copied into place: nothing may be sent from it.
+    Backup {
+        /// What it is, and the way out.
+        told: String,
+    },
     /// No daemon works on the store.
     NoDaemon,
     /// The store cannot be written, so nothing is sent at all.
@@ -122,6 +127,7 @@ impl Hold {
     pub(super) fn words(&self) -> String {
         let at = |at: &Option<Timestamp>| at.map(Timestamp::rfc3339);
         match self {
+            Self::Backup { told } => told.clone(),
             Self::NoDaemon => {
                 "no daemon is running, so nothing is sent; start it with `winback daemon`".to_owned()
             }

@@ -13,7 +13,7 @@ use crate::model::clock::Timestamp;
 use crate::model::ids::RunId;
 use crate::model::run::{Run, RunState};
 use crate::report::status::{Status, status};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 use super::doubt::Doubts;
 use super::gauges::{Gauges, Hold};
@@ -130,6 +130,10 @@ async fn holds(
         runs.iter().filter(sends).flat_map(|s| s.routes.keys()).map(String::as_str).collect();
     if routes.is_empty() {
         return Ok(Vec::new());
+    }
+    match store.refuse_backup().await {
+        Err(StoreError::Refused(told)) => return Ok(vec![Hold::Backup { told }]),
+        other => other?,
     }
     if store.daemon().await?.is_none() {
         return Ok(vec![Hold::NoDaemon]);
