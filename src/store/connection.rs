@@ -192,10 +192,11 @@ impl Pools {
             .busy_timeout(BUSY_TIMEOUT)
             .statement_cache_capacity(256)
             .row_buffer_size(ROWS_AHEAD)
-            .pragma("temp_store", "memory")
             .pragma("cache_size", READER_CACHE);
+        // Readers sort what does not fit into their memory in files: a count by state meets every row of a run.
         let writer_options = options
             .clone()
+            .pragma("temp_store", "memory")
             .pragma("cache_size", WRITER_CACHE)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(if fault::weak_sync() { SqliteSynchronous::Normal } else { SqliteSynchronous::Full })
