@@ -304,11 +304,10 @@ async fn decide_all(
             let ids: Vec<MessageId> = page.iter().map(|one| one.message.id).collect();
             all.add(word.say(store, &ids, decider, context.now()).await?);
         }
-        let mut after = MessageId(0);
-        while word.every_copy {
-            let ids = store.locked_codes(first, after, PAGE).await?;
-            let Some(end) = ids.last() else { break };
-            after = *end;
+        let mut after = Some(MessageId(0)).filter(|_| word.every_copy);
+        while let Some(last) = after {
+            let ids = store.locked_codes(first, last, PAGE).await?;
+            after = ids.last().copied();
             all.add(word.say(store, &ids, decider, context.now()).await?);
         }
     }
@@ -369,7 +368,7 @@ fn changed(verdict: Verdict, resolved: &Resolved, by: &str) -> Vec<String> {
             counted(locked)
         ));
         lines.push(
-            "an earlier copy of them is in doubt too: codes stay in quarantine and that copy's money spent; if no copy \
+            "they had been sent before, and that copy may have arrived: codes stay in quarantine and that copy's money spent; if no copy \
              left, say so with --every-copy"
                 .to_owned(),
         );

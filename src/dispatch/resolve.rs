@@ -68,7 +68,7 @@ pub struct Resolved {
     pub changed: Vec<MessageId>,
     /// Left as they are, with the reason.
     pub kept: Vec<(MessageId, Kept)>,
-    /// Of those decided now, those that count as not sent while an earlier copy is in doubt: its code stays in quarantine
+    /// Of those decided now, those that count as not sent while an earlier copy may have arrived: its code stays in quarantine
     /// and the money of that copy spent.
     pub locked: Vec<MessageId>,
 }
@@ -143,7 +143,7 @@ async fn each(
         batch.commit().await?;
         let written: BTreeSet<MessageId> = written.into_iter().collect();
         let locked = decisions.iter().filter(|one| one.verdict == Verdict::NotSent && !one.every_copy);
-        let locked = locked.filter(|one| one.about.copies > 0 && written.contains(&one.about.id));
+        let locked = locked.filter(|one| one.about.again && written.contains(&one.about.id));
         resolved.locked.extend(locked.map(|one| one.about.id));
         let missed = decisions.iter().map(|one| one.about.id).filter(|id| !written.contains(id));
         resolved.kept.extend(missed.map(|id| (id, Kept::Changed)));
@@ -249,6 +249,7 @@ mod tests {
             answer_by: None,
             copies: 0,
             locked: false,
+            again: false,
         }
     }
 

@@ -231,10 +231,11 @@ impl Pools {
         // A pool tries for long and then does not say why it failed.
         match tokio::time::timeout(KNOCK, PgConnection::connect_with(&options)).await {
             Ok(Ok(connection)) => Session(connection).close().await,
-            Ok(Err(error)) => match damage::unreachable(&error) {
-                Some(what) => return Err(StoreError::Unreachable { place: server(&options), what }),
-                None => {}
-            },
+            Ok(Err(error)) => {
+                if let Some(what) = damage::unreachable(&error) {
+                    return Err(StoreError::Unreachable { place: server(&options), what });
+                }
+            }
             Err(_) => {
                 let what = format!("no answer came within {} seconds", KNOCK.as_secs());
                 return Err(StoreError::Unreachable { place: server(&options), what });

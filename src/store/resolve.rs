@@ -39,7 +39,8 @@ statements! {
             AND (a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) \
             AND NOT EXISTS (SELECT 1 FROM decisions AS e WHERE e.message_id = a.message_id AND e.number = a.number \
               AND e.verdict = 'not-sent')), \
-          (SELECT count(*) FROM coupons AS c WHERE c.id = m.coupon_id AND c.message_id = m.id AND c.state = 'quarantined') \
+          (SELECT count(*) FROM coupons AS c WHERE c.id = m.coupon_id AND c.message_id = m.id AND c.state = 'quarantined'), \
+          m.possible_duplicate \
         FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m JOIN runs AS r ON r.id = m.run_id \
         LEFT JOIN decisions AS d ON d.message_id = m.id AND d.number = m.last_number \
         LEFT JOIN inquiries AS i ON i.message_id = m.id AND i.number = m.last_number \
@@ -69,6 +70,14 @@ statements! {
         ON CONFLICT (message_id, number) DO UPDATE SET verdict = excluded.verdict, decided_at = excluded.decided_at, \
           decided_by = excluded.decided_by, reason = COALESCE(excluded.reason || '; ', '') || 'before, ' \
             || decisions.decided_by || ' had decided: ' || decisions.verdict RETURNING message_id, number";
+    /// Codes of messages of which no copy was sent: back on the shelf, or to the text that was proven to carry one too.
+    /// `$1` message ids, `$2` now.
+    FREE_CODES = "UPDATE coupons SET changed_at = $2, \
+          state = CASE WHEN coupons.contested_by IS NOT NULL THEN 'sent' ELSE 'available' END, \
+          message_id = coupons.contested_by, contested_by = NULL FROM (\
+        SELECT m.coupon_id AS coupon, m.id AS message FROM jsonb_each(CAST($1 AS TEXT)) AS j \
+        JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) WHERE m.coupon_id IS NOT NULL) AS g \
+        WHERE coupons.id = g.coupon AND coupons.message_id = g.message AND coupons.state IN ('reserved', 'quarantined')";
     /// Messages of a run that ended and whose code an earlier copy may have carried. `$1` run, `$2` the last message
     /// seen, `$3` most.
     LOCKED = "SELECT m.id FROM messages AS m JOIN coupons AS c ON c.id = m.coupon_id AND c.message_id = m.id \
@@ -137,6 +146,8 @@ pub struct Candidate {
     pub copies: i64,
     /// Whether its code is in quarantine.
     pub locked: bool,
+    /// Whether it was sent again, so that an earlier copy may have arrived.
+    pub again: bool,
 }
 
 /// A decision, ready to be written.
@@ -282,8 +293,9 @@ impl Batch {
         if done.is_empty() {
             return Ok(Vec::new());
         }
-        let copies = self.unsend_copies(&done, args![now.0, by, reason]).await?;
-        let effects: Vec<_> = done.iter().map(|one| (one.about.id, one.coupon)).collect();
+        let copies = self.unsend_copies(&done, args![now.0, by, reason], now).await?;
+        let effects = done.iter().filter(|one| !one.every_copy);
+        let effects: Vec<_> = effects.map(|one| (one.about.id, one.coupon)).collect();
         self.apply_coupons(&effects, now).await?;
         self.prunable(&done.iter().map(|one| (one.about.id.0,)).collect::<Vec<_>>()).await?;
         // An answer that came late may have given the money back already.
@@ -298,11 +310,13 @@ impl Batch {
 }
 
 impl Batch {
-    /// Records of every copy that may have arrived that it was not sent, where a decision is about all; answers those.
+    /// Records of every copy that may have arrived that it was not sent, where a decision is about all, and frees the
+    /// codes; answers those copies.
     async fn unsend_copies(
         &mut self,
         done: &[&Decision],
         told: Vec<Arg>,
+        now: Timestamp,
     ) -> Result<Vec<(i64, i64)>, StoreError> {
         let ids: Vec<_> = done.iter().filter(|one| one.every_copy).map(|one| (one.about.id.0,)).collect();
         if ids.is_empty() {
@@ -310,6 +324,7 @@ impl Batch {
         }
         let args = args![json_rows(&ids)?].into_iter().chain(told).collect();
         let rows = self.tx.rows(RECORD_COPIES, args).await?;
+        self.tx.run(FREE_CODES, args![json_rows(&ids)?, now.0]).await?;
         rows.iter().map(|row| Ok((row.int(0)?, row.int(1)?))).collect()
     }
 }
@@ -363,5 +378,6 @@ fn candidate(row: &Row) -> Result<Candidate, StoreError> {
         answer_by: row.opt_int(11)?.map(Timestamp),
         copies: row.int(12)?,
         locked: row.int(13)? > 0,
+        again: row.int(14)? == 1,
     })
 }
