@@ -1,6 +1,7 @@
 //! `winback message list --in-doubt` and `winback message resolve`: what nobody knows, and a person's word about it.
 
 mod awaited;
+mod changed;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ use crate::store::{Store, StoreError};
 use super::{Context, WrongUse, message, print, terms};
 
 pub(super) use awaited::Awaited;
+use changed::changed;
 
 /// Messages decided between two looks at the store.
 const PAGE: i64 = 1_000;
@@ -263,8 +265,7 @@ pub(super) async fn decide(context: &Context, args: ResolveArgs) -> anyhow::Resu
     if args.every_copy && args.verdict != Verdict::NotSent {
         return Err(WrongUse("--every-copy goes with --as not-sent".to_owned()).into());
     }
-    let word = Word { verdict: args.verdict, every_copy: args.every_copy };
-    let config = context.config()?;
+    let (word, config) = (Word { verdict: args.verdict, every_copy: args.every_copy }, context.config()?);
     let store = context.store(&config).await?;
     let decider = Decider { by: &by, reason: args.reason.as_deref() };
     let resolved = match &args.campaign {
@@ -346,59 +347,4 @@ fn told(context: &Context, verdict: Verdict, by: &str, resolved: &Resolved) -> a
         }
     }
     Ok(if kept.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// What was changed, in words.
-fn changed(verdict: Verdict, resolved: &Resolved, by: &str) -> Vec<String> {
-    let counted =
-        |n: usize| print::counted(i64::try_from(n).unwrap_or(i64::MAX), "message is", "messages are");
-    let what = match verdict {
-        Verdict::Accepted => "accepted by decision, codes count as sent",
-        Verdict::NotSent => "failed, codes and money are back",
-        Verdict::Resend => "queued again with the same code, as a possible duplicate",
-    };
-    let (locked, free) = (resolved.locked.len(), resolved.changed.len() - resolved.locked.len());
-    let mut lines = Vec::new();
-    if free > 0 {
-        lines.push(format!("{} {what}; recorded as decided by {by}", counted(free)));
-    }
-    if locked > 0 {
-        lines.push(format!(
-            "{} failed, the money of the last copy is back; recorded as decided by {by}",
-            counted(locked)
-        ));
-        lines.push(
-            "they had been sent before, and that copy may have arrived: codes stay in quarantine and that copy's money spent; if no copy \
-             left, say so with --every-copy"
-                .to_owned(),
-        );
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_said_of_a_decision_is_what_it_did() {
-        let ids = |n: i64| (1..=n).map(MessageId).collect::<Vec<_>>();
-        let check = |of: i64, locked: i64, wanted: &[&str], never: &str| {
-            let resolved = Resolved { changed: ids(of), locked: ids(locked), ..Resolved::default() };
-            let told = changed(Verdict::NotSent, &resolved, "ada");
-            assert_eq!(told.len(), wanted.len(), "{told:?}");
-            assert!(told.iter().zip(wanted).all(|(told, wanted)| told.contains(wanted)), "{told:?}");
-            assert!(never.is_empty() || !told.concat().contains(never), "{told:?}");
-        };
-        check(0, 0, &[], "");
-        check(
-            2,
-            0,
-            &["2 messages are failed, codes and money are back; recorded as decided by ada"],
-            "quarantine",
-        );
-        let half = ["1 message is failed, the money of the last copy is back", "codes stay in quarantine"];
-        check(1, 1, &half, "codes and money are back");
-        check(3, 1, &["2 messages are failed, codes and money are back", half[0], half[1]], "");
-    }
 }
