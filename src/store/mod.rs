@@ -379,6 +379,7 @@ pub fn statements() -> Vec<dialect::Named> {
         contacts::PAIRS,
         copy::PAIRS,
         coupons::STATEMENTS,
+        events::PAIRS,
         events::STATEMENTS,
         evidence::STATEMENTS,
         inbound::STATEMENTS,

@@ -122,6 +122,7 @@ fn reads_all_of_sqlite(step: &str) -> bool {
     // Lists that we gave, and results of other steps, which were looked at themselves.
     let given = scanned.contains("VIRTUAL TABLE")
         || scanned == "CONSTANT ROW"
+        || scanned.ends_with(" CONSTANT ROWS")
         || named == "g"
         || named.starts_with('(');
     !given && !OPEN.iter().any(|index| scanned.ends_with(&format!("INDEX {index}")))
@@ -161,6 +162,7 @@ fn a_look_at_a_whole_table_is_recognised() {
 #[test]
 fn no_statement_is_planned_anew_at_every_call() {
     let bare = |text: &str| text.contains("LIMIT $");
-    let wrong: Vec<_> = statements().into_iter().filter(|(_, sqlite, _)| bare(sqlite)).map(|(name, ..)| name).collect();
+    let wrong: Vec<_> =
+        statements().into_iter().filter(|(_, sqlite, _)| bare(sqlite)).map(|(name, ..)| name).collect();
     assert!(wrong.is_empty(), "write LIMIT CAST($1 AS BIGINT) in {}", wrong.join(", "));
 }
