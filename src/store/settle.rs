@@ -48,17 +48,19 @@ statements! {
           AND NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = messages.id \
             AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled'))) RETURNING id, epoch, dispatch";
     /// `$1` rows of (message, coupon state), `$2` now. A code whose message may be a second copy is never released, and
-    /// one that a text proven late carries too goes to that text and not back on the shelf.
-    MOVE_COUPONS = "UPDATE coupons SET changed_at = $2, \
+    /// one that a text proven late carries too goes to that text and not back on the shelf. Materialized: PostgreSQL would begin
+    /// with every reserved code.
+    MOVE_COUPONS = "WITH g AS MATERIALIZED (\
+          SELECT m.coupon_id AS coupon, m.id AS message, m.possible_duplicate AS doubtful, j.value ->> 1 AS state \
+          FROM jsonb_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) \
+          WHERE m.coupon_id IS NOT NULL) \
+        UPDATE coupons SET changed_at = $2, \
           state = CASE WHEN g.state = 'available' AND g.doubtful = 1 THEN 'quarantined' \
             WHEN g.state = 'available' AND coupons.contested_by IS NOT NULL THEN 'sent' ELSE g.state END, \
           message_id = CASE WHEN g.state = 'available' AND g.doubtful = 0 THEN coupons.contested_by \
             ELSE coupons.message_id END, \
           contested_by = CASE WHEN g.state = 'available' AND g.doubtful = 0 THEN NULL ELSE coupons.contested_by END \
-        FROM (SELECT m.coupon_id AS coupon, m.id AS message, m.possible_duplicate AS doubtful, j.value ->> 1 AS state \
-              FROM jsonb_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) \
-              WHERE m.coupon_id IS NOT NULL) AS g \
-        WHERE coupons.id = g.coupon AND coupons.message_id = g.message \
+        FROM g WHERE coupons.id = g.coupon AND coupons.message_id = g.message \
           AND coupons.state IN ('reserved', 'quarantined')";
     /// `$1` message ids, each once for every attempt, `$2` 1 to charge their prices and -1 to give them back.
     PAY = "UPDATE runs SET spent = spent + CAST($2 AS BIGINT) * g.amount FROM (\
