@@ -74,7 +74,8 @@ fn the_model_of_the_store_and_the_store_agree_after_every_transaction() {
 }
 
 impl Rig {
-    /// Plays operations on an empty model and an empty store; answers the last answer and the rows of both.
+    /// Plays operations on an empty model and an empty store, which must agree after each; answers the last answer and the
+    /// rows of both.
     pub(crate) async fn play(&mut self, calls: &[Call]) -> (Answer, Tables) {
         let now = Timestamp(BEGINNING);
         let mut model = Model::new(Broken::Nothing);
@@ -85,11 +86,15 @@ impl Rig {
         for call in calls {
             last = sorted(model.apply(call, now));
             assert_eq!(self.run(std::slice::from_ref(call), now).await, [last.clone()], "{call:?}");
+            let (own, real) = (lines(&model.committed), self.rows().await);
+            assert_eq!(own, real, "after {call:?}: {}", differences(&own, &real));
         }
-        let rows = sqlx::query(DUMP).fetch_all(&mut self.door).await.expect("the store is read");
-        let real: Vec<String> = rows.iter().map(|row| row.get("line")).collect();
-        assert_eq!(lines(&model.committed), real);
         (last, model.committed)
+    }
+
+    async fn rows(&mut self) -> Vec<String> {
+        let rows = sqlx::query(DUMP).fetch_all(&mut self.door).await.expect("the store is read");
+        rows.iter().map(|row| row.get("line")).collect()
     }
 
     pub(crate) async fn new() -> Self {
@@ -118,9 +123,7 @@ impl Rig {
             assert_eq!(own, recorded, "{}", told("the model contradicts itself"));
             let real = self.run(calls, *now).await;
             assert_eq!(own, real, "{}", told("model and store answer differently"));
-            let rows = sqlx::query(DUMP).fetch_all(&mut self.door).await.expect("the store is read");
-            let real: Vec<String> = rows.iter().map(|row| row.get("line")).collect();
-            let own = lines(&model.committed);
+            let (own, real) = (lines(&model.committed), self.rows().await);
             if own != real {
                 let differ = differences(&own, &real);
                 panic!("{}", told(&format!("model and store hold different rows:\n{differ}")));

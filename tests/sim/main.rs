@@ -31,6 +31,8 @@ mod node;
 #[cfg(test)]
 mod provider;
 #[cfg(test)]
+mod stale;
+#[cfg(test)]
 mod tables;
 #[cfg(test)]
 mod taught;
