@@ -5,6 +5,7 @@ use winback::dispatch::pace::{LaneLimits, Limit};
 use winback::dispatch::sweep::DoubtPolicy;
 use winback::model::message::{RetryPolicy, WhenInDoubt};
 
+use super::answering::Rungs;
 use super::dice::Dice;
 use super::provider::Mood;
 use super::tables::{ROUTES, SENDERS, TAG};
@@ -24,7 +25,7 @@ pub(crate) struct Character {
     pub(crate) coupons: usize,
     pub(crate) budget: Option<i64>,
     pub(crate) doubt: WhenInDoubt,
-    pub(crate) ladder: DoubtPolicy,
+    pub(crate) policy: DoubtPolicy,
     /// Whether campaigns are launched at the same moment.
     pub(crate) at_once: bool,
     /// At most one text for each contact, whatever the campaign.
@@ -32,6 +33,7 @@ pub(crate) struct Character {
     /// Length of a run, in milliseconds.
     pub(crate) run_ms: i64,
     pub(crate) moods: [Mood; ROUTES.len()],
+    pub(crate) rungs: [Rungs; ROUTES.len()],
     pub(crate) lanes: [LaneConfig; ROUTES.len()],
     /// When trouble ends, in milliseconds.
     pub(crate) horizon: u64,
@@ -57,7 +59,7 @@ impl Character {
             coupons: if with_coupons { coupons } else { 0 },
             budget: dice.chance(300).then(|| dice.between(20, 150).cast_signed()),
             doubt,
-            ladder: DoubtPolicy {
+            policy: DoubtPolicy {
                 park_after: Duration::from_secs(dice.between(30, 900)),
                 resend_after: Duration::from_secs(dice.between(1, 120)),
                 attempts: 3,
@@ -66,6 +68,7 @@ impl Character {
             capped: dice.chance(300),
             run_ms: dice.pick(&[40_000, 7_200_000, 7_200_000, 36_000_000]),
             moods: [Mood::some(dice), Mood::some(dice)],
+            rungs: [Rungs::some(dice), Rungs::some(dice)],
             lanes: [lane(dice), lane(dice)],
             horizon,
             wildness: dice.pick(&[0, 300, 1_000, 3_000]),

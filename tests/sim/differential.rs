@@ -17,13 +17,14 @@ use winback::store::Store;
 use winback::store::batch::Batch;
 use winback::store::claims::ClaimRequest;
 use winback::store::coupons::NewCode;
+use winback::store::inquiries::Open;
 use winback::store::receipts::{Delivered, RawCallback};
 use winback::store::runs::{PlannedChunk, PlannedMessage};
 use winback::store::suppressions::NewSuppression;
 use winback::store::sweep::Sweeper;
 
 use super::calls::{Answer, Call, Callback, NewMessage, NewRun};
-use super::dump::{DUMP, launch_key, lines, owner};
+use super::dump::{DUMP, launch_key, lines, owner, print};
 use super::launching::address;
 use super::model::sending::{COUNTRY, body};
 use super::model::{Broken, Model};
@@ -38,7 +39,8 @@ const HISTORIES: u64 = 40;
 const CHUNK: i64 = 2_000;
 
 /// Every table that a history fills, those that point to others first.
-const CLEAR: &str = "DELETE FROM decisions; DELETE FROM attempts; DELETE FROM receipts; DELETE FROM inbox; DELETE FROM inbound; \
+const CLEAR: &str = "DELETE FROM inquiries; DELETE FROM renderings; DELETE FROM store_meta WHERE key = 'clock_seen'; \
+    DELETE FROM decisions; DELETE FROM attempts; DELETE FROM receipts; DELETE FROM inbox; DELETE FROM inbound; \
     DELETE FROM messages; DELETE FROM suppressions; DELETE FROM coupons; DELETE FROM pools; DELETE FROM run_windows; \
     DELETE FROM runs; DELETE FROM contacts";
 
@@ -212,7 +214,28 @@ impl Rig {
             Call::InDoubt => {
                 let first = (RunId(0), MessageId(0));
                 let found = store.in_doubt(first, CHUNK).await.expect("read");
-                Answer::InDoubt(found.into_iter().map(|(message, _)| message).collect())
+                Answer::InDoubt(found)
+            }
+            Call::OpenDoubts => {
+                let first = (RunId(0), MessageId(0));
+                Answer::Doubts(store.open_doubts(first, CHUNK).await.expect("read"))
+            }
+            Call::MayReplay(open) => {
+                let open: Vec<&Open> = open.iter().collect();
+                Answer::Messages(store.may_replay(&open, now).await.expect("read").into_iter().collect())
+            }
+            Call::ClockSeen => Answer::Time(store.clock_seen().await.expect("read")),
+            Call::SeenClock => {
+                store.seen_clock(now).await.expect("kept");
+                Answer::Written
+            }
+            Call::DistrustUntil(until) => {
+                store.distrust_until(*until, now).await.expect("kept");
+                Answer::Written
+            }
+            Call::AlikeSince { route, print: how } => {
+                let since = store.alike_since(ROUTES[*route], &print(*how), now).await;
+                Answer::Time(Some(since.expect("kept")))
             }
             Call::OpenMessages(run) => Answer::Open(store.open_messages(*run).await.expect("read")),
             _ => return None,
@@ -252,6 +275,10 @@ async fn in_batch(batch: &mut Batch, call: &Call, windows: &HashMap<String, i64>
         }
         Call::Settle { route, settlements } => {
             batch.settle(ROUTES[*route], settlements, now).await.expect("settled");
+            Answer::Written
+        }
+        Call::SettleAsked { route, settlements } => {
+            batch.settle_asked(ROUTES[*route], settlements, now).await.expect("settled");
             Answer::Written
         }
         Call::Unsent { route, settlements } => {
@@ -303,6 +330,29 @@ async fn in_sweep(batch: &mut Batch, call: &Call, now: Timestamp) -> Answer {
         }
         Call::Withdraw { run, cause } => {
             Answer::Count(batch.withdraw(*run, *cause, now, CHUNK).await.expect("withdrawn"))
+        }
+        other => in_inquiry(batch, other, now).await,
+    }
+}
+
+async fn in_inquiry(batch: &mut Batch, call: &Call, now: Timestamp) -> Answer {
+    match call {
+        Call::IntendReplay(open) => Answer::Done(batch.intend_replay(open, now).await.expect("recorded")),
+        Call::Note(notes) => {
+            batch.note(notes).await.expect("noted");
+            Answer::Written
+        }
+        Call::Bound { route, ids, messages } => {
+            let ids = ids.iter().map(String::as_str).collect();
+            let bound = batch.bound(ROUTES[*route], &ids, messages).await.expect("read");
+            Answer::Bound(bound.into_iter().collect())
+        }
+        Call::Alike(messages) => {
+            Answer::Messages(batch.alike(messages).await.expect("read").into_iter().collect())
+        }
+        Call::Reopen(runs) => {
+            batch.reopen(runs).await.expect("reopened");
+            Answer::Written
         }
         other => panic!("{} has a transaction of its own", other.word()),
     }
@@ -364,10 +414,22 @@ fn delivered(callback: &Callback, kind: &'static str) -> Delivered {
 
 /// Answers that come in no particular order, in one.
 fn sorted(answer: Answer) -> Answer {
-    let Answer::Intended(mut granted) = answer else { return answer };
-    granted.granted.sort_unstable();
-    granted.refused.sort_unstable_by_key(|(message, _)| *message);
-    Answer::Intended(granted)
+    match answer {
+        Answer::Intended(mut granted) => {
+            granted.granted.sort_unstable();
+            granted.refused.sort_unstable_by_key(|(message, _)| *message);
+            Answer::Intended(granted)
+        }
+        Answer::Messages(mut messages) => {
+            messages.sort_unstable();
+            Answer::Messages(messages)
+        }
+        Answer::Bound(mut bound) => {
+            bound.sort_unstable();
+            Answer::Bound(bound)
+        }
+        other => other,
+    }
 }
 
 fn phone(digits: u64) -> Phone {

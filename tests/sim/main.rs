@@ -5,6 +5,10 @@
 
 // `cfg(test)` is always on here; it tells the lints that these modules are tests.
 #[cfg(test)]
+mod answering;
+#[cfg(test)]
+mod asking;
+#[cfg(test)]
 mod calls;
 #[cfg(test)]
 mod character;

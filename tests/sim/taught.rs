@@ -87,6 +87,25 @@ async fn a_late_answer_beside_the_one_that_counts_does_not_move_the_code() {
     }
 }
 
+#[tokio::test]
+async fn a_refusal_that_comes_after_the_request_left_once_more_does_not_end_the_doubt_about_it() {
+    let mut rig = Rig::new().await;
+    let (open, _) = rig.play(&[in_doubt(), vec![Call::OpenDoubts]].concat()).await;
+    let Answer::Doubts(open) = open else { panic!("{open:?}") };
+    let replayed = Call::IntendReplay(Box::new(open[0].clone()));
+    for class in [OutcomeClass::Unavailable, OutcomeClass::BadContent, OutcomeClass::Accepted] {
+        let settlements = vec![answer(1, 1, class)];
+        let first = Call::Settle { route: 0, settlements: settlements.clone() };
+        let (_, tables) = rig.play(&[in_doubt(), vec![replayed.clone(), first]].concat()).await;
+        let m = tables.message(1);
+        let wanted = if class.costs() { Dispatch::Accepted } else { Dispatch::Ambiguous };
+        assert_eq!((m.dispatch, tables.run(1).spent), (wanted, 10), "{class:?}");
+        let asked = Call::SettleAsked { route: 0, settlements };
+        let (_, tables) = rig.play(&[in_doubt(), vec![replayed.clone(), asked]].concat()).await;
+        assert_ne!(tables.message(1).dispatch, Dispatch::Ambiguous, "{class:?}: the provider was asked");
+    }
+}
+
 /// The answer to an attempt, as a lane would write it.
 pub(crate) fn answer(number: i64, epoch: i64, class: OutcomeClass) -> Settlement {
     let (to, coupon) = match class {

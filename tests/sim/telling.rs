@@ -1,5 +1,6 @@
 //! What a transaction did, as lines of the history.
 
+use winback::dispatch::resolve::Kept;
 use winback::model::ids::MessageId;
 use winback::model::message::{Refusal, Settlement, Verdict};
 
@@ -13,7 +14,9 @@ impl World {
     /// Writes down one operation, and counts what it shows.
     pub(crate) fn tell(&mut self, who: u64, call: &Call, answer: &Answer) {
         match (call, answer) {
-            (Call::InDoubt | Call::OpenMessages(_) | Call::Texts(_) | Call::AddWindow { .. }, _) => {}
+            (Call::InDoubt | Call::OpenMessages(_) | Call::Texts(_) | Call::AddWindow { .. }, _)
+            | (_, Answer::Doubts(_) | Answer::Messages(_) | Answer::Bound(_) | Answer::Time(_)) => {}
+            (Call::Note(notes), _) => self.noted(who, notes),
             (_, Answer::Claimed(messages)) => {
                 for m in messages {
                     self.note(who, "claims", m.id.0, ("epoch", m.epoch));
@@ -29,6 +32,9 @@ impl World {
             }
             (Call::Resolve { verdict, .. }, Answer::Resolved(changed, kept)) => {
                 self.resolved(who, *verdict, changed, kept.len());
+                if kept.iter().any(|(_, why)| *why == Kept::OnTheWire) {
+                    self.fired.note(Fault::DecidedOnTheWire);
+                }
             }
             (Call::Unsent { settlements, .. }, _) => {
                 for s in settlements {
@@ -36,7 +42,9 @@ impl World {
                     self.note(who, "did not send", s.message.0, ("", s.number));
                 }
             }
-            (Call::Settle { settlements, .. }, _) => self.settled(who, settlements),
+            (Call::Settle { settlements, .. } | Call::SettleAsked { settlements, .. }, _) => {
+                self.settled(who, settlements);
+            }
             (Call::Receive(callbacks), _) => self.received(who, callbacks),
             (Call::Doubt { resend, park }, _) => {
                 for message in resend {

@@ -112,4 +112,11 @@ fn a_rule_that_is_taken_out_is_missed() {
     check(Broken::LateProofIsFree, &["I6 limits"]);
     check(Broken::CapsCountedEarly, &["I6 limits"]);
     check(Broken::NobodySweeps, &["I8 progress"]);
+    check(Broken::ReplayIgnoresStop, &["I4 nothing after STOP"]);
+    check(Broken::ReplayUnrecorded, &["I3 nothing unexpected"]);
+    check(Broken::KeysOutlived, &["I2 no silent duplicate"]);
+    check(Broken::NothingProves, &["I2 no silent duplicate"]);
+    check(Broken::AskedTooSoon, &["I2 no silent duplicate"]);
+    check(Broken::RefusalEndsReplay, &["I2 no silent duplicate"]);
+    check(Broken::ClockUnwatched, &["I2 no silent duplicate"]);
 }

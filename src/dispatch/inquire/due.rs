@@ -1,6 +1,7 @@
 //! Which questions are asked next: what is due, what may leave, and that nobody is passed over for long. It asks nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use crate::model::clock::{Moment, Timestamp};
 use crate::model::doubt::Means;
@@ -18,6 +19,9 @@ const PAGES: usize = 4;
 
 /// Messages of one route that wait for a look at all others; with more of them they are no longer told apart.
 const MOST_PASSED: usize = 10_000;
+
+/// A replay whose permits are older than this does not leave: it would go beside those of the next seconds.
+const REPLAY_DEADLINE: Duration = Duration::from_secs(2);
 
 /// A question that is due, and when that was found.
 pub(super) struct Question {
@@ -121,14 +125,9 @@ impl Inquirer {
                 rounds.crowd(route);
                 continue;
             }
-            let distrusted = means.repeat.is_some()
-                && !open.standing.asked.replay_over
-                && rounds.trusted_since.is_some_and(|since| open.standing.intent_at < since);
-            if distrusted || replay_over(means, &open.standing, found.wall) {
-                over.push(past_replays(&open));
-                open.standing.asked.replay_over = true;
-            }
-            if let Some(step) = now(means, &open, found.wall) {
+            let (past, step) = question(means, &mut open, rounds.trusted_since, found.wall);
+            over.extend(past);
+            if let Some(step) = step {
                 due.push(Question { open, step, found });
             }
         }
@@ -147,7 +146,7 @@ impl Inquirer {
             .then_some(question),
             Step::Replay(..) => {
                 let means = self.ladder.means.get(&question.open.standing.route)?;
-                let step = now(&Means { repeat: None, ..*means }, &question.open, found.wall)?;
+                let step = instead(means, &question.open, found.wall)?;
                 Some(Question { step, ..question })
             }
         };
@@ -178,6 +177,36 @@ impl Inquirer {
         }
         Ok(())
     }
+}
+
+/// What is asked about a message now; and a note, if it is past every replay from now on, which it then knows too. What
+/// was recorded before `trusted_since` is of no known age.
+pub fn question(
+    means: &Means,
+    open: &mut Open,
+    trusted_since: Option<Timestamp>,
+    at: Timestamp,
+) -> (Option<Note>, Option<Step>) {
+    let distrusted = means.repeat.is_some()
+        && !open.standing.asked.replay_over
+        && trusted_since.is_some_and(|since| open.standing.intent_at < since);
+    let over = distrusted || replay_over(means, &open.standing, at);
+    let note = over.then(|| past_replays(open));
+    open.standing.asked.replay_over |= over;
+    (note, now(means, open, at))
+}
+
+/// What is asked now instead of a replay that must not leave.
+pub fn instead(means: &Means, open: &Open, at: Timestamp) -> Option<Step> {
+    now(&Means { repeat: None, ..*means }, open, at)
+}
+
+/// Whether a replay that was `found` to be due, and `asked` for by the clock that does not stop, may still leave: its key
+/// lives, whatever was done to the wall clock since, and its permits are fresh.
+pub fn may_leave(step: Step, found: Moment, asked: Duration, now: Moment) -> bool {
+    let latest = now.wall.max(found.wall.plus(now.elapsed.saturating_sub(found.elapsed)));
+    let dead = matches!(step, Step::Replay(_, until) if latest >= until);
+    !dead && now.elapsed.saturating_sub(asked) <= REPLAY_DEADLINE
 }
 
 /// The next question, if it is due.

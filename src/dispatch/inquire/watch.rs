@@ -17,14 +17,14 @@ const FAR: Duration = Duration::from_hours(24 * 366);
 
 /// The last time that was seen.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Watch {
+pub struct Watch {
     last: Option<Moment>,
     kept: Option<Timestamp>,
 }
 
 /// What follows from a look at the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub enum Seen {
     /// Nothing.
     Well,
     /// The time is to be kept.
@@ -35,18 +35,18 @@ pub(super) enum Seen {
 
 impl Watch {
     /// Begins with the time that was kept before the last end.
-    pub(super) fn begin(&mut self, kept: Option<Timestamp>, now: Moment) {
+    pub fn begin(&mut self, kept: Option<Timestamp>, now: Moment) {
         self.kept = kept;
         self.last = kept.map(|wall| Moment { wall, elapsed: now.elapsed });
     }
 
     /// Whether it has begun.
-    pub(super) fn began(&self) -> bool {
+    pub fn began(&self) -> bool {
         self.last.is_some()
     }
 
     /// Looks at the clock.
-    pub(super) fn look(&mut self, now: Moment) -> Seen {
+    pub fn look(&mut self, now: Moment) -> Seen {
         let expected = self.last.map(|last| last.wall.plus(now.elapsed.saturating_sub(last.elapsed)));
         self.last = Some(now);
         if let Some(expected) = expected.filter(|expected| now.wall.plus(SLACK) < *expected) {
