@@ -33,7 +33,7 @@ use super::submission::submission;
 
 use due::{Question, Rounds};
 
-pub use due::{instead, may_leave, question};
+pub use due::{Trust, instead, may_leave, question};
 pub use verdicts::{Told, Verdicts, listed_ids, listed_often};
 pub use watch::{Seen, Watch};
 
@@ -107,18 +107,6 @@ impl Inquirer {
                 },
             }
         }
-    }
-
-    /// Asks everything that is due now, once; for tests.
-    ///
-    /// # Errors
-    /// When the store cannot be used.
-    pub async fn once(&self) -> Result<(), StoreError> {
-        let due = self.due(&mut Rounds::default(), &HashSet::new()).await?;
-        for (route, questions) in due {
-            self.ask(&route, questions).await?;
-        }
-        Ok(())
     }
 
     /// Answers which messages were passed over.

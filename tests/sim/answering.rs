@@ -33,9 +33,11 @@ pub(crate) struct Rungs {
 impl Rungs {
     /// Those of some provider; every other one has none.
     pub(crate) fn some(dice: &mut Dice) -> Self {
-        if dice.chance(500) {
-            return Self::default();
-        }
+        if dice.chance(500) { Self::default() } else { Self::one(dice) }
+    }
+
+    /// Those of a provider that can be asked.
+    pub(crate) fn one(dice: &mut Dice) -> Self {
         let kind = dice.below(5);
         let rung = if kind == 2 || kind == 4 { Rung::List } else { Rung::Lookup };
         let after = dice.pick(&[1, 20, 60]);
@@ -45,7 +47,7 @@ impl Rungs {
             within: Duration::from_hours(72),
             authoritative: rung == Rung::Lookup && dice.chance(600),
         };
-        let remembers = dice.pick(&[300, 300, 3_600]);
+        let remembers = dice.pick(&[100, 100, 3_600]);
         Self {
             ask: (kind != 0).then_some(ask),
             remembers: matches!(kind, 0 | 3 | 4).then(|| Duration::from_secs(remembers)),

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use winback::dispatch::inquire::{
-    IN_FLIGHT, Seen, Told, Verdicts, Watch, instead, listed_ids, listed_often, may_leave, question,
+    IN_FLIGHT, Seen, Told, Trust, Verdicts, Watch, instead, listed_ids, listed_often, may_leave, question,
 };
 use winback::dispatch::ladder::{Ladder, Step};
 use winback::model::clock::{Moment, Timestamp};
@@ -70,6 +70,13 @@ struct Replay {
 }
 
 impl Asker {
+    /// How far this process can rely on its clock.
+    fn trust(&self, now: Moment, broken: Broken) -> Trust {
+        let steady =
+            if broken == Broken::ClockTakenAsSteady { Duration::MAX } else { self.watch.steady(now) };
+        Trust { since: self.trusted_since, steady }
+    }
+
     pub(crate) fn is_at_rest(&self) -> bool {
         self.rounds.iter().all(Option::is_none)
     }
@@ -85,7 +92,7 @@ impl World {
             self.print += 1;
         }
         let (print, policy, mut means) = (self.print, self.character.policy, HashMap::new());
-        for route in 0..ROUTES.len() {
+        for (route, name) in ROUTES.iter().enumerate() {
             let mut rungs = self.character.rungs[route];
             match (self.model.broken, &mut rungs.ask, &mut rungs.remembers) {
                 (Broken::KeysOutlived, _, Some(remembers)) => *remembers *= 1_000,
@@ -100,13 +107,14 @@ impl World {
                 since = at;
             }
             if let Some(known) = rungs.means(since) {
-                means.insert(ROUTES[route].to_owned(), known);
+                means.insert((*name).to_owned(), known);
             }
         }
         let asks = !means.is_empty();
         let asker = &mut self.nodes[who.0].asker;
         (asker.ladder, asker.print) = (Some(Ladder { means, policy }), print);
-        if asks {
+        // A second process that asks is refused by the lock of the store.
+        if asks && who.0 == 0 {
             self.after(1_000, Happening::Inquire(who));
         }
     }
@@ -134,7 +142,8 @@ impl World {
             if asker.rounds[route].is_some() {
                 continue;
             }
-            let (note, step) = question(means, &mut open, asker.trusted_since, found.wall);
+            let trust = asker.trust(found, self.model.broken);
+            let (note, step) = question(means, &mut open, trust, found.wall);
             over.extend(note);
             due.extend(step.map(|step| (open, step)));
         }
@@ -151,12 +160,14 @@ impl World {
         let replays: Vec<Open> =
             due.iter().filter(|(_, step)| is_replay(*step)).map(|(open, _)| open.clone()).collect();
         let may = self.may_replay(who, replays);
-        let ladder = self.nodes[who.0].asker.ladder.clone().expect("it has started");
+        let asker = &self.nodes[who.0].asker;
+        let ladder = asker.ladder.clone().expect("it has started");
+        let trust = asker.trust(found, self.model.broken);
         due.retain_mut(|(open, step)| {
             if is_replay(*step) && !may.contains(&open.message.id) {
                 self.fired.note(Fault::ReplayBarred);
                 let means = &ladder.means[open.standing.route.as_str()];
-                let Some(other) = instead(means, open, found.wall) else { return false };
+                let Some(other) = instead(means, open, trust, found.wall) else { return false };
                 *step = other;
             }
             true
@@ -379,31 +390,33 @@ impl World {
     }
 
     /// `Inquirer::watch`.
-    fn watch_clock(&mut self, who: Who) {
+    pub(crate) fn watch_clock(&mut self, who: Who) {
         let ladder = self.nodes[who.0].asker.ladder.as_ref().expect("it has started");
         let replays = ladder.means.values().any(|means| means.repeat.is_some());
-        if !replays || self.model.broken == Broken::ClockUnwatched {
+        if self.model.broken == Broken::ClockUnwatched {
             return;
         }
         let (now, owner) = (self.moment(who.0), who.1);
         if !self.nodes[who.0].asker.watch.began() {
-            let kept = match self.transact(vec![Call::ClockSeen], now.wall, owner).pop() {
-                Some(Answer::Time(kept)) => kept,
-                other => panic!("the store answered {other:?}"),
-            };
+            let mut kept = None;
+            if replays
+                && let Some(Answer::Time(known)) = self.transact(vec![Call::ClockSeen], now.wall, owner).pop()
+            {
+                kept = known;
+            }
             self.nodes[who.0].asker.watch.begin(kept, now);
         }
         match self.nodes[who.0].asker.watch.look(now) {
-            Seen::Well => {}
-            Seen::Keep => {
+            Seen::Keep if replays => {
                 self.transact(vec![Call::SeenClock], now.wall, owner);
             }
-            Seen::Back(until) => {
+            Seen::Back(until) if replays => {
                 self.fired.note(Fault::ClockWatched);
                 let asker = &mut self.nodes[who.0].asker;
                 asker.trusted_since = asker.trusted_since.max(Some(until));
                 self.transact(vec![Call::DistrustUntil(until)], now.wall, owner);
             }
+            Seen::Well | Seen::Keep | Seen::Back(_) => {}
         }
     }
 }

@@ -39,9 +39,25 @@ pub(crate) struct Character {
     pub(crate) horizon: u64,
     /// How much trouble there is, in parts per thousand of each chance.
     pub(crate) wildness: u64,
+    /// How often clocks are set beside all other trouble.
+    pub(crate) clocks_set: u64,
 }
 
 impl Character {
+    /// Providers take most and say little, so that they are asked, at length; clocks are set more often.
+    pub(crate) fn doubt_much(&mut self, dice: &mut Dice) {
+        (self.server, self.horizon, self.wildness, self.clocks_set) = (true, 240_000, 1_000, 3);
+        for (rungs, mood) in self.rungs.iter_mut().zip(&mut self.moods) {
+            *rungs = Rungs::one(dice);
+            *mood = Mood::taciturn(dice);
+        }
+    }
+
+    /// Whether a provider remembers keys.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.rungs.iter().any(|rungs| rungs.remembers.is_some())
+    }
+
     pub(crate) fn draw(dice: &mut Dice) -> Self {
         let contacts = dice.between(3, 13).cast_signed();
         let nodes = if dice.chance(300) { 2 } else { 1 };
@@ -72,6 +88,7 @@ impl Character {
             lanes: [lane(dice), lane(dice)],
             horizon,
             wildness: dice.pick(&[0, 300, 1_000, 3_000]),
+            clocks_set: 0,
         }
     }
 }

@@ -63,6 +63,8 @@ pub(crate) enum Broken {
     NothingProves,
     /// A provider is asked sooner than it shows what it took.
     AskedTooSoon,
+    /// That the clock was set ahead does not matter to what a provider cannot have shown yet.
+    ClockTakenAsSteady,
     /// A refusal that comes late ends doubt although the request left once more.
     RefusalEndsReplay,
 }

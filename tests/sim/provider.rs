@@ -110,6 +110,18 @@ impl Mood {
         Self { echoes, ways, whole: 0, silent: 0, messy: 0, slowest: 200, mute: 0 }
     }
 
+    /// One that takes texts and seldom says so.
+    pub(crate) fn taciturn(dice: &mut Dice) -> Self {
+        let mut mood = Self::well(1_000);
+        for way in [Way::AcceptThenTimeOut, Way::Throttle, Way::Unavailable, Way::Reset] {
+            let place = WAYS.iter().position(|known| *known == way).expect("a way");
+            mood.ways[place] = 1;
+        }
+        (mood.silent, mood.mute) = (700, dice.pick(&[0, 300]));
+        mood.slowest = dice.pick(&[200, 60_000]);
+        mood
+    }
+
     /// Some provider.
     pub(crate) fn some(dice: &mut Dice) -> Self {
         let mut mood = Self::well(dice.pick(&[1_000, 1_000, 0, 500]));

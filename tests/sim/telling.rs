@@ -31,10 +31,7 @@ impl World {
                 }
             }
             (Call::Resolve { verdict, .. }, Answer::Resolved(changed, kept)) => {
-                self.resolved(who, *verdict, changed, kept.len());
-                if kept.iter().any(|(_, why)| *why == Kept::OnTheWire) {
-                    self.fired.note(Fault::DecidedOnTheWire);
-                }
+                self.resolved(who, *verdict, changed, kept);
             }
             (Call::Unsent { settlements, .. }, _) => {
                 for s in settlements {
@@ -114,7 +111,7 @@ impl World {
         }
     }
 
-    fn resolved(&mut self, who: u64, verdict: Verdict, changed: &[MessageId], kept: usize) {
+    fn resolved(&mut self, who: u64, verdict: Verdict, changed: &[MessageId], kept: &[(MessageId, Kept)]) {
         for message in changed {
             let number = self.model.committed.message(message.0).last_number;
             let taken = self.provider.ledger.iter().any(|t| t.message == message.0 && t.number == number);
@@ -128,8 +125,11 @@ impl World {
             }
             self.note(who, "is decided as", message.0, (verdict.as_str(), number));
         }
-        if kept > 0 {
+        if !kept.is_empty() {
             self.fired.note(Fault::NotDecided);
+        }
+        if kept.iter().any(|(_, why)| *why == Kept::OnTheWire) {
+            self.fired.note(Fault::DecidedOnTheWire);
         }
     }
 

@@ -172,7 +172,15 @@ pub(crate) struct Failure {
 
 /// Plays the world of a seed; `record` keeps every transaction.
 pub(crate) fn play(seed: u64, broken: Broken, record: bool) -> Result<End, Box<Failure>> {
-    let mut world = World::new(seed, broken, record);
+    play_one(World::new(seed, broken, record, false), seed)
+}
+
+/// Plays the world of a seed in which much is in doubt and every provider can be asked.
+pub(crate) fn play_in_doubt(seed: u64, broken: Broken, record: bool) -> Result<End, Box<Failure>> {
+    play_one(World::new(seed, broken, record, true), seed)
+}
+
+fn play_one(mut world: World, seed: u64) -> Result<End, Box<Failure>> {
     let mut steps = 0;
     while world.breach.is_none() {
         steps += 1;
@@ -193,9 +201,12 @@ pub(crate) fn play(seed: u64, broken: Broken, record: bool) -> Result<End, Box<F
 }
 
 impl World {
-    fn new(seed: u64, broken: Broken, record: bool) -> Self {
+    fn new(seed: u64, broken: Broken, record: bool, in_doubt: bool) -> Self {
         let mut dice = Dice::new(seed);
-        let character = Character::draw(&mut dice);
+        let mut character = Character::draw(&mut dice);
+        if in_doubt {
+            character.doubt_much(&mut dice);
+        }
         let mut world = Self {
             model: Model::new(broken),
             provider: Provider::default(),

@@ -60,7 +60,7 @@ fn what_is_lent_and_what_the_lane_sends_keep_one_limit_together() {
 #[test]
 fn a_request_of_several_parts_gets_its_permits_however_busy_the_lane_is_and_the_lane_keeps_its_share() {
     // As permits are asked for: every tenth of a second for two seconds, and again after a while.
-    let asks = |at: u32| at % 100 == 0 && at % 4_000 < 2_000;
+    let asks = |at: u32| at.is_multiple_of(100) && at % 4_000 < 2_000;
     for (rate, burst, parts) in [(1.0, 1, 3), (0.5, 1, 2), (5.0, 2, 4)] {
         let (own, lent) = play(Limit { parts_per_second: rate, burst }, parts, asks, 60);
         let (own, lent): (u32, u32) = (own.iter().sum(), lent.iter().sum());
