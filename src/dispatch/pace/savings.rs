@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// Whoever has not asked again for this long has given up for now, and nothing more is put by.
+/// Whoever has not asked again for this long is not waiting, and nothing more is put by.
 const ASKS_AGAIN: Duration = Duration::from_millis(250);
 
 /// What nobody has come back for after this time is anybody's.
