@@ -42,7 +42,7 @@ statements! {
     /// `$1` the last message seen, `$2` the run or 0 for all, `$3` how many.
     STANDING = "SELECT m.id, m.phone, m.dispatch, m.possible_duplicate, r.state FROM messages AS m \
         JOIN runs AS r ON r.id = m.run_id \
-        WHERE m.id > $1 AND (CAST($2 AS BIGINT) = 0 OR m.run_id = CAST($2 AS BIGINT)) ORDER BY m.id LIMIT $3";
+        WHERE m.id > $1 AND (CAST($2 AS BIGINT) = 0 OR m.run_id = CAST($2 AS BIGINT)) ORDER BY m.id LIMIT CAST($3 AS BIGINT)";
 }
 
 /// What our own tables say of one text that a provider took.

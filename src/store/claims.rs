@@ -25,14 +25,14 @@ statements! {
     FEEDABLE = "SELECT w.id FROM runs AS r CROSS JOIN run_windows AS w WHERE w.run_id = r.id \
         AND r.state IN ('preparing', 'running', 'paused', 'cancelling') AND r.state = 'running' AND r.starts_at <= $2 AND r.expires_at > $2 AND w.opens_at <= $2 AND w.closes_at > $2 \
         AND EXISTS (SELECT 1 FROM messages AS m WHERE m.window_id = w.id AND m.route = $1 AND m.dispatch = 'planned') \
-        ORDER BY w.closes_at, w.id LIMIT $3";
+        ORDER BY w.closes_at, w.id LIMIT CAST($3 AS BIGINT)";
     /// T2 past senders and countries that have no room. `$4` most, `$5` how many are looked at, `$6` senders, `$7` countries.
     FEED_OTHERS = "UPDATE messages SET dispatch = 'queued', not_before = $3 WHERE dispatch = 'planned' AND id IN (\
         SELECT g.id FROM (SELECT id, sender, country FROM messages WHERE window_id = $1 AND route = $2 \
-          AND dispatch = 'planned' ORDER BY id LIMIT $5) AS g \
+          AND dispatch = 'planned' ORDER BY id LIMIT CAST($5 AS BIGINT)) AS g \
         WHERE NOT EXISTS (SELECT 1 FROM jsonb_each(CAST($6 AS TEXT)) AS j WHERE j.value ->> 0 = g.sender) \
           AND NOT EXISTS (SELECT 1 FROM jsonb_each(CAST($7 AS TEXT)) AS j WHERE j.value ->> 0 = g.country) \
-        ORDER BY g.id LIMIT $4)";
+        ORDER BY g.id LIMIT CAST($4 AS BIGINT))";
     /// T4. `$1` rows of (message, epoch).
     RELEASE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence \

@@ -51,6 +51,9 @@ const READER_CACHE: &str = "-8192";
 /// written there once in a few seconds instead of several times in each.
 const CHECKPOINT_PAGES: &str = "8000";
 
+/// Rows that SQLite's thread may be ahead of whoever takes them. With fewer than a batch, the two wait for each other by turns.
+const ROWS_AHEAD: usize = 2_048;
+
 /// How long a reader waits for a busy SQLite file: while it is opened or closed for the last time.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -185,10 +188,12 @@ impl Pools {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .statement_cache_capacity(256)
-            .pragma("temp_store", "memory")
+            .row_buffer_size(ROWS_AHEAD)
             .pragma("cache_size", READER_CACHE);
+        // Readers sort what does not fit into their memory in files: a count by state meets every row of a run.
         let writer_options = options
             .clone()
+            .pragma("temp_store", "memory")
             .pragma("cache_size", WRITER_CACHE)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(if fault::weak_sync() { SqliteSynchronous::Normal } else { SqliteSynchronous::Full })

@@ -273,5 +273,5 @@ statements! {
     COUNT_BY_STATE = "SELECT state, count(*) FROM coupons WHERE pool_id = $1 GROUP BY state";
     /// `$1` pool, `$2` state or null, `$3` the last id seen, `$4` how many.
     CODES = "SELECT id, code, state, message_id, expires_at, changed_at FROM coupons \
-             WHERE pool_id = $1 AND (CAST($2 AS TEXT) IS NULL OR state = $2) AND id > $3 ORDER BY id LIMIT $4";
+             WHERE pool_id = $1 AND (CAST($2 AS TEXT) IS NULL OR state = $2) AND id > $3 ORDER BY id LIMIT CAST($4 AS BIGINT)";
 }

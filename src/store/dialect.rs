@@ -35,7 +35,7 @@ macro_rules! due {
     () => {
         "SELECT m.id FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
          WHERE m.route = $1 AND m.dispatch = 'queued' AND m.not_before <= $2 AND r.state = 'running' \
-         ORDER BY m.not_before, m.id LIMIT $3"
+         ORDER BY m.not_before, m.id LIMIT CAST($3 AS BIGINT)"
     };
 }
 
@@ -70,7 +70,7 @@ macro_rules! fresh_head {
 macro_rules! fresh {
     () => {
         "SELECT m.id FROM messages AS m WHERE m.window_id = $1 AND m.route = $2 AND m.dispatch = 'planned' \
-         ORDER BY m.id LIMIT $4"
+         ORDER BY m.id LIMIT CAST($4 AS BIGINT)"
     };
 }
 
@@ -89,8 +89,8 @@ pub const CLAIM_FRESH: Pair = Pair {
 
 /// Codes of a pool that nobody has. `$1` pool, `$2` how many.
 pub const AVAILABLE_CODES: Pair = Pair {
-    sqlite: "SELECT id, code FROM coupons WHERE pool_id = $1 AND state = 'available' ORDER BY id LIMIT $2",
-    postgres: "SELECT id, code FROM coupons WHERE pool_id = $1 AND state = 'available' ORDER BY id LIMIT $2 \
+    sqlite: "SELECT id, code FROM coupons WHERE pool_id = $1 AND state = 'available' ORDER BY id LIMIT CAST($2 AS BIGINT)",
+    postgres: "SELECT id, code FROM coupons WHERE pool_id = $1 AND state = 'available' ORDER BY id LIMIT CAST($2 AS BIGINT) \
                FOR UPDATE SKIP LOCKED",
 };
 

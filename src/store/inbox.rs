@@ -109,19 +109,19 @@ impl Store {
 statements! {
     /// `$1` route, `$2` since, `$3` the last number seen, `$4` how many.
     KEPT = "SELECT id, received_at, method, url, path_ref, content_type, body, body_encoding FROM inbox \
-        WHERE route = $1 AND kind = 'receipt' AND received_at >= $2 AND id > $3 ORDER BY id LIMIT $4";
+        WHERE route = $1 AND kind = 'receipt' AND received_at >= $2 AND id > $3 ORDER BY id LIMIT CAST($4 AS BIGINT)";
     /// `$1` the first number that is young enough.
     UNMATCHED = "SELECT id FROM receipts WHERE message_id IS NULL AND inbox_id < $1 ORDER BY inbox_id LIMIT 1";
     /// `$1` the first number that is young enough, `$2` most. Numbers rise with time.
     FORGET = "DELETE FROM receipts WHERE message_id IS NULL AND id IN (\
-        SELECT id FROM receipts WHERE message_id IS NULL AND inbox_id < $1 ORDER BY inbox_id LIMIT $2) RETURNING inbox_id";
+        SELECT id FROM receipts WHERE message_id IS NULL AND inbox_id < $1 ORDER BY inbox_id LIMIT CAST($2 AS BIGINT)) RETURNING inbox_id";
     /// `$1` numbers of calls; those with more of these receipts go with the last of them.
     FORGET_CALLS = "DELETE FROM inbox WHERE id IN (\
           SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j) \
         AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE r.inbox_id = inbox.id AND r.message_id IS NULL)";
     /// `$1` the last number seen, `$2` the first number that is young enough, `$3` most.
     CALLS_BEFORE = "SELECT max(g.id), count(*) FROM (\
-        SELECT id FROM inbox WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3) AS g";
+        SELECT id FROM inbox WHERE id > $1 AND id < $2 ORDER BY id LIMIT CAST($3 AS BIGINT)) AS g";
     /// `$1`, `$2` the numbers after which and up to which.
     FORGET_EMPTY = "DELETE FROM inbox WHERE id > $1 AND id <= $2 AND kind = 'receipt' \
         AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE r.inbox_id = inbox.id)";

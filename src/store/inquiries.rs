@@ -57,7 +57,7 @@ statements! {
           m.sender, m.country, m.body, m.price, m.expires_at, a.reference, m.settled_at, r.state, ", standing!(), " \
         FROM messages AS m JOIN runs AS r ON r.id = m.run_id ", last_attempt!(), "\
         WHERE m.dispatch IN ('ambiguous', 'unknown') AND m.dispatch = 'ambiguous' AND (m.run_id, m.id) > ($1, $2) \
-        ORDER BY m.run_id, m.id LIMIT $3");
+        ORDER BY m.run_id, m.id LIMIT CAST($3 AS BIGINT)");
     /// `$1` rows of (message, number, looks, unanswered looks, looked at, replays, unanswered replays, replayed at, answer by,
     /// replay over, finding, detail): counts are added, what is said replaces what was said.
     NOTE = "INSERT INTO inquiries (message_id, number, looks, looks_unanswered, looked_at, replays, replays_unanswered, \

@@ -31,7 +31,7 @@ statements! {
           possible_duplicate, conflict, submitted_at, delivery_at, coupon_id FROM messages \
         WHERE run_id = $1 AND contact_id > $2 AND body <> '' \
           AND dispatch IN ('accepted', 'rejected', 'failed', 'suppressed', 'cancelled', 'expired', 'blocked') \
-        ORDER BY contact_id LIMIT $3";
+        ORDER BY contact_id LIMIT CAST($3 AS BIGINT)";
     /// `$1` message ids.
     ATTEMPTS = "SELECT a.message_id, a.number, a.reference, a.intent_at, a.answered_at, a.outcome, a.code, a.detail, \
           a.provider_id FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN attempts AS a \

@@ -61,7 +61,7 @@ statements! {
           ON r.route = j.value ->> 0 AND r.provider_id = j.value ->> 1 AND r.message_id IS NULL ORDER BY r.id";
     /// The youngest receipts that wait. `$1` since when, `$2` most.
     YOUNG = "SELECT id, route, provider_id, state, opted_out FROM receipts \
-        WHERE message_id IS NULL AND provider_id IS NOT NULL AND received_at >= $1 ORDER BY received_at DESC LIMIT $2";
+        WHERE message_id IS NULL AND provider_id IS NOT NULL AND received_at >= $1 ORDER BY received_at DESC LIMIT CAST($2 AS BIGINT)";
     /// `$1` numbers of callbacks.
     FORGET = "DELETE FROM receipts WHERE inbox_id IN (\
         SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j)";

@@ -28,7 +28,7 @@ statements! {
           m.phone, m.route, m.possible_duplicate, a.number, a.reference, a.intent_at, a.answered_at, a.outcome, a.code, \
           a.detail, a.provider_id, i.detail, ", standing!(), " FROM messages AS m JOIN runs AS r ON r.id = m.run_id ",
           last_attempt!(), "WHERE m.dispatch IN ('ambiguous', 'unknown') AND (m.run_id, m.id) > ($1, $2) AND m.run_id <= $3 \
-        ORDER BY m.run_id, m.id LIMIT $4");
+        ORDER BY m.run_id, m.id LIMIT CAST($4 AS BIGINT)");
     /// What a decision about the messages in `$1` depends on.
     CANDIDATES = "SELECT m.id, m.run_id, m.dispatch, m.epoch, m.last_number, m.not_before, m.expires_at, r.state, \
           CAST(CASE WHEN EXISTS (SELECT 1 FROM receipts AS e WHERE e.message_id = m.id AND e.state <> 'none') \

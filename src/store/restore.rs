@@ -91,16 +91,16 @@ statements! {
     /// provider knows of that. `$1` now, `$2` why, `$3` most.
     PARK = "UPDATE messages SET dispatch = 'unknown', settled_at = $1, reason = $2, epoch = epoch + 1 \
         WHERE dispatch = 'ambiguous' AND id IN (SELECT id FROM messages \
-          WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') AND dispatch = 'ambiguous' LIMIT $3)";
+          WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') AND dispatch = 'ambiguous' LIMIT CAST($3 AS BIGINT))";
     /// Planned messages that may have gone out. `$1` the latest instant at which one can have been due, `$2` most.
     PLANNED = "SELECT m.id, m.last_number FROM runs AS r CROSS JOIN run_windows AS w CROSS JOIN messages AS m \
         WHERE r.state IN ('preparing', 'running', 'paused', 'cancelling') AND r.state <> 'cancelling' AND r.starts_at <= $1 \
-          AND w.run_id = r.id AND w.opens_at <= $1 AND m.window_id = w.id AND m.dispatch = 'planned' LIMIT $2";
+          AND w.run_id = r.id AND w.opens_at <= $1 AND m.window_id = w.id AND m.dispatch = 'planned' LIMIT CAST($2 AS BIGINT)";
     /// The same for messages that were further.
     WAITED = "SELECT m.id, m.last_number FROM messages AS m CROSS JOIN runs AS r CROSS JOIN run_windows AS w \
         WHERE m.dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') AND m.dispatch IN ('queued', 'claimed') \
           AND (m.dispatch = 'claimed' OR m.not_before <= $1) AND r.id = m.run_id AND r.state <> 'cancelling' \
-          AND r.starts_at <= $1 AND w.id = m.window_id AND w.opens_at <= $1 LIMIT $2";
+          AND r.starts_at <= $1 AND w.id = m.window_id AND w.opens_at <= $1 LIMIT CAST($2 AS BIGINT)";
     /// T16. `$1` rows of (message, number, reference), `$2` now, `$3` why.
     MOVE = "UPDATE messages SET dispatch = 'unknown', last_number = g.number, attempts = attempts + 1, epoch = epoch + 1, \
           owner = NULL, lease_until = NULL, submitted_at = $2, settled_at = $2, reason = $3 FROM (\
@@ -121,7 +121,7 @@ statements! {
           AND m.window_id = w.id AND m.dispatch = 'planned')";
     /// `$1` now, `$2` most.
     VOID_CODES = "UPDATE coupons SET state = 'voided', changed_at = $1 WHERE state = 'available' AND id IN (\
-        SELECT id FROM coupons WHERE state = 'available' ORDER BY pool_id, id LIMIT $2)";
+        SELECT id FROM coupons WHERE state = 'available' ORDER BY pool_id, id LIMIT CAST($2 AS BIGINT))";
     /// An attempt under a reference of a former tag, or the last one before it: the store that was lost may have tried
     /// again. `$1` rows of (place, route, message, number, tag).
     BY_FORMER_REFERENCE = "SELECT CAST(j.value ->> 0 AS BIGINT), a.message_id, a.number, a.outcome \

@@ -29,10 +29,10 @@ statements! {
           capped, withheld, audience_hash FROM runs WHERE id = $1";
     RUNS_OF_CAMPAIGN = "SELECT id, campaign, launch_key, plan_hash, state, definition, as_of, currency, budget, spent, \
           when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at, \
-          capped, withheld, audience_hash FROM runs WHERE campaign = $1 ORDER BY id DESC LIMIT $2";
+          capped, withheld, audience_hash FROM runs WHERE campaign = $1 ORDER BY id DESC LIMIT CAST($2 AS BIGINT)";
     RECENT_RUNS = "SELECT id, campaign, launch_key, plan_hash, state, definition, as_of, currency, budget, spent, \
           when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at, \
-          capped, withheld, audience_hash FROM runs ORDER BY id DESC LIMIT $1";
+          capped, withheld, audience_hash FROM runs ORDER BY id DESC LIMIT CAST($1 AS BIGINT)";
     OPEN_RUNS = "SELECT id, campaign, launch_key, plan_hash, state, definition, as_of, currency, budget, spent, \
           when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at, \
           capped, withheld, audience_hash FROM runs WHERE state IN ('preparing', 'running', 'paused', 'cancelling') ORDER BY id";
@@ -66,7 +66,7 @@ statements! {
         WHERE coupons.id = g.coupon AND coupons.state = 'available'";
     /// Windows of open runs that have closed.
     CLOSED_WINDOWS = "SELECT w.id, w.run_id, w.key FROM runs AS r CROSS JOIN run_windows AS w WHERE w.run_id = r.id \
-        AND r.state IN ('preparing', 'running', 'paused', 'cancelling') AND r.state IN ('running', 'paused') AND r.expires_at > $1 AND w.closes_at <= $1 ORDER BY w.run_id, w.id LIMIT $2";
+        AND r.state IN ('preparing', 'running', 'paused', 'cancelling') AND r.state IN ('running', 'paused') AND r.expires_at > $1 AND w.closes_at <= $1 ORDER BY w.run_id, w.id LIMIT CAST($2 AS BIGINT)";
     /// `$1` rows of (window, opens, closes).
     ROLL_WINDOWS = "UPDATE run_windows SET opens_at = g.opens, closes_at = g.closes FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS id, CAST(j.value ->> 1 AS BIGINT) AS opens, \

@@ -37,7 +37,7 @@ statements! {
           possible_duplicate, conflict, reason, not_before, submitted_at, delivery_at, body, \
           CAST(CASE WHEN dispatch = 'accepted' AND EXISTS (SELECT 1 FROM coupons AS c WHERE c.id = messages.coupon_id \
             AND (c.message_id IS NULL OR c.message_id <> messages.id)) THEN 1 ELSE 0 END AS BIGINT) FROM messages \
-        WHERE run_id = $1 AND id > $2 AND ($3 = '' OR dispatch = $3) ORDER BY id LIMIT $4";
+        WHERE run_id = $1 AND id > $2 AND ($3 = '' OR dispatch = $3) ORDER BY id LIMIT CAST($4 AS BIGINT)";
     MESSAGE = "SELECT id, run_id, contact_id, phone, route, country, parts, price, dispatch, delivery, attempts, \
           possible_duplicate, conflict, reason, not_before, submitted_at, delivery_at, body, \
           CAST(CASE WHEN dispatch = 'accepted' AND EXISTS (SELECT 1 FROM coupons AS c WHERE c.id = messages.coupon_id \
@@ -48,7 +48,7 @@ statements! {
         WHERE message_id = $1 ORDER BY number";
     RECEIPTS_OF = "SELECT received_at, state, status, code FROM receipts WHERE message_id = $1 ORDER BY id";
     /// `$1` the most that are counted.
-    WAITING_RECEIPTS = "SELECT count(*) FROM (SELECT 1 FROM receipts WHERE message_id IS NULL LIMIT $1) AS g";
+    WAITING_RECEIPTS = "SELECT count(*) FROM (SELECT 1 FROM receipts WHERE message_id IS NULL LIMIT CAST($1 AS BIGINT)) AS g";
 }
 
 /// Messages of a run that share states and route.

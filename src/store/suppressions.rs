@@ -302,7 +302,7 @@ statements! {
                                 FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS w \
                           WHERE coupons.id = w.coupon AND message_id = w.message AND state = 'reserved'";
     PAGE = "SELECT id, phone, scope, reason, source, created_at, lifted_at, lifted_by FROM suppressions \
-            WHERE id > $1 ORDER BY id LIMIT $2";
+            WHERE id > $1 ORDER BY id LIMIT CAST($2 AS BIGINT)";
     OF_PHONE = "SELECT id, phone, scope, reason, source, created_at, lifted_at, lifted_by FROM suppressions \
                 WHERE phone = $1 ORDER BY id";
     /// `$1` rows of number, sender.

@@ -27,11 +27,11 @@ statements! {
     FREE_CLAIMED = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL WHERE dispatch = 'claimed' \
         AND id IN (SELECT id FROM messages WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
         AND dispatch = 'claimed' AND (lease_until <= $1 OR ($4 = 1 AND owner <> $3)) \
-        ORDER BY run_id, id LIMIT $2)";
+        ORDER BY run_id, id LIMIT CAST($2 AS BIGINT))";
     /// T10 for owners that are gone. A peer waits for lease, deadline and timeout; a sole owner need not (`$4` = 1).
     LOSE_SUBMITTING = "UPDATE messages SET dispatch = 'ambiguous', attempts = attempts + 1, settled_at = $1, reason = 'sight lost: no answer was stored' \
         WHERE dispatch = 'submitting' AND id IN (SELECT id FROM messages WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
-        AND dispatch = 'submitting' AND (lease_until <= $1 OR ($4 = 1 AND owner <> $3)) ORDER BY run_id, id LIMIT $2) RETURNING id";
+        AND dispatch = 'submitting' AND (lease_until <= $1 OR ($4 = 1 AND owner <> $3)) ORDER BY run_id, id LIMIT CAST($2 AS BIGINT)) RETURNING id";
     /// Whether either of these finds something; as they, `$2` and `$3` without `most`.
     DEAD = "SELECT 1 WHERE EXISTS (SELECT 1 FROM messages WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
         AND dispatch IN ('claimed', 'submitting') AND (lease_until <= $1 OR ($3 = 1 AND owner <> $2)))";
@@ -43,7 +43,7 @@ statements! {
         AND m.dispatch = 'ambiguous' AND EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = m.id \
           AND (a.outcome = 'accepted' OR ((a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) \
             AND EXISTS (SELECT 1 FROM receipts AS r WHERE r.message_id = a.message_id AND r.number = a.number \
-              AND r.state <> 'none')))) ORDER BY m.run_id, m.id LIMIT $1";
+              AND r.state <> 'none')))) ORDER BY m.run_id, m.id LIMIT CAST($1 AS BIGINT)";
     /// The same among the messages in `$1`.
     EVIDENCE_AMONG = "SELECT m.id FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m \
         WHERE m.id = CAST(j.value ->> 0 AS BIGINT) AND m.dispatch = 'ambiguous' AND EXISTS (\
@@ -54,7 +54,7 @@ statements! {
     /// Messages in doubt, run by run; nothing else that is open is walked, and no history.
     IN_DOUBT = concat!("SELECT m.id, m.run_id, m.settled_at, ", policy_of_run!(), ", m.attempts, ", standing!(), " \
         FROM messages AS m JOIN runs AS r ON r.id = m.run_id ", last_attempt!(), "WHERE m.dispatch IN ('ambiguous', 'unknown') \
-        AND m.dispatch = 'ambiguous' AND (m.run_id, m.id) > ($1, $2) ORDER BY m.run_id, m.id LIMIT $3");
+        AND m.dispatch = 'ambiguous' AND (m.run_id, m.id) > ($1, $2) ORDER BY m.run_id, m.id LIMIT CAST($3 AS BIGINT)");
     /// T12 by decision. `$1` message ids, `$2` now. A run may be cancelled between the decision and this.
     RESEND = "UPDATE messages SET dispatch = 'queued', possible_duplicate = 1, not_before = $2, \
         epoch = epoch + 1, owner = NULL, lease_until = NULL WHERE dispatch = 'ambiguous' \
@@ -66,10 +66,10 @@ statements! {
     /// T5 for a whole run, in chunks. `$1` run, `$2` state, `$3` reason, `$4` now, `$5` most.
     WITHDRAW_PLANNED = "UPDATE messages SET dispatch = $2, reason = $3, settled_at = $4 WHERE dispatch = 'planned' \
         AND id IN (SELECT m.id FROM run_windows AS w JOIN messages AS m ON m.window_id = w.id AND m.dispatch = 'planned' \
-        WHERE w.run_id = $1 LIMIT $5) RETURNING id";
+        WHERE w.run_id = $1 LIMIT CAST($5 AS BIGINT)) RETURNING id";
     WITHDRAW_QUEUED = "UPDATE messages SET dispatch = $2, reason = $3, settled_at = $4, owner = NULL, lease_until = NULL \
         WHERE dispatch IN ('queued', 'claimed') AND id IN (SELECT id FROM messages WHERE run_id = $1 \
-        AND dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') AND dispatch IN ('queued', 'claimed') LIMIT $5) RETURNING id";
+        AND dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') AND dispatch IN ('queued', 'claimed') LIMIT CAST($5 AS BIGINT)) RETURNING id";
     /// Whether a run still has something that waits or is under way.
     HAS_PLANNED = "SELECT 1 WHERE EXISTS (SELECT 1 FROM run_windows AS w JOIN messages AS m \
         ON m.window_id = w.id AND m.dispatch = 'planned' WHERE w.run_id = $1)";
@@ -80,7 +80,7 @@ statements! {
         AND NOT EXISTS (SELECT 1 FROM messages WHERE run_id = $1 AND dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
           AND dispatch IN ('queued', 'claimed', 'submitting'))";
     EXPIRED_RUNS = "SELECT id FROM runs WHERE state IN ('preparing', 'running', 'paused', 'cancelling') \
-        AND state IN ('running', 'paused') AND expires_at <= $1 ORDER BY id LIMIT $2";
+        AND state IN ('running', 'paused') AND expires_at <= $1 ORDER BY id LIMIT CAST($2 AS BIGINT)";
 }
 
 /// A message whose fate is unknown.

@@ -43,6 +43,12 @@ const BUSY: Duration = Duration::from_millis(25);
 /// How long a busy writer lets requests gather: one transaction for many costs hardly more than one for one.
 const LINGER: Duration = Duration::from_millis(8);
 
+/// How often it looks, while they gather, whether there are [`ENOUGH`].
+const LOOKS: u32 = 4;
+
+/// Requests that are worth a transaction without waiting for more.
+const ENOUGH: usize = 192;
+
 /// Suppressed numbers that a listener may lag behind; one that lags more is told so.
 const SUPPRESSED_BACKLOG: usize = 4_096;
 
@@ -205,12 +211,8 @@ impl Task {
                 return;
             }
             let busy = self.clock.elapsed().saturating_sub(self.last_commit) < BUSY;
-            if busy && jobs.len() < GROUP {
-                tokio::time::sleep(LINGER).await;
-                while jobs.len() < GROUP {
-                    let Ok(job) = self.waiting.try_recv() else { break };
-                    jobs.push(job);
-                }
+            if busy {
+                self.gather(&mut jobs).await;
             }
             jobs.sort_by_key(|job| job.work.rank());
             while !jobs.is_empty() {
@@ -221,6 +223,20 @@ impl Task {
                 }
             }
             self.last_commit = self.clock.elapsed();
+        }
+    }
+
+    /// Lets requests gather for [`LINGER`], or until there are enough of them.
+    async fn gather(&mut self, jobs: &mut Vec<Job>) {
+        for _ in 0..LOOKS {
+            if jobs.len() + self.waiting.len() >= ENOUGH {
+                break;
+            }
+            tokio::time::sleep(LINGER / LOOKS).await;
+        }
+        while jobs.len() < GROUP {
+            let Ok(job) = self.waiting.try_recv() else { break };
+            jobs.push(job);
         }
     }
 
