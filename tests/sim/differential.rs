@@ -209,7 +209,7 @@ impl Rig {
             Call::FinishRun(run) => Answer::Done(store.finish_run(RunId(*run), now).await.expect("finished")),
             Call::Resolve { messages, verdict } => {
                 let decider = Decider { by: "somebody", reason: None };
-                let Resolved { changed, kept } =
+                let Resolved { changed, kept, .. } =
                     resolve(store, messages, *verdict, decider, now).await.expect("decided");
                 Answer::Resolved(changed, kept)
             }

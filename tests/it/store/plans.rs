@@ -10,9 +10,11 @@ use crate::support::stores::Bench;
 const COLD: &[(&str, &str)] = &[
     ("TABLES_OF_OTHERS", "the names of tables, when a store is opened"),
     ("audit::TAKEN", "an audit; what was lifted is read once for a page"),
+    ("audit::ESTRANGED", "an audit, once"),
     ("HOLDS", "whether there is anything at all, before a backup is brought there"),
     ("check::GIVEN_TO_NOBODY", "a check of the whole store"),
     ("check::SENT_WITHOUT", "a check of the whole store"),
+    ("check::WINDOWLESS", "a check of the whole store"),
     ("check::SPENT_ELSEWISE", "a check of the whole store"),
     ("check::TWICE_IN_RUN", "a check of the whole store"),
     ("check::NEWEST", "the last row of each table, from the end of its index"),

@@ -52,6 +52,9 @@ impl Model {
             suppressed: tables.is_suppressed(m.phone, m.sender),
             decided: tables.decided(message.0, m.last_number),
             answer_by: tables.inquiry(message.0, m.last_number).and_then(|i| i.answer_by).map(Timestamp),
+            copies: 0,
+            locked: false,
+            again: m.possible_duplicate,
         })
     }
 
