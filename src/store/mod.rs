@@ -390,6 +390,7 @@ pub fn statements() -> Vec<dialect::Named> {
         contacts::PAIRS,
         copy::PAIRS,
         coupons::STATEMENTS,
+        events::PAIRS,
         events::STATEMENTS,
         evidence::STATEMENTS,
         inbound::STATEMENTS,
