@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::connection::Row;
 use super::dialect::{Named, Pair, statements};
-use super::{Backend, Store, StoreError, migrate};
+use super::{Backend, Store, StoreError, files, migrate};
 use crate::model::clock::Timestamp;
 
 /// One question that was asked of a store, and the answer.
@@ -123,12 +123,7 @@ impl Store {
 
     fn files(&self) -> Vec<PathBuf> {
         let Some(path) = self.path() else { return Vec::new() };
-        let named = |end: &str| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(end);
-            PathBuf::from(name)
-        };
-        ["", "-wal", "-shm", ".daemon", ".turn"].map(named).into_iter().filter(|path| path.exists()).collect()
+        files::all(path).filter(|path| path.exists()).collect()
     }
 }
 

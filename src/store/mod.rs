@@ -16,6 +16,7 @@ mod damage;
 pub mod dialect;
 pub mod events;
 mod evidence;
+pub mod files;
 pub mod inbound;
 pub mod inbox;
 pub mod inquiries;
@@ -401,9 +402,8 @@ pub fn statements() -> Vec<dialect::Named> {
 }
 
 async fn connect(url: &str, create: bool) -> Result<Pools, StoreError> {
-    if let Some(path) = url.strip_prefix("sqlite:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        return Pools::sqlite(Path::new(path), create).await;
+    if let Some(path) = files::of_url(url) {
+        return Pools::sqlite(path, create).await;
     }
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         return Pools::postgres(url).await;
