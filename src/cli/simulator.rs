@@ -17,7 +17,7 @@ use crate::simulator::config::{Curve, Failures, Lookups, Receipts, Replies, Repl
 use crate::simulator::{Fired, Script, Simulator};
 use crate::telemetry::Secret;
 
-use super::{Context, WrongUse, print};
+use super::{Context, WrongUse, print, written};
 
 mod audit;
 
@@ -140,6 +140,9 @@ async fn play(context: &Context, args: SimulatorArgs) -> anyhow::Result<ExitCode
     };
     let stop = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // It may be played without a shop; where there is one, its files are no ledger.
+    let shop = context.config_if_any().ok().flatten();
+    written::refuse_own(context, shop.as_ref(), &args.ledger)?;
     let until_input_ends = args.until_input_ends;
     let simulator = Simulator::start(config(args)?, clock, stop.clone()).await?;
     print::line(format!("listening on {}", simulator.address()));

@@ -161,6 +161,7 @@ fn a_look_at_a_whole_table_is_recognised() {
 #[test]
 fn no_statement_is_planned_anew_at_every_call() {
     let bare = |text: &str| text.contains("LIMIT $");
-    let wrong: Vec<_> = statements().into_iter().filter(|(_, sqlite, _)| bare(sqlite)).map(|(name, ..)| name).collect();
+    let wrong: Vec<_> =
+        statements().into_iter().filter(|(_, sqlite, _)| bare(sqlite)).map(|(name, ..)| name).collect();
     assert!(wrong.is_empty(), "write LIMIT CAST($1 AS BIGINT) in {}", wrong.join(", "));
 }
