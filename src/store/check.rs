@@ -94,8 +94,8 @@ impl Store {
         self.ask(VERSION).await?.first().ok_or(StoreError::NoRow)?.text(0)
     }
 
-    /// The newest time that this program wrote down as its own: of launches, submissions and callbacks. A clock that
-    /// shows less was set back. Looks at the last row of each, so its cost does not grow.
+    /// The newest time that this program wrote down as its own: of launches, submissions, callbacks and imports. A
+    /// clock that shows less was set back. Looks at the last row of each, so its cost does not grow.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -221,7 +221,9 @@ statements! {
     /// One row each; null where there is none.
     NEWEST = "SELECT (SELECT created_at FROM runs ORDER BY id DESC LIMIT 1) \
         UNION ALL SELECT (SELECT intent_at FROM attempts ORDER BY message_id DESC, number DESC LIMIT 1) \
-        UNION ALL SELECT (SELECT received_at FROM inbox ORDER BY id DESC LIMIT 1)";
+        UNION ALL SELECT (SELECT received_at FROM inbox ORDER BY id DESC LIMIT 1) \
+        UNION ALL SELECT (SELECT updated_at FROM contacts ORDER BY id DESC LIMIT 1) \
+        UNION ALL SELECT (SELECT changed_at FROM coupons ORDER BY id DESC LIMIT 1)";
     TWICE_IN_RUN = "SELECT count(*) FROM (SELECT run_id FROM messages WHERE dispatch = 'accepted' \
         GROUP BY run_id, phone HAVING count(*) > 1) AS twice";
 }
