@@ -37,6 +37,7 @@ pub async fn copy_sqlite(from: &Path, to: &Path) -> Result<(), StoreError> {
     }
     create_private(to)?;
     let options = SqliteConnectOptions::new().filename(from).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    let options = options.immutable(files::is_sealed(from));
     let told = |error| damage::told(Some(from), error);
     let mut connection = options.connect().await.map_err(told)?;
     let target = to.to_string_lossy().into_owned();

@@ -8,6 +8,8 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+
 use super::scratch::folder_of;
 
 /// How the names end of what lies beside a store: SQLite's log, its index, its older kind of log, the daemon's lock, the
@@ -47,6 +49,15 @@ pub(super) fn beside(store: &Path, end: &str) -> PathBuf {
 pub(super) fn all(store: &Path) -> impl Iterator<Item = PathBuf> {
     let around = ENDS.map(|end| beside(store, end));
     [lies_at(store)].into_iter().chain(around)
+}
+
+/// Whether a store can only be read, and nothing of it is in a log: neither we nor SQLite can make the files that reading
+/// beside a writer needs, and nobody with our rights writes.
+pub(super) fn is_sealed(store: &Path) -> bool {
+    let place = lies_at(store);
+    let sealed = |path: &Path| access(path, Access::WRITE_OK).is_err();
+    let log = std::fs::metadata(beside(store, "-wal")).map_or(0, |facts| facts.len());
+    place.exists() && sealed(&place) && sealed(folder_of(&place)) && log == 0
 }
 
 /// Whether a file is the store or lies beside it as a part of it, under whatever name.

@@ -30,7 +30,7 @@ pub mod resolve;
 pub mod restore;
 mod rows;
 pub mod runs;
-mod scratch;
+pub mod scratch;
 pub mod segments;
 pub mod settle;
 pub mod status;
@@ -72,6 +72,12 @@ pub enum StoreError {
     #[error("there is no store at {}; run `winback init` to create one", path.display())]
     Missing {
         /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A folder is named where a store should be.
+    #[error("{} is a folder and no store; name a file in it", path.display())]
+    Folder {
+        /// Which.
         path: PathBuf,
     },
     /// The URL names no database we know.
