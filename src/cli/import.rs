@@ -202,8 +202,8 @@ impl ImportArgs {
 }
 
 /// Columns that cannot be told apart are for the caller to name.
-pub(super) fn columns<T>(read: Result<T, HeaderError>) -> Result<T, WrongUse> {
-    read.map_err(|error| WrongUse(error.to_string()))
+pub(super) fn columns<T>(import: &ImportArgs, read: Result<T, HeaderError>) -> Result<T, WrongUse> {
+    read.map_err(|error| WrongUse(format!("{}: {error}", import.file.display())))
 }
 
 /// Leaves the file to a daemon after each batch, if one is running.

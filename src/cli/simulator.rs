@@ -187,6 +187,13 @@ pub(super) fn script(name: &str) -> anyhow::Result<Script> {
     }
     let path = Path::new(name);
     let read = || format!("the script {} cannot be read", path.display());
+    if !path.exists() {
+        return Err(WrongUse(format!(
+            "there is no script {}; `winback simulator scripts` lists those that come along",
+            path.display()
+        ))
+        .into());
+    }
     let long = std::fs::metadata(path).with_context(read)?.len() > LONGEST_SCRIPT;
     if long {
         return Err(WrongUse(format!(

@@ -1,6 +1,8 @@
 //! Files that a command is told to write: never the store's, the configuration's or anybody's but its own.
 
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use winback::model::clock::Timestamp;
 use winback::store::{Store, StoreError};
@@ -203,4 +205,77 @@ async fn a_store_has_one_daemon_by_whatever_link_it_is_called() {
     assert!(matches!(other.lock_daemon(Timestamp(1)).await, Err(StoreError::Locked { .. })));
     assert!(other.daemon().await.expect("asked").is_some());
     held.free().await;
+}
+
+#[test]
+fn what_is_no_store_is_named_as_what_it_is_and_nothing_is_left_beside_it() {
+    let shop = Shop::new();
+    let list = || std::fs::read_dir(shop.path("")).expect("a folder").count();
+    std::fs::create_dir(shop.path("folder")).expect("made");
+    let before = list();
+    for (place, told) in
+        [("folder", "folder is a folder and no store; name a file in it"), ("winback.toml", "no SQLite file")]
+    {
+        for args in [&["status"][..], &["segment", "count", "true"], &["store", "check"]] {
+            let said = shop.command(args).env("WINBACK_STORE_URL", format!("sqlite:{place}")).output();
+            let said = Said::of(&said.expect("runs"));
+            assert_eq!(said.code, Some(1), "{place} {args:?}: {}", said.out);
+            assert!(format!("{}{}", said.out, said.err).contains(told), "{place} {args:?}: {}", said.err);
+        }
+    }
+    assert_eq!(list(), before, "nothing is left beside them");
+}
+
+/// Runs a command as somebody whom rights hold: they do not hold the administrator.
+fn as_somebody(shop: &Shop, folder: &Path, args: &[&str]) -> Said {
+    use std::os::unix::process::CommandExt as _;
+    let program = shop.path("program");
+    if !program.exists() {
+        let built = env!("CARGO_BIN_EXE_winback");
+        std::fs::hard_link(built, &program)
+            .or_else(|_| std::fs::copy(built, &program).map(drop))
+            .expect("there");
+    }
+    let mut command = Command::new(program);
+    command.args(args).current_dir(folder).stdin(Stdio::null()).env_remove("WINBACK_STORE_URL");
+    if std::fs::metadata(shop.path("")).expect("there").uid() == 0 {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    Said::of(&command.output().expect("runs"))
+}
+
+/// The number of somebody without any rights.
+const NOBODY: u32 = 65_534;
+
+#[test]
+fn a_copy_in_a_folder_that_takes_no_writes_can_be_looked_at() {
+    let shop = Shop::new();
+    let folder = shop.path("sealed");
+    std::fs::create_dir(&folder).expect("made");
+    std::fs::write(folder.join("ledger.jsonl"), "").expect("written");
+    for name in ["winback.db", "winback.toml"] {
+        std::fs::copy(shop.path(name), folder.join(name)).expect("copied");
+    }
+    let rights = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("set");
+        // Only the administrator can give files away, and only then somebody else runs the command.
+        let _ = std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY));
+    };
+    for name in ["winback.db", "winback.toml", "ledger.jsonl"] {
+        rights(&folder.join(name), 0o400);
+    }
+    rights(&folder, 0o500);
+    std::fs::set_permissions(shop.path(""), std::fs::Permissions::from_mode(0o755)).expect("set");
+    let looks = [
+        &["store", "check"][..],
+        &["simulator", "audit", "ledger.jsonl", "winback.db"],
+        &["segment", "count", "true"],
+    ];
+    let said: Vec<Said> = looks.iter().map(|args| as_somebody(&shop, &folder, args)).collect();
+    let left = std::fs::read_dir(&folder).expect("a folder").count();
+    rights(&folder, 0o700);
+    for (args, said) in looks.iter().zip(said) {
+        assert_eq!(said.code, Some(0), "{args:?}: {}{}", said.out, said.err);
+    }
+    assert_eq!(left, 3, "nothing was made in it");
 }
