@@ -93,6 +93,7 @@ impl Checked {
             }
             Ok(config) => {
                 self.warnings.extend(config.unset_secrets(&name, &text));
+                self.warnings.extend(config.missing_folder(&name, &text));
                 Ok(Some(context.config()?))
             }
         }

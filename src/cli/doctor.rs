@@ -79,7 +79,7 @@ pub(super) async fn run(context: &Context, _args: DoctorArgs) -> anyhow::Result<
             let store = store(context, &config, &mut findings).await?;
             if let Some(store) = &store {
                 surroundings::around_store(store, context.now(), &mut findings).await?;
-                surroundings::callbacks(&config, store, &mut findings).await?;
+                surroundings::daemon(&config, store, &mut findings).await?;
             }
             accounts(context, &config, store.as_ref(), &mut findings).await?;
             campaigns(context, path, &config, store.as_ref(), &mut findings).await?;
@@ -193,14 +193,6 @@ async fn store(context: &Context, config: &Config, findings: &mut Findings) -> a
     findings.add(grade, "clock and store", told);
     let contacts = store.contact_count().await?;
     findings.add(Grade::Ok, "contacts", print::count(contacts));
-    match store.daemon().await? {
-        Some(owner) => findings.add(Grade::Ok, "daemon", format!("running as {owner}")),
-        None => findings.add(
-            Grade::Warning,
-            "daemon",
-            "not running, so nothing is sent and no receipt is taken; start it with `winback daemon`",
-        ),
-    }
     Ok(Some(store))
 }
 

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::daemon::routes;
 use crate::dispatch::ladder::Ladder;
-use crate::dispatch::resolve::{Decider, Kept, Resolved, resolve};
+use crate::dispatch::resolve::{Decider, Kept, Resolved, resolve, resolve_copies};
 use crate::model::clock::Timestamp;
 use crate::model::ids::{MessageId, RunId};
 use crate::model::message::Verdict;
 use crate::model::run::Run;
-use crate::store::Store;
 use crate::store::resolve::Doubt;
+use crate::store::{Store, StoreError};
 
 use super::{Context, WrongUse, message, print, terms};
 
@@ -38,7 +38,9 @@ const TOLD: usize = 20;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 accepted  the provider took it: its code counts as sent, the message as accepted by decision
-not-sent  it never left: it counts as failed, its code returns to the pool and its money to the budget
+not-sent  its last copy never left: it counts as failed, that copy's money returns to the budget and its code to the
+          pool. While an earlier copy is in doubt too (it had been sent again), the code may have arrived with that one:
+          it stays in quarantine and that copy's money spent, until a receipt comes or you add --every-copy
 resend    send it again with the same code, marked as a possible duplicate; refused for a run that was cancelled or
           is past its end, and for a number that must not be texted
 
@@ -46,7 +48,9 @@ A message that a receipt has proven, or that is no longer in doubt, stays as it 
 when and why. It works with a running daemon and without one.")]
 pub(super) struct ResolveArgs {
     /// Ids of messages, as `winback message list --in-doubt` shows them.
-    #[arg(required_unless_present = "campaign", conflicts_with = "campaign", value_parser = message::id)]
+    #[arg(
+        required_unless_present_any = ["campaign", "all"], conflicts_with = "campaign", value_parser = message::id
+    )]
     ids: Vec<i64>,
     /// What they are.
     #[arg(long = "as", value_name = "VERDICT", value_parser = verdict)]
@@ -60,6 +64,10 @@ pub(super) struct ResolveArgs {
     /// Really every one of them.
     #[arg(long, requires = "campaign")]
     all: bool,
+    /// With `--as not-sent`: no copy of it left, neither the last one nor any before it. All of its money and its code
+    /// return, also those of a message that failed before while an earlier copy was in doubt.
+    #[arg(long)]
+    every_copy: bool,
     /// Who decides, for the record; whoever is logged in if not given.
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
@@ -220,6 +228,29 @@ pub(super) fn as_json(doubt: &Doubt, ladder: &Ladder, now: Timestamp, phones: bo
     })
 }
 
+/// What is said of messages, and whether of every copy of them.
+#[derive(Clone, Copy)]
+struct Word {
+    verdict: Verdict,
+    every_copy: bool,
+}
+
+impl Word {
+    async fn say(
+        self,
+        store: &Store,
+        ids: &[MessageId],
+        decider: Decider<'_>,
+        now: Timestamp,
+    ) -> Result<Resolved, StoreError> {
+        if self.every_copy {
+            resolve_copies(store, ids, decider, now).await
+        } else {
+            resolve(store, ids, self.verdict, decider, now).await
+        }
+    }
+}
+
 /// Decides about messages in doubt.
 pub(super) async fn decide(context: &Context, args: ResolveArgs) -> anyhow::Result<ExitCode> {
     let by = args.by.unwrap_or_else(Config::person);
@@ -229,6 +260,10 @@ pub(super) async fn decide(context: &Context, args: ResolveArgs) -> anyhow::Resu
         )
         .into());
     }
+    if args.every_copy && args.verdict != Verdict::NotSent {
+        return Err(WrongUse("--every-copy goes with --as not-sent".to_owned()).into());
+    }
+    let word = Word { verdict: args.verdict, every_copy: args.every_copy };
     let config = context.config()?;
     let store = context.store(&config).await?;
     let decider = Decider { by: &by, reason: args.reason.as_deref() };
@@ -243,9 +278,9 @@ pub(super) async fn decide(context: &Context, args: ResolveArgs) -> anyhow::Resu
                     return Err(WrongUse(told).into());
                 }
             }
-            resolve(&store, &ids, args.verdict, decider, context.now()).await?
+            word.say(&store, &ids, decider, context.now()).await?
         }
-        Some(campaign) => decide_all(context, &store, campaign, args.verdict, decider).await?,
+        Some(campaign) => decide_all(context, &store, campaign, word, decider).await?,
     };
     store.close().await;
     told(context, args.verdict, &by, &resolved)
@@ -256,7 +291,7 @@ async fn decide_all(
     context: &Context,
     store: &Store,
     campaign: &str,
-    verdict: Verdict,
+    word: Word,
     decider: Decider<'_>,
 ) -> anyhow::Result<Resolved> {
     let mut all = Resolved::default();
@@ -267,9 +302,13 @@ async fn decide_all(
             let Some(end) = page.last() else { break };
             after = (end.message.run, end.message.id);
             let ids: Vec<MessageId> = page.iter().map(|one| one.message.id).collect();
-            let some = resolve(store, &ids, verdict, decider, context.now()).await?;
-            all.changed.extend(some.changed);
-            all.kept.extend(some.kept);
+            all.add(word.say(store, &ids, decider, context.now()).await?);
+        }
+        let mut after = Some(MessageId(0)).filter(|_| word.every_copy);
+        while let Some(last) = after {
+            let ids = store.locked_codes(first, last, PAGE).await?;
+            after = ids.last().copied();
+            all.add(word.say(store, &ids, decider, context.now()).await?);
         }
     }
     Ok(all)
@@ -284,17 +323,17 @@ fn told(context: &Context, verdict: Verdict, by: &str, resolved: &Resolved) -> a
         let kept: Vec<Value> = kept.iter().map(|(id, why)| json!({"id": id, "why": why.words()})).collect();
         print::json(&json!({
             "as": verdict.as_str(), "by": by, "changed": resolved.changed, "already": ids(&already), "kept": kept,
+            "code_kept": resolved.locked,
         }))?;
     } else {
         let count = |n: usize| print::count(i64::try_from(n).unwrap_or(i64::MAX));
-        let what = match verdict {
-            Verdict::Accepted => "accepted by decision, codes count as sent",
-            Verdict::NotSent => "failed, codes and money are back",
-            Verdict::Resend => "queued again with the same code, as a possible duplicate",
-        };
+        for line in changed(verdict, resolved, by) {
+            print::line(line);
+        }
         let counted = |n: usize, one, many| print::counted(i64::try_from(n).unwrap_or(i64::MAX), one, many);
-        let changed = counted(resolved.changed.len(), "message is", "messages are");
-        print::line(format!("{changed} {what}; recorded as decided by operator {by}"));
+        if already.is_empty() && kept.is_empty() && resolved.changed.is_empty() {
+            print::line("nothing is in doubt, so nothing was decided");
+        }
         if !already.is_empty() {
             let already = counted(already.len(), "was", "were");
             print::line(format!("{already} decided so before; nothing changed"));
@@ -307,4 +346,59 @@ fn told(context: &Context, verdict: Verdict, by: &str, resolved: &Resolved) -> a
         }
     }
     Ok(if kept.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What was changed, in words.
+fn changed(verdict: Verdict, resolved: &Resolved, by: &str) -> Vec<String> {
+    let counted =
+        |n: usize| print::counted(i64::try_from(n).unwrap_or(i64::MAX), "message is", "messages are");
+    let what = match verdict {
+        Verdict::Accepted => "accepted by decision, codes count as sent",
+        Verdict::NotSent => "failed, codes and money are back",
+        Verdict::Resend => "queued again with the same code, as a possible duplicate",
+    };
+    let (locked, free) = (resolved.locked.len(), resolved.changed.len() - resolved.locked.len());
+    let mut lines = Vec::new();
+    if free > 0 {
+        lines.push(format!("{} {what}; recorded as decided by {by}", counted(free)));
+    }
+    if locked > 0 {
+        lines.push(format!(
+            "{} failed, the money of the last copy is back; recorded as decided by {by}",
+            counted(locked)
+        ));
+        lines.push(
+            "they had been sent before, and that copy may have arrived: codes stay in quarantine and that copy's money spent; if no copy \
+             left, say so with --every-copy"
+                .to_owned(),
+        );
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_decision_is_what_it_did() {
+        let ids = |n: i64| (1..=n).map(MessageId).collect::<Vec<_>>();
+        let check = |of: i64, locked: i64, wanted: &[&str], never: &str| {
+            let resolved = Resolved { changed: ids(of), locked: ids(locked), ..Resolved::default() };
+            let told = changed(Verdict::NotSent, &resolved, "ada");
+            assert_eq!(told.len(), wanted.len(), "{told:?}");
+            assert!(told.iter().zip(wanted).all(|(told, wanted)| told.contains(wanted)), "{told:?}");
+            assert!(never.is_empty() || !told.concat().contains(never), "{told:?}");
+        };
+        check(0, 0, &[], "");
+        check(
+            2,
+            0,
+            &["2 messages are failed, codes and money are back; recorded as decided by ada"],
+            "quarantine",
+        );
+        let half = ["1 message is failed, the money of the last copy is back", "codes stay in quarantine"];
+        check(1, 1, &half, "codes and money are back");
+        check(3, 1, &["2 messages are failed, codes and money are back", half[0], half[1]], "");
+    }
 }

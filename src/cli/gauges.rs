@@ -38,10 +38,22 @@ impl Gauges {
     /// What a metric of a route reads, summed over its kinds; of all routes if `route` is empty.
     pub(super) fn value(&self, name: &str, route: &str) -> Option<f64> {
         let label = format!("route=\"{route}\"");
+        let wanted = [label.as_str()];
+        self.sum(name, if route.is_empty() { &[] } else { &wanted })
+    }
+
+    /// What a metric of a route reads for one of its kinds.
+    pub(super) fn kind(&self, name: &str, route: &str, kind: &str) -> Option<f64> {
+        self.sum(name, &[&format!("route=\"{route}\""), &format!("kind=\"{kind}\"")])
+    }
+
+    /// The sum of the series of a metric that have all of these labels.
+    fn sum(&self, name: &str, wanted: &[&str]) -> Option<f64> {
         let lines = self.0.lines().filter_map(|line| {
             let (series, number) = line.rsplit_once(' ')?;
             let (found, labels) = series.split_once('{').unwrap_or((series, ""));
-            let ours = route.is_empty() || labels.trim_end_matches('}').split(',').any(|one| one == label);
+            let has = |label: &&str| labels.trim_end_matches('}').split(',').any(|one| one == *label);
+            let ours = wanted.iter().all(has);
             if found == name && ours { number.parse::<f64>().ok() } else { None }
         });
         lines.fold(None, |sum, number| Some(sum.unwrap_or(0.0) + number))
@@ -76,6 +88,11 @@ impl Gauges {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "hold", rename_all = "snake_case")]
 pub(super) enum Hold {
+    /// The store is a backup that was only copied into place: nothing may be sent from it.
+    Backup {
+        /// What it is, and the way out.
+        told: String,
+    },
     /// No daemon works on the store.
     NoDaemon,
     /// The store cannot be written, so nothing is sent at all.
@@ -110,6 +127,7 @@ impl Hold {
     pub(super) fn words(&self) -> String {
         let at = |at: &Option<Timestamp>| at.map(Timestamp::rfc3339);
         match self {
+            Self::Backup { told } => told.clone(),
             Self::NoDaemon => {
                 "no daemon is running, so nothing is sent; start it with `winback daemon`".to_owned()
             }
@@ -153,6 +171,8 @@ mod tests {
         check("winback_outcomes_total", "u", None);
         check("winback_store_writable", "", Some(1.0));
         check("winback_outcomes", "us", None);
+        assert_eq!(page.kind("winback_outcomes_total", "us", "accepted"), Some(7.0));
+        assert_eq!(page.kind("winback_outcomes_total", "us", "refused"), None);
     }
 
     #[test]

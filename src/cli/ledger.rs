@@ -36,11 +36,17 @@ pub(super) fn show(audit: &Audit) {
     let neutral = [audit.accepted, audit.waiting, audit.not_sent, audit.unresolved, audit.pruned];
     let rows = NEUTRAL.into_iter().zip(neutral).chain(audit.faults());
     // What happens seldom is shown when it did.
-    let rows = rows.filter(|row| *row != ("pruned", 0));
+    let rows = rows.filter(|row| !matches!(row, ("pruned" | "unjudged", 0)));
     let rows = rows.map(|(term, count)| {
-        let unchecked = term == "over_rate" && audit.over_rate.is_none();
-        let count = if unchecked { "-".to_owned() } else { print::count(count) };
-        let told = if unchecked { meaning("unchecked").to_owned() } else { examples(audit, term) };
+        let unchecked = match term {
+            "over_rate" if audit.over_rate.is_none() => Some(meaning("unchecked")),
+            "outside_window" if count == 0 && audit.unjudged > 0 => Some("not checked: see unjudged"),
+            _ => None,
+        };
+        let (count, told) = match unchecked {
+            Some(why) => ("-".to_owned(), why.to_owned()),
+            None => (print::count(count), examples(audit, term)),
+        };
         vec![term.replace('_', " "), count, told]
     });
     print::table(&["", "", ""], &[1], rows);
@@ -68,6 +74,7 @@ fn meaning(term: &str) -> &'static str {
         "unrecorded" => "taken, and believed not to be sent",
         "after_stop" => "taken after a STOP",
         "outside_window" => "taken outside lawful hours",
+        "unjudged" => "taken at hours that cannot be checked: the terms of their run cannot be read",
         "over_rate" => "parts above rate and burst",
         "over_budget" => "beyond the budget of the run",
         "wrong_body" => "another text than planned",

@@ -134,7 +134,7 @@ pub struct WrongUse(pub String);
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return print::usage(&error, std::env::args_os().any(|given| given == "--json")),
+        Err(error) => return print::usage(error, std::env::args_os().any(|given| given == "--json")),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

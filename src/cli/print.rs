@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -58,7 +59,14 @@ pub(super) fn error(error: &anyhow::Error, for_machines: bool) {
 }
 
 /// Prints what is wrong with the way the program was called; answers the exit code. Help and version are no mistake.
-pub(super) fn usage(error: &clap::Error, for_machines: bool) -> ExitCode {
+pub(super) fn usage(mut error: clap::Error, for_machines: bool) -> ExitCode {
+    // A negative number was meant for the option before it; behind `--` it would be something else again.
+    if let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg)
+        && given.starts_with('-')
+        && given[1..].starts_with(|first: char| first.is_ascii_digit() || first == '.')
+    {
+        error.remove(ContextKind::Suggested);
+    }
     if for_machines && error.use_stderr() {
         let text = error.render().to_string();
         failure(text.split("\n\n").next().unwrap_or_default(), "wrong_use", Vec::new());

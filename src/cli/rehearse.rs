@@ -21,8 +21,9 @@ use crate::daemon::{Daemon, routes};
 use crate::dispatch::launch::launch;
 use crate::dispatch::pace::{LaneLimits, Limit};
 use crate::dispatch::plan::{Plan, plan};
+use crate::dispatch::sweep::cancel;
 use crate::dispatch::terms::Terms;
-use crate::model::clock::{Clock, ShiftedClock};
+use crate::model::clock::{Clock, ShiftedClock, Timestamp};
 use crate::model::run::{Run, RunState};
 use crate::report::audit::Audit;
 use crate::report::status::{Status, status};
@@ -47,7 +48,8 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Play a campaign through on a copy of the store, against the simulator instead of a provider, and audit the result.
 ///
-/// Nobody is texted and the store stays as it is. At an hour at which nobody may be texted, the clock of the rehearsal
+/// Nobody is texted and the store stays as it is. A campaign that was launched for this start already is rehearsed as if it
+/// were launched once more. At an hour at which nobody may be texted, the clock of the rehearsal
 /// starts when the first text may go. Exit code 0: ledger and store agree.
 #[derive(Debug, Args)]
 pub(super) struct RehearseArgs {
@@ -257,11 +259,8 @@ async fn prepared(
     loop {
         let now = clock.now();
         let terms = terms::terms(&scene.config, store, &args.campaign, None, now).await?;
-        if store.run_by_key(&terms.definition.launch_key()).await?.is_some() {
-            bail!(
-                "{} was already launched for this start; rehearse another schedule.at",
-                terms::name(&args.campaign)
-            );
+        if let Some(run) = store.run_by_key(&terms.definition.launch_key()).await? {
+            set_aside(store, &run, now).await?;
         }
         let plan = plan(store, &terms, &rules, now, |_, _| {}).await?;
         match plan.starts_at {
@@ -272,6 +271,23 @@ async fn prepared(
             _ => return Ok((clock, terms, plan)),
         }
     }
+}
+
+/// A campaign that was launched for this start is rehearsed as if it were launched anew: in the copy, what has not left
+/// of that run is withdrawn, so that its codes are free, and its key too. What it has sent still counts.
+async fn set_aside(store: &Store, run: &Run, now: Timestamp) -> anyhow::Result<()> {
+    print::note(format!(
+        "run {} of it was launched for this start already; this rehearses another launch, as if what waits of that one \
+         were withdrawn",
+        run.id
+    ));
+    if store.set_run_state(run, RunState::Cancelling, now).await?
+        && let Some(cancelling) = store.run(run.id).await?
+    {
+        cancel(store, &cancelling, now).await?;
+    }
+    store.free_launch_key(run.id).await?;
+    Ok(())
 }
 
 /// Follows the run to its end, or as long as the rehearsal may take; answers whether it came to its end.

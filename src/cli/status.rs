@@ -13,7 +13,7 @@ use crate::model::clock::Timestamp;
 use crate::model::ids::RunId;
 use crate::model::run::{Run, RunState};
 use crate::report::status::{Status, status};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 use super::doubt::Doubts;
 use super::gauges::{Gauges, Hold};
@@ -78,7 +78,7 @@ What the words mean:
   cost                  price of the parts accepted and in doubt
   reserved              money set aside when texts were handed over; returns when one is proven not to have left
   codes                 coupon codes of the run: reserved (its text waits), sent (its text was accepted), quarantined
-                        (its text is in doubt, so nobody else gets the code), redeemed
+                        (its text, or an earlier copy of it, is in doubt, so nobody else gets the code), redeemed
 Every message is in exactly one of waiting, under way, accepted, failed, in doubt and withdrawn.";
 
 pub(super) async fn run(context: &Context, args: StatusArgs) -> anyhow::Result<ExitCode> {
@@ -130,6 +130,10 @@ async fn holds(
         runs.iter().filter(sends).flat_map(|s| s.routes.keys()).map(String::as_str).collect();
     if routes.is_empty() {
         return Ok(Vec::new());
+    }
+    match store.refuse_backup().await {
+        Err(StoreError::Refused(told)) => return Ok(vec![Hold::Backup { told }]),
+        other => other?,
     }
     if store.daemon().await?.is_none() {
         return Ok(vec![Hold::NoDaemon]);

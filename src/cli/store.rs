@@ -5,17 +5,21 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::json;
 
+use crate::dispatch::terms::unreadable;
 use crate::store::check::Finding;
 use crate::store::{Store, StoreError};
 
 use super::{Context, backup, print, prune};
+
+/// Runs that are named, at most.
+const NAMED: usize = 10;
 
 /// The store itself.
 #[derive(Debug, Subcommand)]
 pub(super) enum StoreCommand {
     /// Bring the schema up to date; twice is harmless.
     Migrate,
-    /// Look for damage: the file, references, coupon books, file modes.
+    /// Look for damage: the file, references, coupon books, terms of runs, file modes.
     Check,
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
@@ -62,7 +66,7 @@ async fn check(context: &Context) -> anyhow::Result<ExitCode> {
         Err(error) => return damaged(context, error),
     };
     let version = store.schema_version();
-    let checked = store.check().await;
+    let checked = look(&store).await;
     store.close().await;
     let findings = match checked {
         Ok(findings) => findings,
@@ -81,6 +85,22 @@ async fn check(context: &Context) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the store says of itself, and whether its runs can be understood.
+async fn look(store: &Store) -> Result<Vec<Finding>, StoreError> {
+    let mut findings = store.check().await?;
+    let unread = unreadable(store).await?;
+    let names: Vec<String> = unread.iter().take(NAMED).map(ToString::to_string).collect();
+    let problem = (!unread.is_empty()).then(|| {
+        format!(
+            "the terms of {} runs cannot be read, so their hours are not known: run {}; restore the last backup",
+            unread.len(),
+            names.join(", ")
+        )
+    });
+    findings.push(Finding { what: "terms of runs", problem });
+    Ok(findings)
 }
 
 /// A store that is too damaged to be asked anything is a finding too.

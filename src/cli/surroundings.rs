@@ -1,6 +1,7 @@
 //! What `winback doctor` asks of a machine and of everybody around it: open files, who may read the configuration, the
 //! log of the store, other people's clocks, and whether callbacks come through to this very daemon. Changes nothing.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::model::encoding::Encoding;
 use crate::model::phone::Phone;
 use crate::provider::{Submission, Transport, TransportLimits};
 use crate::store::log::LONG;
-use crate::store::{Backend, Store};
+use crate::store::{Backend, Store, runs_here};
 
 use super::doctor::{Findings, Grade};
 
@@ -167,21 +168,59 @@ pub(super) async fn provider(
     Ok(())
 }
 
-/// Whether what providers call reaches this very daemon: it must answer a word that only it and we can work out.
-pub(super) async fn callbacks(config: &Config, store: &Store, findings: &mut Findings) -> anyhow::Result<()> {
-    let Some(public) = &config.daemon.public_url else { return Ok(()) };
+/// Whether a daemon works on the store, answers where the configuration says, and is what providers reach when they
+/// call: it must answer a word that only it and we can work out.
+pub(super) async fn daemon(config: &Config, store: &Store, findings: &mut Findings) -> anyhow::Result<()> {
+    let Some(owner) = store.daemon().await? else {
+        findings.add(
+            Grade::Warning,
+            "daemon",
+            "not running, so nothing is sent and no receipt is taken; start it with `winback daemon`",
+        );
+        return Ok(());
+    };
     let key = routes::token_key(store).await?;
     let nonce = format!("{:016x}", rand::rng().random::<u64>());
-    let expected = hello(&key, &nonce);
+    let (expected, path) = (hello(&key, &nonce), format!("/callback/.hello/{nonce}"));
     let transport = transport()?;
     let listen = config.daemon.listen;
-    let path = format!("/callback/.hello/{nonce}");
     let here = transport.look(&format!("http://{listen}{path}")).await;
-    if !here.is_ok_and(|look| look.status == 200 && look.body.trim() == expected) {
-        return Ok(());
+    if here.is_ok_and(|look| look.status == 200 && look.body.trim() == expected) {
+        findings.add(Grade::Ok, "daemon", format!("running as {owner}"));
+        return callbacks(config, &transport, &path, &expected, findings).await;
     }
+    let (grade, told) = silent(&owner, listen, runs_here(&owner));
+    findings.add(grade, "daemon", told);
+    if let Some(public) = &config.daemon.public_url {
+        let told = format!("whether {public} leads to the daemon cannot be said: it does not answer here");
+        findings.add(Grade::Warning, "callbacks", told);
+    }
+    Ok(())
+}
+
+/// What is said of a daemon that holds the store and cannot be spoken to.
+fn silent(owner: &str, listen: SocketAddr, here: bool) -> (Grade, String) {
+    let told = format!("{owner} has the store and does not answer at {listen}");
+    if here {
+        let way_out = "it hangs, or `daemon.listen` was changed after it had started: restart it, or nothing is sent and no \
+                       receipt or STOP is taken";
+        return (Grade::Wrong, format!("{told}: {way_out}"));
+    }
+    (Grade::Warning, format!("{told}, which may be right from this machine: run `winback doctor` on its own"))
+}
+
+/// Whether what providers call comes through to this very daemon.
+async fn callbacks(
+    config: &Config,
+    transport: &Transport,
+    path: &str,
+    expected: &str,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    let Some(public) = &config.daemon.public_url else { return Ok(()) };
     let way_out = format!(
-        "receipts and STOP cannot come in; let the proxy there pass /callback/ to {listen} as it came"
+        "receipts and STOP cannot come in; let the proxy there pass /callback/ to {} as it came",
+        config.daemon.listen
     );
     match transport.look(&format!("{public}{path}")).await {
         Ok(look) if look.status == 200 && look.body.trim() == expected => {
@@ -218,6 +257,17 @@ mod tests {
         check("unlimited", Some(u64::MAX));
         check("-", None);
         assert_eq!(soft_limit(""), None);
+    }
+
+    #[test]
+    fn a_daemon_that_cannot_be_spoken_to_is_wrong_where_it_runs_and_may_be_right_elsewhere() {
+        let listen: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
+        let check = |here, grade, words: &str| {
+            let (found, told) = silent("process 7", listen, here);
+            assert!(found == grade && told.contains(words) && told.contains("at 127.0.0.1:8080"), "{told}");
+        };
+        check(true, Grade::Wrong, "restart it");
+        check(false, Grade::Warning, "on its own");
     }
 
     #[test]

@@ -62,6 +62,15 @@ impl Watched {
     }
 }
 
+impl Watched {
+    /// Share of the answers of a route between the looks that were acceptances; none if there was no answer.
+    fn accepted(&self, route: &str) -> Option<f64> {
+        let answers = self.rise("winback_outcomes_total", route).filter(|answers| *answers > 0.0)?;
+        let of = |page: &Gauges| page.kind("winback_outcomes_total", route, "accepted").unwrap_or(0.0);
+        Some((of(&self.second) - of(&self.first)) / answers)
+    }
+}
+
 pub(super) async fn run(context: &Context, args: WhySlowArgs) -> anyhow::Result<ExitCode> {
     let config = context.config()?;
     let store = context.store(&config).await?;
@@ -86,11 +95,14 @@ pub(super) async fn run(context: &Context, args: WhySlowArgs) -> anyhow::Result<
         let (campaign, limits) = (&run.terms.campaign, &told.limits);
         let limits: Vec<_> =
             limits.iter().map(|(l, rate)| json!({"limit": l, "parts_per_second": rate})).collect();
+        let not_accepted = told.not_accepted.iter();
+        let not_accepted: Vec<_> =
+            not_accepted.map(|(route, share)| json!({"route": route, "share": share})).collect();
         print::json(&json!({
             "campaign": campaign, "run": run.id, "state": run.state.as_str(), "waiting": facts.messages,
             "in_doubt": facts.in_doubt, "limit": told.limit, "done_at": told.done_at.map(Timestamp::rfc3339),
             "without_it": told.without_it.map(Timestamp::rfc3339), "limits": limits, "uncovered": told.uncovered,
-            "watched": watched.is_some(),
+            "watched": watched.is_some(), "not_accepted": not_accepted,
         }))?;
     } else {
         show(&run, &facts, &told, watched.is_some());
@@ -180,6 +192,7 @@ fn lane(
         in_flight: account.in_flight as f64,
         answer_seconds: recent.or(ever),
         under_way: read("winback_under_way").unwrap_or(0.0),
+        accepted: watched.and_then(|page| page.accepted(name)),
         measured: rise("winback_parts_total").map(|parts| parts / WATCHED.as_secs_f64()),
         broken: read("winback_breaker_open").is_some_and(|open| open > 0.0),
         narrow: senders.chain(countries).collect(),
@@ -234,6 +247,14 @@ fn show(run: &Run, facts: &Facts, told: &Slow, watched: bool) {
     }
     for (limit, rate) in &told.limits {
         print::line(format!("  {rate:>9.1} parts/s  {}", words(limit, &run.terms.campaign)));
+    }
+    for (route, share) in &told.not_accepted {
+        print::line(format!(
+            "{:.0} % of the submissions of route {route} were not accepted while it was watched; `winback status {}` tells \
+             what became of them",
+            share * 100.0,
+            run.terms.campaign
+        ));
     }
     if told.uncovered {
         print::line("the budget does not cover all that waits; what it does not cover is blocked");

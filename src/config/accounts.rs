@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::secrets::{SecretError, environment};
+use super::secrets::{SecretError, as_set, lack};
 use super::{Config, RouteConfig};
 use crate::document::{Document, FileErrors, Value, nearest, quoted};
 use crate::provider::{Adapter, Catalog, Definition, RouteSettings};
@@ -15,15 +15,26 @@ use crate::telemetry::Secret;
 const STAND_IN: &str = "0123456789abcdef0123456789abcdef";
 
 impl Config {
+    /// A folder of campaigns that the file names and that is not there: a campaign in another one is never looked at.
+    pub fn missing_folder(&self, file: &str, text: &str) -> Option<FileErrors> {
+        let document = Document::parse(file, text).ok()?;
+        if let Some(value) = document.find(&["campaigns_folder"])
+            && !self.campaigns_folder.is_dir()
+        {
+            value.complain("there is no such folder", "make it, or name the one that holds the campaigns");
+        }
+        document.finish(Some(())).err().map(FileErrors::as_warnings)
+    }
+
     /// Secrets that this environment does not have, at the places that name them.
     pub fn unset_secrets(&self, file: &str, text: &str) -> Option<FileErrors> {
         let document = Document::parse(file, text).ok()?;
         for route in self.routes.keys() {
-            for error in self.resolve_secrets_with(route, &environment).err().unwrap_or_default() {
-                if let SecretError::NotSet { secret, variable, .. } = &error
+            for error in self.resolve_secrets_with(route, &as_set).err().unwrap_or_default() {
+                if let SecretError::NotSet { secret, variable, empty, .. } = &error
                     && let Some(value) = secret_value(&document, route, secret)
                 {
-                    let title = format!("the environment variable {variable} is not set here");
+                    let title = format!("the environment variable {variable} {} here", lack(*empty));
                     value.complain(
                         title,
                         "set it where the daemon runs, or keep the secret in a { file = \"PATH\" }",
@@ -105,7 +116,7 @@ impl Asked<'_, '_> {
     }
 
     fn secrets_are_there(&self, config: &Config) -> bool {
-        let errors = config.resolve_secrets_with(self.route, &environment).err().unwrap_or_default();
+        let errors = config.resolve_secrets_with(self.route, &as_set).err().unwrap_or_default();
         for error in &errors {
             let (SecretError::Unreadable { secret, .. } | SecretError::Empty { secret, .. }) = error else {
                 continue;
@@ -127,7 +138,7 @@ impl Asked<'_, '_> {
             allow_http: route.allow_http,
             callback_token: Secret::new(STAND_IN),
         };
-        if let Ok(found) = config.resolve_secrets_with(self.route, &environment) {
+        if let Ok(found) = config.resolve_secrets_with(self.route, &as_set) {
             settings.secrets = found.secrets;
             settings.callback_token = found.callback_token.unwrap_or(settings.callback_token);
         }

@@ -40,7 +40,7 @@ pub enum SecretError {
     #[error("there is no route `{0}` in winback.toml")]
     NoRoute(String),
     /// A variable that is not there, or empty.
-    #[error("the environment variable {variable} is not set; route `{route}` needs it as `{secret}`")]
+    #[error("the environment variable {variable} {}; route `{route}` needs it as `{secret}`", lack(*.empty))]
     NotSet {
         /// The route.
         route: String,
@@ -48,6 +48,8 @@ pub enum SecretError {
         secret: String,
         /// The variable.
         variable: String,
+        /// Whether it is there, with nothing in it.
+        empty: bool,
     },
     /// A file that cannot be read, is too long or is no text.
     #[error("{} cannot be read ({problem}); route `{route}` needs it as `{secret}`", .path.display())]
@@ -79,7 +81,7 @@ impl Config {
     /// # Errors
     /// Everything that is missing, at once.
     pub fn resolve_secrets(&self, route: &str) -> Result<RouteSecrets, Vec<SecretError>> {
-        self.resolve_secrets_with(route, &environment)
+        self.resolve_secrets_with(route, &as_set)
     }
 
     pub(super) fn resolve_secrets_with(
@@ -103,10 +105,20 @@ impl Config {
     }
 }
 
+/// What is amiss with a variable.
+pub(super) fn lack(empty: bool) -> &'static str {
+    if empty { "is empty" } else { "is not set" }
+}
+
+/// A variable with something in it.
+pub(super) fn environment(variable: &str) -> Option<String> {
+    as_set(variable).filter(|value| !value.is_empty())
+}
+
 /// The one place that reads the environment. A value that is no text counts as not set.
 #[expect(clippy::disallowed_methods, reason = "this module is the one that reads the environment")]
-pub(super) fn environment(variable: &str) -> Option<String> {
-    std::env::var(variable).ok().filter(|value| !value.is_empty())
+pub(super) fn as_set(variable: &str) -> Option<String> {
+    std::env::var(variable).ok()
 }
 
 /// Reads `{ env = "NAME" }` or `{ file = "PATH" }`; everything else would put a secret into the file.
@@ -161,9 +173,13 @@ impl Resolver<'_> {
     fn fetch(&mut self, secret: &str, source: &SecretSource) -> Option<Secret> {
         let (route, secret) = (self.route.to_owned(), secret.to_owned());
         let read = match source {
-            SecretSource::Env(variable) => (self.environment)(variable)
-                .filter(|value| !value.is_empty())
-                .ok_or_else(|| SecretError::NotSet { route, secret, variable: variable.clone() }),
+            SecretSource::Env(variable) => match (self.environment)(variable) {
+                Some(value) if !value.is_empty() => Ok(value),
+                other => {
+                    let (variable, empty) = (variable.clone(), other.is_some());
+                    Err(SecretError::NotSet { route, secret, variable, empty })
+                }
+            },
             SecretSource::File(path) => match self.read(path) {
                 Err(problem) => Err(SecretError::Unreadable { route, secret, path: path.clone(), problem }),
                 Ok(text) if text.is_empty() => Err(SecretError::Empty { route, secret, path: path.clone() }),

@@ -352,7 +352,9 @@ fn secrets_are_fetched_when_asked_and_errors_name_the_place_only() {
     assert_eq!(found.callback_token.map(|token| token.expose().to_owned()), Some("two".to_owned()));
     let errors = config.resolve_secrets_with("bad", &environment).expect_err("three");
     let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    assert_eq!(errors[0], "the environment variable GONE is not set; route `bad` needs it as `a`");
+    assert_eq!(errors[0], "the environment variable GONE is empty; route `bad` needs it as `a`");
+    let nowhere = config.resolve_secrets_with("bad", &nothing).expect_err("three");
+    assert_eq!(nowhere[0].to_string(), errors[0].replace("is empty", "is not set"));
     assert!(errors[1].contains("gone cannot be read (entity not found)"), "{}", errors[1]);
     assert!(errors[2].contains("empty is empty"), "{}", errors[2]);
     assert!(config.resolve_secrets_with("nobody", &environment).is_err());

@@ -1,8 +1,9 @@
 //! Asks providers about messages in doubt: look-ups, replays and lists, a few at a time for each route, beside the lanes
 //! and never in their way.
 //!
-//! What is asked next is decided in [`super::ladder`], what an answer leads to in [`super::settle`]. Whatever was asked is
-//! in the store; a replay is there before it leaves.
+//! What is asked next is decided in [`super::ladder`] and by [`question`], what an answer says in [`Told`], what it leads
+//! to in [`Verdicts`] and [`super::settle`]: these do nothing themselves, so that a simulation can play them. Whatever was
+//! asked is in the store; a replay is there before it leaves.
 
 mod due;
 mod verdicts;
@@ -16,13 +17,12 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, FuturesUnordered};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::clock::{Clock, Moment, Timestamp};
-use crate::model::doubt::{Ask, Rung};
+use crate::model::clock::{Clock, Moment};
 use crate::model::ids::MessageId;
 use crate::model::message::RetryPolicy;
-use crate::model::outcome::{Outcome, OutcomeClass, Proof};
+use crate::model::outcome::OutcomeClass;
 use crate::model::suppression::Reason;
-use crate::provider::{Adapter, Found, Submission, Transport};
+use crate::provider::{Adapter, Submission, Transport};
 use crate::store::inquiries::Open;
 use crate::store::suppressions::{EVERY_SENDER, NewSuppression};
 use crate::store::{Store, StoreError};
@@ -32,7 +32,10 @@ use super::permits::Permits;
 use super::submission::submission;
 
 use due::{Question, Rounds};
-use verdicts::Verdicts;
+
+pub use due::{Trust, instead, may_leave, question};
+pub use verdicts::{Told, Verdicts, listed_ids, listed_often};
+pub use watch::{Seen, Watch};
 
 /// How often is looked for messages to ask about.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -40,14 +43,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Questions under way at once on one route.
 pub const IN_FLIGHT: usize = 4;
 
-/// A replay whose permits are older than this does not leave: it would go beside those of the next seconds.
-const REPLAY_DEADLINE: Duration = Duration::from_secs(2);
-
 /// Most questions for one route in a round; less where its account is slower.
 const ROUND: usize = 32;
-
-/// A provider that needs longer to say that it has nothing may have the message in front of itself, unread.
-const PROMPT: Duration = Duration::from_secs(5);
 
 /// The provider of one route, ready to be asked.
 #[derive(Debug)]
@@ -82,20 +79,6 @@ pub struct Inquirer {
     pub seed: u64,
 }
 
-/// What came of one question.
-enum Told {
-    /// The provider has these, which could be the message.
-    Found(Ask, Vec<Found>),
-    /// It did not answer, or said nothing that says anything.
-    Silence(String),
-    /// A replay was answered as accepted.
-    Accepted(Outcome),
-    /// A replay ended otherwise; whether the provider answered it.
-    Replayed { answered: bool, detail: String },
-    /// Nothing was asked.
-    Skipped,
-}
-
 impl Inquirer {
     /// Asks until `stop`. Errors are told and the next round tries again.
     pub async fn run(self, stop: CancellationToken) {
@@ -124,18 +107,6 @@ impl Inquirer {
                 },
             }
         }
-    }
-
-    /// Asks everything that is due now, once; for tests.
-    ///
-    /// # Errors
-    /// When the store cannot be used.
-    pub async fn once(&self) -> Result<(), StoreError> {
-        let due = self.due(&mut Rounds::default(), &HashSet::new()).await?;
-        for (route, questions) in due {
-            self.ask(&route, questions).await?;
-        }
-        Ok(())
     }
 
     /// Answers which messages were passed over.
@@ -169,14 +140,7 @@ impl Inquirer {
                 let began = self.clock.elapsed();
                 let answer = adapter.look_up(transport, &request, open.standing.intent_at).await;
                 let took = self.clock.elapsed().saturating_sub(began);
-                match answer {
-                    Ok(found) if found.is_empty() && took > PROMPT => {
-                        let detail = "the provider has nothing, after so long a time that it proves nothing";
-                        Told::Silence(detail.to_owned())
-                    }
-                    Ok(found) => Told::Found(ask, found),
-                    Err(error) => Told::Silence(error.to_string()),
-                }
+                Told::of_look(ask, answer.map_err(|error| error.to_string()), took)
             }
             Step::Replay(..) => match self.replay(respondent, &open, (step, found), request).await {
                 Ok(told) => told,
@@ -212,11 +176,9 @@ impl Inquirer {
         batch.commit().await?;
         // A STOP may have come since; and who slept meanwhile must not send late.
         let stopped = self.store.suppressed_among(&[(message.phone, message.sender.clone())]).await?;
-        let dead = matches!(step, Step::Replay(_, until) if self.latest(found) >= until);
-        let late = dead || self.clock.elapsed().saturating_sub(asked) > REPLAY_DEADLINE;
-        if late || !stopped.is_empty() || self.lost.is_cancelled() {
-            let detail = "a replay was withheld before its first byte".to_owned();
-            return Ok(Told::Replayed { answered: false, detail });
+        let may_leave = may_leave(step, found, asked, self.clock.moment());
+        if !may_leave || !stopped.is_empty() || self.lost.is_cancelled() {
+            return Ok(Told::withheld());
         }
         let sent = respondent.adapter.submit(&respondent.transport, &[submission], self.clock.now()).await;
         let outcome = sent.outcomes.into_iter().next();
@@ -230,21 +192,7 @@ impl Inquirer {
             };
             self.store.suppress(&[stop], self.clock.now()).await?;
         }
-        Ok(match outcome {
-            Some(outcome) if outcome.class == OutcomeClass::Accepted => Told::Accepted(outcome),
-            outcome => {
-                let class = outcome.as_ref().map_or("nothing", |outcome| outcome.class.as_str());
-                // Everything but a refusal says that the provider was not asked, or does not say.
-                let answered = outcome.as_ref().is_some_and(|one| one.class.proof() == Proof::Refused);
-                Told::Replayed { answered, detail: format!("a replay was answered as {class}") }
-            }
-        })
-    }
-
-    /// How late it may be at most, whatever was done to the clock since an earlier look at it.
-    fn latest(&self, then: Moment) -> Timestamp {
-        let now = self.clock.moment();
-        now.wall.max(then.wall.plus(now.elapsed.saturating_sub(then.elapsed)))
+        Ok(Told::of_replay(outcome))
     }
 
     /// Writes what providers said, and what follows from it, in one transaction.
@@ -258,36 +206,22 @@ impl Inquirer {
             return Ok(());
         }
         let mut batch = self.store.batch().await?;
-        let listed = |told: &Told| matches!(told, Told::Found(ask, _) if ask.rung == Rung::List);
-        let ids = told.iter().filter(|(_, told)| listed(told)).flat_map(|(_, told)| match told {
-            Told::Found(_, found) => found.as_slice(),
-            _ => &[],
-        });
-        let ids: HashSet<&str> = ids.map(|one| one.provider_id.as_str()).collect();
         let messages: Vec<MessageId> = told.iter().map(|(open, _)| open.message.id).collect();
-        let mut bound = batch.bound(route, &ids, &messages).await?;
-        let several = told.iter().filter(|(_, told)| listed(told) && told.copies() > 1);
-        let alike = batch.alike(&several.map(|(open, _)| open.message.id).collect::<Vec<_>>()).await?;
-        let mut verdicts = Verdicts::new(self, retry, &alike);
+        let mut bound = batch.bound(route, &listed_ids(&told), &messages).await?;
+        let alike = batch.alike(&listed_often(&told)).await?;
+        let mut verdicts = Verdicts::new(retry, &alike, self.seed, self.clock.now());
         for (open, told) in &told {
             verdicts.judge(open, told, &mut bound);
         }
         let Verdicts { notes, settlements, reopened, .. } = verdicts;
         batch.note(&notes).await?;
         batch.reopen(&reopened.into_iter().collect::<Vec<_>>()).await?;
-        batch.settle(route, &settlements, self.clock.now()).await?;
+        batch.settle_asked(route, &settlements, self.clock.now()).await?;
         batch.commit().await?;
         if !settlements.is_empty() {
             tracing::info!(route, messages = settlements.len(), "in doubt no more: the provider was asked");
         }
         Ok(())
-    }
-}
-
-impl Told {
-    /// How many the provider has.
-    fn copies(&self) -> usize {
-        if let Self::Found(_, found) = self { found.len() } else { 0 }
     }
 }
 

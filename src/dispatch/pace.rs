@@ -2,6 +2,8 @@
 //!
 //! Time is passed in; nothing here waits. A throttle answer slows the account's limit, quiet time brings it back.
 
+mod savings;
+
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use serde::{Deserialize, Serialize};
+
+use savings::Savings;
 
 /// Slowest share of its limit that a throttled lane falls to.
 const SLOWEST: f64 = 1.0 / 64.0;
@@ -72,6 +76,7 @@ pub struct Pacer {
     countries: HashMap<String, Bucket>,
     /// Parts that the account permitted for a message that something else holds back, or that needs more of them.
     credit: u32,
+    savings: Savings,
 }
 
 impl Pacer {
@@ -86,6 +91,7 @@ impl Pacer {
             senders: buckets(&limits.senders),
             countries: buckets(&limits.countries),
             credit: 0,
+            savings: Savings::default(),
         }
     }
 
@@ -101,11 +107,44 @@ impl Pacer {
         country: &str,
         now: Duration,
     ) -> Result<(), Hold> {
+        self.credit += self.savings.left_behind(now);
         while self.credit < parts {
             // One by one: more than the burst never gathers.
             self.account.take(1, now).map_err(Hold::Account)?;
-            self.credit += 1;
+            if self.savings.takes(now) { self.savings.saved += 1 } else { self.credit += 1 }
         }
+        self.use_narrow(parts, sender, country, now)?;
+        self.credit -= parts;
+        Ok(())
+    }
+
+    /// As [`Pacer::use_permits`] for a request beside the line of those who use that: while it is asked for again and
+    /// again, every other permit is kept for it, so that it does not wait for ever behind messages that need fewer. Of
+    /// several such requests, the one that needs most comes first.
+    ///
+    /// # Errors
+    /// As [`Pacer::use_permits`].
+    pub fn use_permits_beside(
+        &mut self,
+        parts: u32,
+        sender: &str,
+        country: &str,
+        now: Duration,
+    ) -> Result<(), Hold> {
+        if self.savings.are_for_more(parts, now) {
+            return Err(Hold::Account(self.account.period(1)));
+        }
+        self.savings.ask(parts, now);
+        while self.savings.saved < parts {
+            self.account.take(1, now).map_err(Hold::Account)?;
+            self.savings.saved += 1;
+        }
+        self.use_narrow(parts, sender, country, now)?;
+        self.savings.spend(parts);
+        Ok(())
+    }
+
+    fn use_narrow(&mut self, parts: u32, sender: &str, country: &str, now: Duration) -> Result<(), Hold> {
         let mut narrow = [self.senders.get_mut(sender), self.countries.get_mut(country)];
         for bucket in narrow.iter_mut().flatten() {
             bucket.hold_up_to_burst(parts, now).map_err(Hold::Narrow)?;
@@ -113,7 +152,6 @@ impl Pacer {
         for bucket in narrow.into_iter().flatten() {
             bucket.use_held(parts);
         }
-        self.credit -= parts;
         Ok(())
     }
 
@@ -138,6 +176,7 @@ impl Pacer {
     /// A throttle answer came: halve the account's rate.
     pub fn slow_down(&mut self, now: Duration) {
         self.credit = 0;
+        self.savings.saved = 0;
         self.account.scale(|factor| (factor / 2.0).max(SLOWEST), false, now);
     }
 

@@ -68,6 +68,18 @@ pub struct Resolved {
     pub changed: Vec<MessageId>,
     /// Left as they are, with the reason.
     pub kept: Vec<(MessageId, Kept)>,
+    /// Of those decided now, those that count as not sent while an earlier copy may have arrived: its code stays in quarantine
+    /// and the money of that copy spent.
+    pub locked: Vec<MessageId>,
+}
+
+impl Resolved {
+    /// Adds what became of further messages.
+    pub fn add(&mut self, more: Self) {
+        self.changed.extend(more.changed);
+        self.kept.extend(more.kept);
+        self.locked.extend(more.locked);
+    }
 }
 
 /// Who decides, and why.
@@ -90,6 +102,30 @@ pub async fn resolve(
     decider: Decider<'_>,
     now: Timestamp,
 ) -> Result<Resolved, StoreError> {
+    each(store, messages, decider, now, |about| decide(about, verdict, now)).await
+}
+
+/// Decides that no copy of these messages was sent: neither the last one nor any before it, of messages in doubt as of
+/// messages that ended with their code in quarantine. Every copy's money returns, and so does the code.
+///
+/// # Errors
+/// As [`resolve`].
+pub async fn resolve_copies(
+    store: &Store,
+    messages: &[MessageId],
+    decider: Decider<'_>,
+    now: Timestamp,
+) -> Result<Resolved, StoreError> {
+    each(store, messages, decider, now, |about| decide_copies(about, now)).await
+}
+
+async fn each(
+    store: &Store,
+    messages: &[MessageId],
+    decider: Decider<'_>,
+    now: Timestamp,
+    decide: impl Fn(&Candidate) -> Result<Decision, Kept>,
+) -> Result<Resolved, StoreError> {
     let mut resolved = Resolved::default();
     let messages: Vec<MessageId> = messages.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     for chunk in messages.chunks(CHUNK) {
@@ -98,7 +134,7 @@ pub async fn resolve(
             batch.candidates(chunk).await?.into_iter().map(|one| (one.id, one)).collect();
         let mut decisions = Vec::with_capacity(known.len());
         for id in chunk {
-            match known.get(id).ok_or(Kept::Missing).and_then(|one| decide(one, verdict, now)) {
+            match known.get(id).ok_or(Kept::Missing).and_then(&decide) {
                 Ok(decision) => decisions.push(decision),
                 Err(kept) => resolved.kept.push((*id, kept)),
             }
@@ -106,6 +142,9 @@ pub async fn resolve(
         let written = batch.decide(&decisions, decider.by, decider.reason, now).await?;
         batch.commit().await?;
         let written: BTreeSet<MessageId> = written.into_iter().collect();
+        let locked = decisions.iter().filter(|one| one.verdict == Verdict::NotSent && !one.every_copy);
+        let locked = locked.filter(|one| one.about.again && written.contains(&one.about.id));
+        resolved.locked.extend(locked.map(|one| one.about.id));
         let missed = decisions.iter().map(|one| one.about.id).filter(|id| !written.contains(id));
         resolved.kept.extend(missed.map(|id| (id, Kept::Changed)));
         resolved.changed.extend(written);
@@ -127,8 +166,15 @@ pub fn decide(about: &Candidate, verdict: Verdict, now: Timestamp) -> Result<Dec
     if about.answer_by.is_some_and(|until| now < until) && verdict != Verdict::Accepted {
         return Err(Kept::OnTheWire);
     }
-    let mut decision =
-        Decision { about: *about, verdict, to, run_to: None, due: about.not_before, coupon: coupon(verdict) };
+    let mut decision = Decision {
+        about: *about,
+        verdict,
+        to,
+        run_to: None,
+        due: about.not_before,
+        coupon: coupon(verdict),
+        every_copy: false,
+    };
     if verdict == Verdict::Resend {
         decision.run_to = Some(about.run_state.after_resend().ok_or(Kept::Cancelled)?);
         decision.due = now;
@@ -140,6 +186,34 @@ pub fn decide(about: &Candidate, verdict: Verdict, now: Timestamp) -> Result<Dec
         }
     }
     Ok(decision)
+}
+
+/// Where it leads that no copy was sent. Pure.
+///
+/// # Errors
+/// Why the message stays as it is.
+pub fn decide_copies(about: &Candidate, now: Timestamp) -> Result<Decision, Kept> {
+    let kept = match decide(about, Verdict::NotSent, now) {
+        Ok(decision) => return Ok(Decision { every_copy: true, ..decision }),
+        Err(kept @ (Kept::NotInDoubt(_) | Kept::Decided(_))) => kept,
+        Err(kept) => return Err(kept),
+    };
+    let ended = about.dispatch.is_terminal() && about.dispatch != Dispatch::Accepted;
+    if !ended || (about.copies == 0 && !about.locked) {
+        return Err(kept);
+    }
+    if about.proven {
+        return Err(Kept::Proven);
+    }
+    Ok(Decision {
+        about: *about,
+        verdict: Verdict::NotSent,
+        to: about.dispatch,
+        run_to: None,
+        due: about.not_before,
+        coupon: CouponEffect::Release,
+        every_copy: true,
+    })
 }
 
 /// A code that goes out again stays locked away with its message until that is accepted.
@@ -173,7 +247,34 @@ mod tests {
             suppressed: false,
             decided: None,
             answer_by: None,
+            copies: 0,
+            locked: false,
+            again: false,
         }
+    }
+
+    #[test]
+    fn that_no_copy_was_sent_can_be_said_of_doubt_and_of_what_ended_with_its_code_locked_away() {
+        let check = |about: Candidate, wanted: Result<Dispatch, Kept>| {
+            let told = decide_copies(&about, NOW);
+            assert!(told.is_err() || told.is_ok_and(|one| one.every_copy), "{about:?}");
+            assert_eq!(told.map(|one| one.to), wanted, "{about:?}");
+        };
+        let doubt = candidate(Dispatch::Unknown);
+        check(doubt, Ok(Dispatch::Failed));
+        check(Candidate { proven: true, ..doubt }, Err(Kept::Proven));
+        for ended in [Dispatch::Failed, Dispatch::Rejected, Dispatch::Cancelled] {
+            let ended = candidate(ended);
+            check(ended, Err(Kept::NotInDoubt(ended.dispatch)));
+            check(Candidate { copies: 1, ..ended }, Ok(ended.dispatch));
+            check(Candidate { locked: true, ..ended }, Ok(ended.dispatch));
+            check(Candidate { locked: true, proven: true, ..ended }, Err(Kept::Proven));
+        }
+        for other in [Dispatch::Accepted, Dispatch::Queued, Dispatch::Submitting] {
+            check(Candidate { copies: 1, locked: true, ..candidate(other) }, Err(Kept::NotInDoubt(other)));
+        }
+        let said = Candidate { decided: Some(Verdict::NotSent), ..candidate(Dispatch::Failed) };
+        check(said, Err(Kept::Decided(Verdict::NotSent)));
     }
 
     #[test]

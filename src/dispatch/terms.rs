@@ -13,8 +13,9 @@ use crate::campaign::schedule::{Interval, ScheduleKey};
 use crate::campaign::window::Window;
 use crate::campaign::zones::time_zone;
 use crate::model::clock::Timestamp;
-use crate::model::ids::PoolId;
+use crate::model::ids::{PoolId, RunId};
 use crate::model::money::Micros;
+use crate::store::{Store, StoreError};
 
 /// One route that a campaign may use, as configured when it was launched.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -145,6 +146,16 @@ impl Terms {
         let zones = zones.into_iter().filter_map(time_zone);
         zones.map(|zone| self.definition.timing.ends_at(&zone, self.launched_at)).min()
     }
+}
+
+/// Runs of a store whose terms cannot be read, newest first: nobody can say in which hours they may send, or sent.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn unreadable(store: &Store) -> Result<Vec<RunId>, StoreError> {
+    let runs = store.recent_runs(i64::MAX).await?;
+    let unread = runs.into_iter().filter(|run| Terms::read(&run.terms.definition).is_err());
+    Ok(unread.map(|run| run.id).collect())
 }
 
 /// Why no route takes a message.

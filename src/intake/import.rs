@@ -1,7 +1,7 @@
 //! Whole files into the store: one thread reads and checks rows, the caller's task writes them batch by batch.
 //!
-//! Each batch is one short transaction, so that others get their turn and memory stays flat. An import that breaks off
-//! leaves the batches it had written; run it again, and it ends as if nothing had happened. Never stops at a bad row:
+//! Each batch is one short transaction, or several if it was sorted first, so that others get their turn and memory stays
+//! flat. An import that breaks off leaves the transactions it had written; run it again, and it ends as if nothing had happened. Never stops at a bad row:
 //! it is counted, shown and written to the reject file, and the rest goes on.
 
 mod contacts;
@@ -33,12 +33,12 @@ pub struct Handling<'a> {
     pub dry_run: bool,
     /// How many rejected rows to keep for showing.
     pub show: usize,
-    /// How long to leave the store to others after each batch. A daemon in another process that writes to the same
+    /// How long to leave the store to others after each transaction. A daemon in another process that writes to the same
     /// SQLite file looks for its turn every 25 ms at first; 30 ms lets it in every time.
     pub pause: Duration,
     /// Opens the file for rejected rows; called at the first one, so that there is no file without any.
     pub rejects: Option<OpenRejects<'a>>,
-    /// Told after each batch how far the import is.
+    /// Told after each transaction how far the import is.
     pub progress: Option<&'a mut (dyn FnMut(Step) + Send)>,
 }
 
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Handling<'_> {
     }
 }
 
-/// How far an import is. Reading runs ahead of writing by up to three batches.
+/// How far an import is. Reading runs ahead of this by up to two batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Bytes read; of a compressed file, compressed bytes.

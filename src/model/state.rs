@@ -357,7 +357,7 @@ pub const TRANSITIONS: &[Transition] = &[
         cause: Cause::DecideNotSent,
         to: Dispatch::Failed,
         by: BY_PERSON,
-        guard: "the same, and no receipt says otherwise; code and money return",
+        guard: "the same, and no receipt says otherwise; the attempt's money returns, and the code unless an earlier copy may have carried it",
         durable: BEFORE_TOLD,
     },
     Transition {

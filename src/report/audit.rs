@@ -1,7 +1,7 @@
 //! Holds a provider's ledger against the store: what it accepted must be what we believe it accepted.
 //!
 //! The ledger is the truth about the wire; our own tables are what is being judged. It is read once from its beginning
-//! to its end and never kept: what is remembered is a word for each message and each code. Nothing is ever written. Both
+//! to its end and never kept: what is remembered is a word for each message. Nothing is ever written. Both
 //! may grow meanwhile: what the store has accepted and the ledger had not shown yet is looked for once more in what the
 //! ledger has gained. What retention took away is judged by what it left.
 
@@ -75,7 +75,7 @@ pub enum AuditError {
     Ledger(Box<dyn StdError + Send + Sync>),
 }
 
-/// The result, in fixed terms. Everything must be zero but `accepted`, `waiting`, `not_sent`, `unresolved` and `pruned`.
+/// The result, in fixed terms; what could not be checked is no agreement. Everything must be zero but `accepted`, `waiting`, `not_sent`, `unresolved` and `pruned`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Audit {
     /// Messages that both sides know as accepted.
@@ -96,6 +96,8 @@ pub struct Audit {
     pub after_stop: i64,
     /// Taken outside the hours of its run and its law.
     pub outside_window: i64,
+    /// Taken, and the terms of its run cannot be read: nobody knows whether that was within its hours.
+    pub unjudged: i64,
     /// Parts above what rate and burst allow in any second; none if no rate is known.
     pub over_rate: Option<i64>,
     /// Taken beyond the budget of its run.
@@ -104,7 +106,7 @@ pub struct Audit {
     pub wrong_body: i64,
     /// Taken for another number than planned.
     pub wrong_number: i64,
-    /// Taken with a code that is not the reserved one, or that somebody else was sent.
+    /// Taken with a code that is not the reserved one, that somebody else was sent, or that is not in the books as theirs.
     pub wrong_code: i64,
     /// In doubt on our side, taken or not.
     pub unresolved: i64,
@@ -121,7 +123,7 @@ impl Audit {
     }
 
     /// Every term that must be zero, with its count.
-    pub fn faults(&self) -> [(&'static str, i64); 11] {
+    pub fn faults(&self) -> [(&'static str, i64); 12] {
         [
             ("lost", self.lost),
             ("duplicated", self.duplicated),
@@ -129,6 +131,7 @@ impl Audit {
             ("unrecorded", self.unrecorded),
             ("after_stop", self.after_stop),
             ("outside_window", self.outside_window),
+            ("unjudged", self.unjudged),
             ("over_rate", self.over_rate.unwrap_or(0)),
             ("over_budget", self.over_budget),
             ("wrong_body", self.wrong_body),
@@ -168,8 +171,6 @@ struct Auditor<'a> {
     audit: Audit,
     /// For each message, a bit for each attempt that was taken.
     taken: Marks,
-    /// For each code, the message that was taken with it.
-    carried: Marks,
     runs: HashMap<RunId, Judged>,
     /// The interval last looked up, by window.
     hours: HashMap<i64, (Timestamp, Timestamp)>,
@@ -180,10 +181,18 @@ struct Auditor<'a> {
 
 /// A run whose texts are being judged.
 struct Judged {
-    /// None when they cannot be read by this version; its hours are not checked then.
+    /// None when they cannot be read; its hours cannot be checked then, which is told.
     terms: Option<Terms>,
     budget: Option<i64>,
     spent: i64,
+}
+
+/// Where a text stands to the hours of its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hours {
+    Within,
+    Outside,
+    Unknown,
 }
 
 impl<'a> Auditor<'a> {
@@ -193,7 +202,6 @@ impl<'a> Auditor<'a> {
             question,
             audit: Audit::default(),
             taken: Marks::default(),
-            carried: Marks::default(),
             runs: HashMap::new(),
             hours: HashMap::new(),
             pace: question.limit.map(Pace::new),
@@ -258,12 +266,10 @@ impl<'a> Auditor<'a> {
         let repeated = self.taken.mark_attempt(fact.message.0, number);
         let wrong_number = entry.to.trim_start_matches('+') != fact.phone.digits().to_string();
         let wrong_body = !fact.pruned && entry.body_sha256 != hex(&Sha256::digest(fact.body.as_bytes()));
-        let wrong_code = fact.coupon.as_ref().is_some_and(|(coupon, code)| {
-            let first = self.carried.first(coupon.0, fact.message.0);
-            first != fact.message.0 || !fact.pruned && !fact.body.contains(code.as_str())
-        });
+        let lacks = |code: &str| !fact.pruned && !fact.body.contains(code);
+        let wrong_code = fact.code_elsewhere || fact.coupon.as_ref().is_some_and(|(_, code)| lacks(code));
         self.audit.pruned += i64::from(fact.pruned);
-        let (outside, over_budget) = self.terms_broken(entry, fact).await?;
+        let (hours, over_budget) = self.terms_broken(entry, fact).await?;
         let audit = &mut self.audit;
         let mut found = |broken: bool, term: &'static str, count: fn(&mut Audit) -> &mut i64| {
             if broken {
@@ -276,13 +282,14 @@ impl<'a> Auditor<'a> {
         found(wrong_body, "wrong_body", |a| &mut a.wrong_body);
         found(wrong_code, "wrong_code", |a| &mut a.wrong_code);
         found(fact.stopped, "after_stop", |a| &mut a.after_stop);
-        found(outside, "outside_window", |a| &mut a.outside_window);
+        found(hours == Hours::Outside, "outside_window", |a| &mut a.outside_window);
+        found(hours == Hours::Unknown, "unjudged", |a| &mut a.unjudged);
         found(over_budget, "over_budget", |a| &mut a.over_budget);
         Ok(())
     }
 
-    /// Whether a text broke the hours or the budget of its run.
-    async fn terms_broken(&mut self, entry: &Taken, fact: &TakenFacts) -> Result<(bool, bool), AuditError> {
+    /// Where a text stands to the hours of its run, and whether it broke its budget.
+    async fn terms_broken(&mut self, entry: &Taken, fact: &TakenFacts) -> Result<(Hours, bool), AuditError> {
         if !self.runs.contains_key(&fact.run) {
             let run = self.store.run(fact.run).await?;
             let terms = run.as_ref().and_then(|run| Terms::read(&run.terms.definition).ok());
@@ -291,15 +298,15 @@ impl<'a> Auditor<'a> {
             let budget = run.and_then(|run| run.terms.budget).map(|budget| budget.0);
             self.runs.insert(fact.run, Judged { terms, budget, spent: 0 });
         }
-        let Some(run) = self.runs.get_mut(&fact.run) else { return Ok((false, false)) };
+        let Some(run) = self.runs.get_mut(&fact.run) else { return Ok((Hours::Unknown, false)) };
         run.spent = run.spent.saturating_add(fact.price.0);
         let over_budget = run.budget.is_some_and(|budget| run.spent > budget);
-        let Some(terms) = &run.terms else { return Ok((false, over_budget)) };
+        let Some(terms) = &run.terms else { return Ok((Hours::Unknown, over_budget)) };
         let within = |(open, close): (Timestamp, Timestamp)| {
             open.0.saturating_sub(SKEW_MS) <= entry.at.0 && entry.at < close
         };
         if self.hours.get(&fact.window).copied().is_some_and(within) {
-            return Ok((false, over_budget));
+            return Ok((Hours::Within, over_budget));
         }
         let key = ScheduleKey::from_text(fact.window_key.as_str());
         let at = Timestamp(entry.at.0.saturating_add(SKEW_MS));
@@ -307,7 +314,7 @@ impl<'a> Auditor<'a> {
             terms.next_interval(&key, self.question.rules, at).filter(|interval| within(*interval))
         });
         self.hours.extend(next.map(|interval| (fact.window, interval)));
-        Ok((next.is_none(), over_budget))
+        Ok((if next.is_some() { Hours::Within } else { Hours::Outside }, over_budget))
     }
 
     /// Looks at every message once, now that all is known that was taken.
@@ -328,6 +335,12 @@ impl<'a> Auditor<'a> {
             }
         }
         self.settle_suspects(ledger).await?;
+        for (message, phone) in self.store.estranged_codes(self.question.run).await? {
+            if self.taken.attempts(message.0) > 0 {
+                self.audit.wrong_code += 1;
+                self.audit.example("wrong_code", || format!("message {message} to {phone:?}"));
+            }
+        }
         self.audit.over_rate = self.pace.map(Pace::finish);
         Ok(self.audit)
     }

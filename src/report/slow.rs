@@ -16,6 +16,9 @@ const FAR_BELOW: f64 = 0.75;
 /// Messages under way above this share of their limit are as many as there can be.
 const NEARLY_FULL: f64 = 0.9;
 
+/// A route that loses more than this share of its submissions is worth a word.
+const LOST: f64 = 0.1;
+
 /// What is known of a run.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -60,8 +63,10 @@ pub struct Lane {
     pub answer_seconds: Option<f64>,
     /// Messages under way.
     pub under_way: f64,
-    /// Parts per second that were measured.
+    /// Parts per second that were accepted, as measured.
     pub measured: Option<f64>,
+    /// Share of the submissions of that time that were accepted.
+    pub accepted: Option<f64>,
     /// Whether its breaker is open.
     pub broken: bool,
     /// Limits of single senders and countries.
@@ -82,10 +87,11 @@ pub struct Narrow {
 }
 
 /// What holds a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(tag = "limit", rename_all = "snake_case")]
 pub enum Limit {
     /// Nothing: it has ended, or nothing of it waits.
+    #[default]
     Nothing,
     /// No daemon is running.
     NoDaemon,
@@ -144,7 +150,7 @@ pub enum Limit {
     Machine {
         /// The route.
         route: String,
-        /// Parts per second that were measured.
+        /// Parts per second that were submitted, as measured.
         measured: f64,
         /// What its limits would allow.
         allows: f64,
@@ -152,7 +158,7 @@ pub enum Limit {
 }
 
 /// The answer.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Slow {
     /// What binds.
     pub limit: Limit,
@@ -166,6 +172,8 @@ pub struct Slow {
     pub limits: Vec<(Limit, f64)>,
     /// Messages that the budget will not cover.
     pub uncovered: bool,
+    /// Routes of which a good part of the submissions is not accepted, each with that part.
+    pub not_accepted: Vec<(String, f64)>,
 }
 
 /// When a lane would be done at so many parts of this run per second, within its hours or whatever the hour.
@@ -177,11 +185,20 @@ pub trait Finish {
     fn at_any_hour(&self, lane: &Lane, rate: Option<f64>) -> Option<Timestamp>;
 }
 
+impl Lane {
+    /// Parts per second that were submitted, accepted or not: limits count these.
+    fn submitted(&self) -> Option<f64> {
+        let share = self.accepted.unwrap_or(1.0);
+        // Where nothing is accepted nobody knows how large it was.
+        self.measured.filter(|_| share > 0.0).map(|measured| measured / share)
+    }
+}
+
 /// Finds what holds a run.
 pub fn slow(facts: &Facts, finish: &impl Finish) -> Slow {
     let uncovered = facts.budget_left.is_some_and(|left| left < facts.cost);
-    let mut answer =
-        Slow { limit: Limit::Nothing, done_at: None, without_it: None, limits: Vec::new(), uncovered };
+    let not_accepted = not_accepted(&facts.lanes);
+    let mut answer = Slow { uncovered, not_accepted, ..Slow::default() };
     if let Some(limit) = stopped(facts) {
         answer.limit = limit;
         return answer;
@@ -191,7 +208,13 @@ pub fn slow(facts: &Facts, finish: &impl Finish) -> Slow {
     // A route that would never be done is later than any other.
     let slowest = judged.max_by_key(|(_, judged)| judged.done_at.unwrap_or(Timestamp::MAX));
     let Some((_, judged)) = slowest else { return answer };
-    Slow { uncovered, ..judged }
+    Slow { uncovered, not_accepted: answer.not_accepted, ..judged }
+}
+
+/// Routes that lose a good part of what is submitted.
+fn not_accepted(lanes: &[Lane]) -> Vec<(String, f64)> {
+    let lost = lanes.iter().filter_map(|lane| Some((lane.route.clone(), 1.0 - lane.accepted?)));
+    lost.filter(|(_, share)| *share > LOST).collect()
 }
 
 /// What stops a run as a whole.
@@ -214,8 +237,7 @@ fn judge(facts: &Facts, lane: &Lane, finish: &impl Finish) -> Slow {
     limits.sort_by(|one, other| one.1.total_cmp(&other.1));
     let rate = limits.first().map(|(_, rate)| *rate);
     let done_at = finish.within_hours(lane, rate);
-    let mut answer =
-        Slow { limit: Limit::Nothing, done_at, without_it: None, limits: limits.clone(), uncovered: false };
+    let mut answer = Slow { done_at, limits: limits.clone(), ..Slow::default() };
     if lane.broken {
         answer.limit = Limit::Breaker { route: lane.route.clone() };
         // How long a provider stays unwell nobody knows.
@@ -259,7 +281,7 @@ fn limits(lane: &Lane) -> Vec<(Limit, f64)> {
     }
     let least = limits.iter().map(|(_, rate)| *rate).fold(f64::INFINITY, f64::min);
     let full = lane.under_way >= lane.in_flight * NEARLY_FULL;
-    if let Some(measured) = lane.measured.filter(|measured| *measured > 0.0 && !full) {
+    if let Some(measured) = lane.submitted().filter(|measured| *measured > 0.0 && !full) {
         let rate = measured * own;
         if lane.opens_at.is_none() && !lane.broken && rate < least * FAR_BELOW {
             let allows = if least.is_finite() { least } else { 0.0 };
@@ -306,6 +328,7 @@ mod tests {
             answer_seconds: Some(0.2),
             under_way: 4.0,
             measured: Some(19.8),
+            accepted: Some(1.0),
             broken: false,
             narrow: Vec::new(),
             opens_at: None,
@@ -354,6 +377,26 @@ mod tests {
         let large = Lane { parts: 5_000.0, messages: 5_000.0, answer_seconds: None, ..lane() };
         check(Lane { account: Some(40.0), measured: None, ..large }, "account", Some(1_025.0), Some(0.0));
         check(Lane { broken: true, ..lane() }, "breaker", None, Some(50.0));
+    }
+
+    #[test]
+    fn lost_answers_are_not_blamed_on_the_machine() {
+        let check = |measured: f64, accepted: Option<f64>, wanted: &str, lost: &[f64]| {
+            let told = slow(&facts(vec![Lane { measured: Some(measured), accepted, ..lane() }]), &Clockwork);
+            let shares: Vec<f64> = told.not_accepted.iter().map(|(_, share)| *share).collect();
+            assert_eq!(
+                (name(&told.limit).as_str(), shares.as_slice()),
+                (wanted, lost),
+                "{measured} {accepted:?}"
+            );
+        };
+        // 20 parts are submitted each second, of which three quarters, or half, are accepted.
+        check(15.0, Some(0.75), "account", &[0.25]);
+        check(10.0, Some(0.5), "account", &[0.5]);
+        check(0.0, Some(0.0), "account", &[1.0]);
+        check(7.5, Some(0.75), "machine", &[0.25]);
+        check(10.0, Some(1.0), "machine", &[]);
+        check(10.0, None, "machine", &[]);
     }
 
     #[test]

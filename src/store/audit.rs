@@ -34,11 +34,18 @@ statements! {
             AND s.scope IN ('all', m.sender) AND ((s.created_at < a.intent_at AND s.lifted_at > a.intent_at) \
               OR (s.created_at + $2 < CAST(j.value ->> 3 AS BIGINT) AND s.lifted_at > CAST(j.value ->> 3 AS BIGINT)))) \
           THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END, \
-          CASE WHEN m.body = '' AND r.pruned > 0 THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END \
+          CASE WHEN m.body = '' AND r.pruned > 0 THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END, \
+          CASE WHEN m.coupon_id IS NOT NULL AND (c.id IS NULL OR c.message_id <> m.id OR m.dispatch = 'accepted' \
+            AND (c.message_id IS NULL OR c.state NOT IN ('sent', 'redeemed', 'expired'))) \
+          THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END \
         FROM jsonb_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 1 AS BIGINT) \
         JOIN runs AS r ON r.id = m.run_id JOIN run_windows AS w ON w.id = m.window_id \
         LEFT JOIN attempts AS a ON a.message_id = m.id AND a.number = CAST(j.value ->> 2 AS BIGINT) \
         LEFT JOIN coupons AS c ON c.id = m.coupon_id";
+    /// Codes that somebody was given by a message that does not say so. `$1` the run or 0 for all.
+    ESTRANGED = "SELECT m.id, m.phone FROM coupons AS c JOIN messages AS m ON m.id = c.message_id \
+        WHERE c.state <> 'available' AND m.coupon_id IS NULL \
+          AND (CAST($1 AS BIGINT) = 0 OR m.run_id = CAST($1 AS BIGINT)) ORDER BY m.id";
     /// `$1` the last message seen, `$2` the run or 0 for all, `$3` how many.
     STANDING = "SELECT m.id, m.phone, m.dispatch, m.possible_duplicate, r.state FROM messages AS m \
         JOIN runs AS r ON r.id = m.run_id \
@@ -72,6 +79,8 @@ pub struct TakenFacts {
     pub stopped: bool,
     /// Whether retention took its text and its attempts away.
     pub pruned: bool,
+    /// Whether its code is somebody else's in the books, or it is accepted while its code is not given out to it.
+    pub code_elsewhere: bool,
 }
 
 /// Where one message stands.
@@ -103,6 +112,16 @@ impl Store {
             asked.map(|(at, (message, number, when))| (at, message.0, number, when.0)).collect();
         let rows = self.pools.read(TAKEN, vec![json_rows(&rows)?, ON_ITS_WAY_MS.into()]).await?;
         rows.iter().map(facts).collect()
+    }
+
+    /// Messages, with where they go, that hold a code in the books of its pool and not in their own row; of all runs or
+    /// of one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn estranged_codes(&self, run: Option<RunId>) -> Result<Vec<(MessageId, Phone)>, StoreError> {
+        let rows = self.pools.read(ESTRANGED, args![run.map_or(0, |run| run.0)]).await?;
+        rows.iter().map(|row| Ok((MessageId(row.int(0)?), phone(row.int(1)?)?))).collect()
     }
 
     /// Where messages after `after` stand, by id; of all runs or of one.
@@ -146,5 +165,6 @@ fn facts(row: &Row) -> Result<TakenFacts, StoreError> {
         intended: row.int(10)? == 1,
         stopped: row.int(11)? == 1,
         pruned: row.int(12)? == 1,
+        code_elsewhere: row.int(13)? == 1,
     })
 }

@@ -179,7 +179,7 @@ pub(super) const PAIRS: &[Named] = &[
 ];
 
 /// What must be zero, and what it means otherwise.
-const BOOKS: [(&str, &str, &str); 5] = [
+const BOOKS: [(&str, &str, &str); 6] = [
     (
         "coupons on the shelf",
         HELD_ON_SHELF,
@@ -193,8 +193,13 @@ const BOOKS: [(&str, &str, &str); 5] = [
     (
         "coupons of sent texts",
         SENT_WITHOUT,
-        "texts carry a code that is not theirs: they were proven accepted after it had been given back; \
+        "texts carry a code that is not theirs: it was withdrawn, or given back before they were proven accepted; \
          `winback message show` names each, and its customer may need another code",
+    ),
+    (
+        "hours of texts",
+        WINDOWLESS,
+        "texts belong to no hours of their run, so nobody knows when they may go; restore the last backup",
     ),
     ("money of runs", SPENT_ELSEWISE, "runs have spent another sum than their submissions cost; report this"),
     (
@@ -211,7 +216,9 @@ statements! {
         WHERE c.state IN ('reserved', 'sent', 'quarantined') AND (m.id IS NULL OR m.coupon_id IS NULL OR m.coupon_id <> c.id)";
     SENT_WITHOUT = "SELECT count(*) FROM messages AS m LEFT JOIN coupons AS c ON c.id = m.coupon_id \
         WHERE m.dispatch = 'accepted' AND m.coupon_id IS NOT NULL \
-          AND (c.id IS NULL OR c.message_id IS NULL OR c.message_id <> m.id OR c.state IN ('available', 'reserved'))";
+          AND (c.id IS NULL OR c.message_id IS NULL OR c.message_id <> m.id OR c.state IN ('available', 'reserved', 'voided'))";
+    WINDOWLESS = "SELECT count(*) FROM messages AS m LEFT JOIN run_windows AS w ON w.id = m.window_id AND w.run_id = m.run_id \
+        WHERE w.id IS NULL";
     /// An attempt costs until it is certain, or decided, that nothing was taken. Retention takes attempts away.
     SPENT_ELSEWISE = "SELECT count(*) FROM runs AS r WHERE r.pruned = 0 AND r.spent <> (SELECT CAST(COALESCE(SUM(m.price), 0) AS BIGINT) \
         FROM messages AS m JOIN attempts AS a ON a.message_id = m.id WHERE m.run_id = r.id \

@@ -29,9 +29,14 @@ const READERS: u32 = 4;
 /// Connections to one PostgreSQL database.
 const POSTGRES_CONNECTIONS: u32 = 8;
 
+/// How long a server may take to answer a first call.
+const KNOCK: Duration = Duration::from_secs(10);
+
 /// A plan made while a table was small would walk it row by row once it has grown, until statistics are next taken;
-/// planning anew costs little beside a batch.
-const PLAN_EACH_TIME: [(&str, &str); 1] = [("plan_cache_mode", "force_custom_plan")];
+/// planning anew costs little beside a batch. Looking up the rows of a batch by index is cheaper than the server believes,
+/// which counts with disks that must move their heads.
+const PLAN_EACH_TIME: [(&str, &str); 2] =
+    [("plan_cache_mode", "force_custom_plan"), ("random_page_cost", "1.1")];
 
 /// Some administrators let every commit of a server be forgotten in a crash. Ours say that a byte may leave: they wait for
 /// the disk there, too.
@@ -227,6 +232,19 @@ impl Pools {
     /// Connects to PostgreSQL.
     pub(crate) async fn postgres(url: &str) -> Result<Self, StoreError> {
         let options: PgConnectOptions = url.parse().map_err(|_| StoreError::BadUrl)?;
+        // A pool tries for long and then does not say why it failed.
+        match tokio::time::timeout(KNOCK, PgConnection::connect_with(&options)).await {
+            Ok(Ok(connection)) => Session(connection).close().await,
+            Ok(Err(error)) => {
+                if let Some(what) = damage::unreachable(&error) {
+                    return Err(StoreError::Unreachable { place: server(&options), what });
+                }
+            }
+            Err(_) => {
+                let what = format!("no answer came within {} seconds", KNOCK.as_secs());
+                return Err(StoreError::Unreachable { place: server(&options), what });
+            }
+        }
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
             .acquire_timeout(Duration::from_secs(20))
@@ -353,6 +371,16 @@ impl Pools {
             Self::Postgres { pool } => pool.close().await,
         }
     }
+}
+
+/// A server and its database, without whoever asks and the password.
+fn server(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or(options.get_username());
+    let place = options.get_socket().map_or_else(
+        || format!("{}:{}", options.get_host(), options.get_port()),
+        |socket| socket.display().to_string(),
+    );
+    format!("{place} (database `{database}`)")
 }
 
 /// A connection to PostgreSQL outside the pool.

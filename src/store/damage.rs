@@ -24,6 +24,8 @@ const READING: [i64; 2] = [266, 8458];
 const CANNOT_OPEN: i64 = 14;
 /// PostgreSQL: the table does not exist.
 const UNDEFINED_TABLE: &str = "42P01";
+/// PostgreSQL: we may not come in, and there is no such database.
+const REFUSED: [&str; 2] = ["28", "3D"];
 
 /// Turns an error of the database at `path` (none for PostgreSQL) into what can be done about it.
 pub(super) fn told(path: Option<&Path>, error: sqlx::Error) -> StoreError {
@@ -50,6 +52,20 @@ pub(super) fn told(path: Option<&Path>, error: sqlx::Error) -> StoreError {
             StoreError::NoTable { place: path.display().to_string() }
         }
         _ => StoreError::Database(error),
+    }
+}
+
+/// Why a PostgreSQL server cannot be worked with, if waiting for it does not help: nobody is there, or it refuses us or
+/// the database. One that is starting, or has no place free, may be ready soon.
+pub(super) fn unreachable(error: &sqlx::Error) -> Option<String> {
+    match error {
+        sqlx::Error::Io(why) => Some(why.to_string()),
+        sqlx::Error::Tls(why) => Some(why.to_string()),
+        sqlx::Error::Database(said) => {
+            let code = said.code().unwrap_or_default();
+            REFUSED.iter().any(|class| code.starts_with(class)).then(|| said.message().to_owned())
+        }
+        _ => None,
     }
 }
 

@@ -133,7 +133,7 @@ pub struct Standing {
 }
 
 /// A message in doubt with everything that a question about it needs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
     /// The message as a lane would hold it, its last attempt uncounted.
     pub message: Claimed,
@@ -170,7 +170,7 @@ pub enum Tried {
 }
 
 /// Something that was asked, or found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// The message.
     pub message: MessageId,

@@ -132,6 +132,11 @@ fn file_owner(path: &Path) -> Result<Option<String>, StoreError> {
     Ok(Some(owner.trim().to_owned()))
 }
 
+/// Whether the owner of a lock, as [`Store::daemon`] tells it, is on this machine.
+pub fn runs_here(owner: &str) -> bool {
+    owner.ends_with(&format!(" on {}", host()))
+}
+
 /// The name of this machine, as far as it is known.
 fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();

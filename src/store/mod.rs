@@ -48,7 +48,7 @@ use connection::{Pools, Tx};
 use crate::model::ids::MessageId;
 use crate::model::reference;
 
-pub use lock::DaemonLock;
+pub use lock::{DaemonLock, runs_here};
 pub use rows::{MOST_EVENTS, MOST_ROWS};
 
 /// What can go wrong between us and the database.
@@ -83,6 +83,17 @@ pub enum StoreError {
     /// The URL names no database we know.
     #[error("store.url is not understood; write sqlite:PATH or postgres://USER@HOST/DATABASE")]
     BadUrl,
+    /// Nobody answers there, or we are not let in.
+    #[error(
+        "the PostgreSQL server at {place} cannot be used: {what}; look whether it runs there, and whether host, port, \
+         user, password and database in store.url are right"
+    )]
+    Unreachable {
+        /// Which server, and which of its databases.
+        place: String,
+        /// What is in the way.
+        what: String,
+    },
     /// The linked SQLite could corrupt a file.
     #[error("SQLite {version} can corrupt a busy store; winback needs 3.51.3 or later")]
     OldSqlite {
@@ -386,6 +397,7 @@ pub fn statements() -> Vec<dialect::Named> {
         contacts::PAIRS,
         copy::PAIRS,
         coupons::STATEMENTS,
+        events::PAIRS,
         events::STATEMENTS,
         evidence::STATEMENTS,
         inbound::STATEMENTS,

@@ -15,7 +15,7 @@ use crate::model::state::Dispatch;
 
 use super::batch::{Batch, json_rows, word};
 use super::claims::phone;
-use super::connection::{Row, args};
+use super::connection::{Arg, Row, args};
 use super::dialect::statements;
 use super::inquiries::{Standing, last_attempt, standing, standing_at};
 use super::status::{AttemptView, attempt_at};
@@ -34,7 +34,13 @@ statements! {
           CAST(CASE WHEN EXISTS (SELECT 1 FROM receipts AS e WHERE e.message_id = m.id AND e.state <> 'none') \
             THEN 1 ELSE 0 END AS BIGINT), \
           CAST(CASE WHEN EXISTS (SELECT 1 FROM suppressions AS s WHERE s.phone = m.phone AND s.lifted_at IS NULL \
-            AND s.scope IN ('all', m.sender)) THEN 1 ELSE 0 END AS BIGINT), d.verdict, i.answer_by \
+            AND s.scope IN ('all', m.sender)) THEN 1 ELSE 0 END AS BIGINT), d.verdict, i.answer_by, \
+          (SELECT count(*) FROM attempts AS a WHERE a.message_id = m.id AND a.number < m.last_number \
+            AND (a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) \
+            AND NOT EXISTS (SELECT 1 FROM decisions AS e WHERE e.message_id = a.message_id AND e.number = a.number \
+              AND e.verdict = 'not-sent')), \
+          (SELECT count(*) FROM coupons AS c WHERE c.id = m.coupon_id AND c.message_id = m.id AND c.state = 'quarantined'), \
+          m.possible_duplicate \
         FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m JOIN runs AS r ON r.id = m.run_id \
         LEFT JOIN decisions AS d ON d.message_id = m.id AND d.number = m.last_number \
         LEFT JOIN inquiries AS i ON i.message_id = m.id AND i.number = m.last_number \
@@ -52,6 +58,31 @@ statements! {
     RECORD = "INSERT INTO decisions (message_id, number, run_id, decided_at, verdict, decided_by, reason) \
         SELECT CAST(j.value ->> 0 AS BIGINT), CAST(j.value ->> 1 AS BIGINT), CAST(j.value ->> 2 AS BIGINT), \
           CAST($2 AS BIGINT), j.value ->> 3, $3, $4 FROM jsonb_each(CAST($1 AS TEXT)) AS j WHERE true";
+    /// Every copy that may have arrived is decided as not sent, whatever was decided about it before. `$1` message ids,
+    /// `$2` now, `$3` by whom, `$4` reason.
+    RECORD_COPIES = "INSERT INTO decisions (message_id, number, run_id, decided_at, verdict, decided_by, reason) \
+        SELECT a.message_id, a.number, m.run_id, CAST($2 AS BIGINT), 'not-sent', CAST($3 AS TEXT), CAST($4 AS TEXT) \
+        FROM jsonb_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) \
+        JOIN attempts AS a ON a.message_id = m.id \
+        WHERE (a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) \
+          AND NOT EXISTS (SELECT 1 FROM decisions AS d WHERE d.message_id = a.message_id AND d.number = a.number \
+            AND d.verdict = 'not-sent') \
+        ON CONFLICT (message_id, number) DO UPDATE SET verdict = excluded.verdict, decided_at = excluded.decided_at, \
+          decided_by = excluded.decided_by, reason = COALESCE(excluded.reason || '; ', '') || 'before, ' \
+            || decisions.decided_by || ' had decided: ' || decisions.verdict RETURNING message_id, number";
+    /// Codes of messages of which no copy was sent: back on the shelf, or to the text that was proven to carry one too.
+    /// `$1` message ids, `$2` now.
+    FREE_CODES = "UPDATE coupons SET changed_at = $2, \
+          state = CASE WHEN coupons.contested_by IS NOT NULL THEN 'sent' ELSE 'available' END, \
+          message_id = coupons.contested_by, contested_by = NULL FROM (\
+        SELECT m.coupon_id AS coupon, m.id AS message FROM jsonb_each(CAST($1 AS TEXT)) AS j \
+        JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) WHERE m.coupon_id IS NOT NULL) AS g \
+        WHERE coupons.id = g.coupon AND coupons.message_id = g.message AND coupons.state IN ('reserved', 'quarantined')";
+    /// Messages of a run that ended and whose code an earlier copy may have carried. `$1` run, `$2` the last message
+    /// seen, `$3` most.
+    LOCKED = "SELECT m.id FROM messages AS m JOIN coupons AS c ON c.id = m.coupon_id AND c.message_id = m.id \
+        WHERE m.run_id = $1 AND m.id > $2 AND c.state = 'quarantined' AND m.dispatch IN ('rejected', 'failed', \
+          'suppressed', 'cancelled', 'expired', 'blocked') ORDER BY m.id LIMIT CAST($3 AS BIGINT)";
     /// A run with nothing left to send has something again. `$1` rows of (run, state).
     REOPEN = "UPDATE runs SET state = g.state, finished_at = NULL, pruned = CASE WHEN pruned = 2 THEN 1 ELSE pruned END \
         FROM (\
@@ -111,6 +142,12 @@ pub struct Candidate {
     pub decided: Option<Verdict>,
     /// The same request went out again, and its answer may come until then.
     pub answer_by: Option<Timestamp>,
+    /// Earlier copies of which nobody knows, or has decided, that they were not taken.
+    pub copies: i64,
+    /// Whether its code is in quarantine.
+    pub locked: bool,
+    /// Whether it was sent again, so that an earlier copy may have arrived.
+    pub again: bool,
 }
 
 /// A decision, ready to be written.
@@ -128,6 +165,8 @@ pub struct Decision {
     pub due: Timestamp,
     /// What happens to its coupon.
     pub coupon: CouponEffect,
+    /// Whether it is about every copy that may have arrived. Of a message that has ended it is about these alone.
+    pub every_copy: bool,
 }
 
 /// A recorded decision.
@@ -158,6 +197,21 @@ impl Store {
     ) -> Result<Vec<Doubt>, StoreError> {
         let rows = self.pools.read(DOUBTS, args![after.0.0, after.1.0, last.0, limit]).await?;
         rows.iter().map(doubt).collect()
+    }
+
+    /// Messages of a run after `after` that ended and whose code is in quarantine all the same: an earlier copy may have
+    /// carried it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn locked_codes(
+        &self,
+        run: RunId,
+        after: MessageId,
+        limit: i64,
+    ) -> Result<Vec<MessageId>, StoreError> {
+        let rows = self.pools.read(LOCKED, args![run.0, after.0, limit]).await?;
+        rows.iter().map(|row| Ok(MessageId(row.int(0)?))).collect()
     }
 
     /// What people decided about a message, attempt by attempt.
@@ -220,32 +274,58 @@ impl Batch {
         if decisions.is_empty() {
             return Ok(Vec::new());
         }
-        let rows: Vec<_> = decisions.iter().map(decide_row).collect();
+        let (ended, open): (Vec<&Decision>, Vec<&Decision>) =
+            decisions.iter().partition(|one| one.to == one.about.dispatch);
+        let rows: Vec<_> = open.iter().map(|one| decide_row(one)).collect();
         let moved = self.tx.rows(DECIDE, args![json_rows(&rows)?, now.0]).await?;
         let moved = moved.iter().map(|row| row.int(0)).collect::<Result<HashSet<i64>, _>>()?;
-        let done: Vec<&Decision> = decisions.iter().filter(|one| moved.contains(&one.about.id.0)).collect();
-        if done.is_empty() {
-            return Ok(Vec::new());
-        }
-        let records: Vec<_> = done
+        let open = open.into_iter().filter(|one| moved.contains(&one.about.id.0));
+        let open: Vec<&Decision> = open.collect();
+        let records: Vec<_> = open
             .iter()
             .map(|one| (one.about.id.0, one.about.number, one.about.run.0, one.verdict.as_str()))
             .collect();
         let reason = reason.map(str::to_owned);
-        self.tx.run(RECORD, args![json_rows(&records)?, now.0, by, reason]).await?;
-        let effects: Vec<_> = done.iter().map(|one| (one.about.id, one.coupon)).collect();
+        self.tx.run(RECORD, args![json_rows(&records)?, now.0, by, reason.clone()]).await?;
+        let unsent = open.iter().filter(|one| one.verdict == Verdict::NotSent);
+        let unsent = unsent.map(|one| (one.about.id.0, one.about.number)).collect();
+        let done: Vec<&Decision> = open.into_iter().chain(ended).collect();
+        if done.is_empty() {
+            return Ok(Vec::new());
+        }
+        let copies = self.unsend_copies(&done, args![now.0, by, reason], now).await?;
+        let effects = done.iter().filter(|one| !one.every_copy);
+        let effects: Vec<_> = effects.map(|one| (one.about.id, one.coupon)).collect();
         self.apply_coupons(&effects, now).await?;
         self.prunable(&done.iter().map(|one| (one.about.id.0,)).collect::<Vec<_>>()).await?;
-        let unsent = done.iter().filter(|one| one.verdict == Verdict::NotSent);
-        let unsent = unsent.map(|one| (one.about.id.0, one.about.number)).collect();
         // An answer that came late may have given the money back already.
         let paid = self.outcomes(&unsent).await?.into_iter();
         let paid = paid.filter(|(_, outcome)| outcome.is_none_or(OutcomeClass::costs));
-        self.pay(&paid.map(|(attempt, _)| attempt).collect::<Vec<_>>(), -1).await?;
+        self.pay(&paid.map(|(attempt, _)| attempt).chain(copies).collect::<Vec<_>>(), -1).await?;
         let reopened: BTreeMap<i64, &str> =
             done.iter().filter_map(|one| one.run_to.map(|state| (one.about.run.0, state.as_str()))).collect();
         self.reopen(&reopened.into_iter().collect::<Vec<_>>()).await?;
         Ok(done.iter().map(|one| one.about.id).collect())
+    }
+}
+
+impl Batch {
+    /// Records of every copy that may have arrived that it was not sent, where a decision is about all, and frees the
+    /// codes; answers those copies.
+    async fn unsend_copies(
+        &mut self,
+        done: &[&Decision],
+        told: Vec<Arg>,
+        now: Timestamp,
+    ) -> Result<Vec<(i64, i64)>, StoreError> {
+        let ids: Vec<_> = done.iter().filter(|one| one.every_copy).map(|one| (one.about.id.0,)).collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let args = args![json_rows(&ids)?].into_iter().chain(told).collect();
+        let rows = self.tx.rows(RECORD_COPIES, args).await?;
+        self.tx.run(FREE_CODES, args![json_rows(&ids)?, now.0]).await?;
+        rows.iter().map(|row| Ok((row.int(0)?, row.int(1)?))).collect()
     }
 }
 
@@ -296,5 +376,8 @@ fn candidate(row: &Row) -> Result<Candidate, StoreError> {
         suppressed: row.int(9)? == 1,
         decided: decided.map(known).transpose()?,
         answer_by: row.opt_int(11)?.map(Timestamp),
+        copies: row.int(12)?,
+        locked: row.int(13)? > 0,
+        again: row.int(14)? == 1,
     })
 }

@@ -10,7 +10,7 @@ pub const MOST_ROWS: usize = 5_000;
 
 /// Most events that one call may write. They come by the million and their rows are narrow; a page of their indexes is
 /// written once for all rows of a call that fall on it, so more at once cost less each.
-pub const MOST_EVENTS: usize = 8_000;
+pub const MOST_EVENTS: usize = 16_000;
 
 /// The rows as one JSON text.
 pub(super) fn json<T: Serialize>(rows: &[T]) -> Result<String, StoreError> {
@@ -23,12 +23,18 @@ pub(super) fn json<T: Serialize>(rows: &[T]) -> Result<String, StoreError> {
 /// as text must be checked by itself, because the batch escapes its escapes.
 pub(super) fn refuse_nul(json: &str) -> Result<(), StoreError> {
     let escaped = |at: usize| json[..at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
-    if json.match_indices("\\u0000").any(|(at, _)| !escaped(at)) {
-        return Err(StoreError::Refused(
-            "a text holds the character NUL, which cannot be stored; remove it from the input".to_owned(),
-        ));
-    }
-    Ok(())
+    if json.match_indices("\\u0000").any(|(at, _)| !escaped(at)) { Err(holds_nul()) } else { Ok(()) }
+}
+
+/// The same for texts that are not JSON.
+pub(super) fn refuse_nul_in(texts: &[&str]) -> Result<(), StoreError> {
+    if texts.iter().any(|text| text.contains('\0')) { Err(holds_nul()) } else { Ok(()) }
+}
+
+fn holds_nul() -> StoreError {
+    StoreError::Refused(
+        "a text holds the character NUL, which cannot be stored; remove it from the input".to_owned(),
+    )
 }
 
 /// Refuses a batch that would hold the write lock for too long.

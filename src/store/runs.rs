@@ -39,6 +39,8 @@ statements! {
     /// What moved away under a launch is withdrawn, and may be launched again under the same key. `$1` run.
     ABANDON = "UPDATE runs SET state = 'cancelling', launch_key = launch_key || '#' || CAST(id AS TEXT) \
         WHERE id = $1 AND state = 'preparing'";
+    /// `$1` run.
+    FREE_KEY = "UPDATE runs SET launch_key = launch_key || '#' || CAST(id AS TEXT) WHERE id = $1";
     SET_STATE = "UPDATE runs SET state = $2, finished_at = $4 WHERE id = $1 AND state = $3";
     /// The cursor fences the planner: a chunk is written once, however often it is tried.
     ADVANCE = "UPDATE runs SET cursor = $3, prepared = prepared + $4, withheld = withheld + $5 \
@@ -231,6 +233,17 @@ impl Store {
     pub async fn abandon_launch(&self, run: RunId) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         tx.run(ABANDON, args![run.0]).await?;
+        tx.commit().await
+    }
+
+    /// Lets its campaign be launched again for the same start. In the copy of a rehearsal alone: in a store that sends,
+    /// the key is what keeps two launches from texting everybody twice.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn free_launch_key(&self, run: RunId) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        tx.run(FREE_KEY, args![run.0]).await?;
         tx.commit().await
     }
 

@@ -48,17 +48,19 @@ statements! {
           AND NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = messages.id \
             AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled'))) RETURNING id, epoch, dispatch";
     /// `$1` rows of (message, coupon state), `$2` now. A code whose message may be a second copy is never released, and
-    /// one that a text proven late carries too goes to that text and not back on the shelf.
-    MOVE_COUPONS = "UPDATE coupons SET changed_at = $2, \
+    /// one that a text proven late carries too goes to that text and not back on the shelf. Materialized: PostgreSQL would begin
+    /// with every reserved code.
+    MOVE_COUPONS = "WITH g AS MATERIALIZED (\
+          SELECT m.coupon_id AS coupon, m.id AS message, m.possible_duplicate AS doubtful, j.value ->> 1 AS state \
+          FROM jsonb_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) \
+          WHERE m.coupon_id IS NOT NULL) \
+        UPDATE coupons SET changed_at = $2, \
           state = CASE WHEN g.state = 'available' AND g.doubtful = 1 THEN 'quarantined' \
             WHEN g.state = 'available' AND coupons.contested_by IS NOT NULL THEN 'sent' ELSE g.state END, \
           message_id = CASE WHEN g.state = 'available' AND g.doubtful = 0 THEN coupons.contested_by \
             ELSE coupons.message_id END, \
           contested_by = CASE WHEN g.state = 'available' AND g.doubtful = 0 THEN NULL ELSE coupons.contested_by END \
-        FROM (SELECT m.coupon_id AS coupon, m.id AS message, m.possible_duplicate AS doubtful, j.value ->> 1 AS state \
-              FROM jsonb_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) \
-              WHERE m.coupon_id IS NOT NULL) AS g \
-        WHERE coupons.id = g.coupon AND coupons.message_id = g.message \
+        FROM g WHERE coupons.id = g.coupon AND coupons.message_id = g.message \
           AND coupons.state IN ('reserved', 'quarantined')";
     /// `$1` message ids, each once for every attempt, `$2` 1 to charge their prices and -1 to give them back.
     PAY = "UPDATE runs SET spent = spent + CAST($2 AS BIGINT) * g.amount FROM (\
@@ -68,6 +70,10 @@ statements! {
     MARK_UNREACHABLE = "UPDATE contacts SET unreachable_at = $2 WHERE id IN (\
         SELECT m.contact_id FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT))";
+    /// Of attempts, those whose request went out once more under its key. `$1` rows of (message, number).
+    REPLAYED = "SELECT i.message_id, i.number FROM jsonb_each(CAST($1 AS TEXT)) AS j \
+        JOIN inquiries AS i ON i.message_id = CAST(j.value ->> 0 AS BIGINT) AND i.number = CAST(j.value ->> 1 AS BIGINT) \
+        WHERE i.replayed_at IS NOT NULL";
     /// Numbers of attempts that were refused because the person opted out, unless that was lifted since they were made: a
     /// refusal may be written late, and again. `$1` rows of (message, number).
     STILL_REFUSED = "SELECT DISTINCT m.phone FROM jsonb_each(CAST($1 AS TEXT)) AS j \
@@ -78,7 +84,7 @@ statements! {
 }
 
 impl Batch {
-    /// Writes decided outcomes of one route.
+    /// Writes decided outcomes of one route: answers to requests as they left.
     ///
     /// # Errors
     /// When the store cannot be written; then the outcomes must be kept and written again.
@@ -86,6 +92,29 @@ impl Batch {
         &mut self,
         route: &str,
         settlements: &[Settlement],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.settle_as(route, settlements, false, now).await
+    }
+
+    /// Writes outcomes that providers were asked for: they are about everything that left for an attempt, replays too.
+    ///
+    /// # Errors
+    /// As [`Batch::settle`].
+    pub async fn settle_asked(
+        &mut self,
+        route: &str,
+        settlements: &[Settlement],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.settle_as(route, settlements, true, now).await
+    }
+
+    async fn settle_as(
+        &mut self,
+        route: &str,
+        settlements: &[Settlement],
+        asked: bool,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         if settlements.is_empty() {
@@ -106,7 +135,8 @@ impl Batch {
         self.hold(&late.iter().map(|s| (s.message.0,)).collect::<Vec<_>>()).await?;
         let late_attempts: Vec<_> = late.iter().map(|s| (s.message.0, s.number)).collect();
         let returned = self.decided_unsent(&late_attempts).await?;
-        let mut closed = self.close_attempts(settlements, now).await?;
+        let replayed = if asked { HashSet::new() } else { self.replayed(&late).await? };
+        let mut closed = self.close_attempts(settlements, &replayed, now).await?;
         closed.retain(|attempt| !returned.contains(attempt));
         moved.extend(self.end_doubt(&late, &closed, now).await?);
         let effects: Vec<_> = moved.iter().map(|(s, coupon)| (s.message, *coupon)).collect();
@@ -166,14 +196,27 @@ impl Batch {
         Ok(())
     }
 
-    /// Writes outcomes to their attempts; answers those (message, number) that had none or were in doubt before.
+    /// Attempts whose late refusal says nothing: the same request left once more since, and may have been taken then.
+    async fn replayed(&mut self, late: &[&Settlement]) -> Result<HashSet<(i64, i64)>, StoreError> {
+        let refused: Vec<_> = late.iter().filter(|s| s.refund).map(|s| (s.message.0, s.number)).collect();
+        if refused.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let rows = self.tx.rows(REPLAYED, vec![json_rows(&refused)?]).await?;
+        rows.iter().map(|row| Ok((row.int(0)?, row.int(1)?))).collect()
+    }
+
+    /// Writes outcomes to their attempts, but for those that say nothing; answers those (message, number) that had none
+    /// or were in doubt before.
     async fn close_attempts(
         &mut self,
         settlements: &[Settlement],
+        but: &HashSet<(i64, i64)>,
         now: Timestamp,
     ) -> Result<HashSet<(i64, i64)>, StoreError> {
         let attempts: Vec<_> = settlements
             .iter()
+            .filter(|s| !but.contains(&(s.message.0, s.number)))
             .map(|s| {
                 let o = &s.outcome;
                 (s.message.0, s.number, o.class.as_str(), &o.code, &o.detail, &o.provider_id, s.epoch)

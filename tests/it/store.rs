@@ -35,6 +35,19 @@ async fn every_statement_prepares_on_both_databases() {
 }
 
 #[tokio::test]
+async fn a_server_that_has_no_such_database_is_told_with_its_place_and_without_the_password() {
+    let bench = Bench::postgres().await;
+    let (server, _) = bench.url().rsplit_once('/').expect("a database");
+    let url = format!(
+        "{}/nowhere",
+        server.replacen("://", "://nobody:secret@", usize::from(!server.contains('@')))
+    );
+    let told = Store::open(&url).await.expect_err("there is none").to_string();
+    assert!(told.contains("cannot be used") && told.contains("nowhere"), "{told}");
+    assert!(told.contains("store.url") && !told.contains("secret"), "{told}");
+}
+
+#[tokio::test]
 async fn both_schemas_have_the_same_tables_and_columns() {
     let bench = Bench::sqlite().await;
     let sqlite = bench.lines(

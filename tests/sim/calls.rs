@@ -10,6 +10,7 @@ use winback::model::run::RunState;
 use winback::model::state::Cause;
 use winback::model::suppression::Reason;
 use winback::store::inbound::Reaction;
+use winback::store::inquiries::{Note, Open, Standing};
 use winback::store::intents::Granted;
 use winback::store::sweep::{InDoubt, OpenMessages};
 
@@ -95,6 +96,11 @@ pub(crate) enum Call {
         route: usize,
         settlements: Vec<Settlement>,
     },
+    /// What providers said that were asked.
+    SettleAsked {
+        route: usize,
+        settlements: Vec<Settlement>,
+    },
     /// Intents that were answered with an error.
     Unsent {
         route: usize,
@@ -132,7 +138,28 @@ pub(crate) enum Call {
         run: RunId,
         cause: Cause,
     },
+    /// A replay is about to leave.
+    IntendReplay(Box<Open>),
+    /// What was asked and found.
+    Note(Vec<Note>),
+    Reopen(Vec<(i64, &'static str)>),
+    SeenClock,
+    DistrustUntil(Timestamp),
+    /// Since when requests of a route are rendered so.
+    AlikeSince {
+        route: usize,
+        print: i64,
+    },
     /// Reads.
+    OpenDoubts,
+    MayReplay(Vec<Open>),
+    Bound {
+        route: usize,
+        ids: Vec<String>,
+        messages: Vec<MessageId>,
+    },
+    Alike(Vec<MessageId>),
+    ClockSeen,
     InDoubt,
     OpenMessages(RunId),
 }
@@ -147,7 +174,12 @@ pub(crate) enum Answer {
     Done(bool),
     Swept(u64, u64),
     Count(usize),
-    InDoubt(Vec<InDoubt>),
+    InDoubt(Vec<(InDoubt, Standing)>),
+    Doubts(Vec<Open>),
+    Messages(Vec<MessageId>),
+    /// Ids of the provider with the attempts that have them.
+    Bound(Vec<(String, (i64, i64))>),
+    Time(Option<Timestamp>),
     Open(OpenMessages),
     Texts(Vec<(i64, i64)>),
     Resolved(Vec<MessageId>, Vec<(MessageId, Kept)>),
@@ -168,6 +200,7 @@ impl Call {
             Self::Settle { .. } => "settle",
             Self::Texts(_) => "read texts",
             Self::Unsent { .. } => "settle unsent",
+            Self::SettleAsked { .. } => "settle as asked",
             Self::Rejoin { .. } => "rejoin",
             Self::FinishRun(_) => "finish run",
             Self::Resolve { .. } => "resolve",
@@ -181,6 +214,17 @@ impl Call {
             Self::AcceptByReceipt => "accept by receipt",
             Self::Doubt { .. } => "end doubt",
             Self::Withdraw { .. } => "withdraw",
+            Self::IntendReplay(_) => "record replay",
+            Self::Note(_) => "note",
+            Self::Reopen(_) => "reopen",
+            Self::SeenClock => "keep the time",
+            Self::DistrustUntil(_) => "distrust the clock",
+            Self::AlikeSince { .. } => "render",
+            Self::OpenDoubts => "read open doubt",
+            Self::MayReplay(_) => "read what may be replayed",
+            Self::Bound { .. } => "read ids",
+            Self::Alike(_) => "read what looks alike",
+            Self::ClockSeen => "read the time",
             Self::InDoubt => "read doubt",
             Self::OpenMessages(_) => "read open",
         }

@@ -5,6 +5,7 @@ use winback::dispatch::pace::{LaneLimits, Limit};
 use winback::dispatch::sweep::DoubtPolicy;
 use winback::model::message::{RetryPolicy, WhenInDoubt};
 
+use super::answering::Rungs;
 use super::dice::Dice;
 use super::provider::Mood;
 use super::tables::{ROUTES, SENDERS, TAG};
@@ -24,7 +25,7 @@ pub(crate) struct Character {
     pub(crate) coupons: usize,
     pub(crate) budget: Option<i64>,
     pub(crate) doubt: WhenInDoubt,
-    pub(crate) ladder: DoubtPolicy,
+    pub(crate) policy: DoubtPolicy,
     /// Whether campaigns are launched at the same moment.
     pub(crate) at_once: bool,
     /// At most one text for each contact, whatever the campaign.
@@ -32,14 +33,31 @@ pub(crate) struct Character {
     /// Length of a run, in milliseconds.
     pub(crate) run_ms: i64,
     pub(crate) moods: [Mood; ROUTES.len()],
+    pub(crate) rungs: [Rungs; ROUTES.len()],
     pub(crate) lanes: [LaneConfig; ROUTES.len()],
     /// When trouble ends, in milliseconds.
     pub(crate) horizon: u64,
     /// How much trouble there is, in parts per thousand of each chance.
     pub(crate) wildness: u64,
+    /// How often clocks are set beside all other trouble.
+    pub(crate) clocks_set: u64,
 }
 
 impl Character {
+    /// Providers take most and say little, so that they are asked, at length; clocks are set more often.
+    pub(crate) fn doubt_much(&mut self, dice: &mut Dice) {
+        (self.server, self.horizon, self.wildness, self.clocks_set) = (true, 240_000, 1_000, 3);
+        for (rungs, mood) in self.rungs.iter_mut().zip(&mut self.moods) {
+            *rungs = Rungs::one(dice);
+            *mood = Mood::taciturn(dice);
+        }
+    }
+
+    /// Whether a provider remembers keys.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.rungs.iter().any(|rungs| rungs.remembers.is_some())
+    }
+
     pub(crate) fn draw(dice: &mut Dice) -> Self {
         let contacts = dice.between(3, 13).cast_signed();
         let nodes = if dice.chance(300) { 2 } else { 1 };
@@ -57,7 +75,7 @@ impl Character {
             coupons: if with_coupons { coupons } else { 0 },
             budget: dice.chance(300).then(|| dice.between(20, 150).cast_signed()),
             doubt,
-            ladder: DoubtPolicy {
+            policy: DoubtPolicy {
                 park_after: Duration::from_secs(dice.between(30, 900)),
                 resend_after: Duration::from_secs(dice.between(1, 120)),
                 attempts: 3,
@@ -66,9 +84,11 @@ impl Character {
             capped: dice.chance(300),
             run_ms: dice.pick(&[40_000, 7_200_000, 7_200_000, 36_000_000]),
             moods: [Mood::some(dice), Mood::some(dice)],
+            rungs: [Rungs::some(dice), Rungs::some(dice)],
             lanes: [lane(dice), lane(dice)],
             horizon,
             wildness: dice.pick(&[0, 300, 1_000, 3_000]),
+            clocks_set: 0,
         }
     }
 }

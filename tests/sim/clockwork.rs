@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use std::collections::HashSet;
+use winback::dispatch::ladder::Waits;
 use winback::dispatch::sweep::{DoubtEnd, is_done};
 use winback::model::ids::RunId;
 use winback::model::run::RunState;
@@ -41,11 +43,11 @@ impl World {
                 self.decide_run(who, run, RunState::Cancelling, RunState::Cancelled);
             }
         }
-        self.end_doubt(who);
+        let returning = self.end_doubt(who);
         for run in self.runs_in(&[RunState::Running, RunState::Paused]) {
             let open = self.read_open(who, run);
             let row = *self.model.committed.run(run);
-            if is_done(row.doubt, open) {
+            if is_done(row.doubt, open) && !returning.contains(&RunId(run)) {
                 self.decide(who, Call::FinishRun(run));
             }
         }
@@ -60,7 +62,7 @@ impl World {
     }
 
     /// The longer nothing goes wrong, the rarer a look is needed.
-    fn quiet_pause(&mut self) -> u64 {
+    pub(crate) fn quiet_pause(&mut self) -> u64 {
         ((self.now - self.character.horizon) / 8).clamp(1_000, 300_000)
     }
 
@@ -96,23 +98,29 @@ impl World {
         }
     }
 
-    fn end_doubt(&mut self, who: Who) {
+    /// Answers the runs of which something may still prove to have not been taken.
+    fn end_doubt(&mut self, who: Who) -> HashSet<RunId> {
         let now = self.wall(who.0);
         let page = match self.transact(vec![Call::InDoubt], now, who.1).pop() {
             Some(Answer::InDoubt(page)) => page,
             other => panic!("the store answered {other:?}"),
         };
-        let (mut resend, mut park) = (Vec::new(), Vec::new());
-        for message in &page {
-            match self.character.ladder.ends(message).filter(|(_, at)| *at <= now) {
-                Some((DoubtEnd::Resend, _)) => resend.push(message.id),
-                Some((DoubtEnd::Park, _)) => park.push(message.id),
-                None => {}
+        let (mut resend, mut park, mut returning) = (Vec::new(), Vec::new(), HashSet::new());
+        let ladder = self.nodes[who.0].asker.ladder.as_ref().expect("it has started");
+        for (message, standing) in &page {
+            match ladder.waits(message, standing, now) {
+                Waits::Receipt(DoubtEnd::Resend, at) if at <= now => resend.push(message.id),
+                Waits::Receipt(DoubtEnd::Park, at) if at <= now => park.push(message.id),
+                _ if ladder.may_return(standing, now) => {
+                    returning.insert(message.run);
+                }
+                _ => {}
             }
         }
         if !resend.is_empty() || !park.is_empty() {
             self.decide(who, Call::Doubt { resend, park });
         }
+        returning
     }
 
     fn decide_run(&mut self, who: Who, run: i64, from: RunState, to: RunState) {

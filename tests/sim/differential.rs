@@ -17,18 +17,19 @@ use winback::store::Store;
 use winback::store::batch::Batch;
 use winback::store::claims::ClaimRequest;
 use winback::store::coupons::NewCode;
+use winback::store::inquiries::Open;
 use winback::store::receipts::{Delivered, RawCallback};
 use winback::store::runs::{PlannedChunk, PlannedMessage};
 use winback::store::suppressions::NewSuppression;
 use winback::store::sweep::Sweeper;
 
 use super::calls::{Answer, Call, Callback, NewMessage, NewRun};
-use super::dump::{DUMP, launch_key, lines, owner};
+use super::dump::{DUMP, launch_key, lines, owner, print};
 use super::launching::address;
 use super::model::sending::{COUNTRY, body};
 use super::model::{Broken, Model};
 use super::tables::{Coupon, ROUTES, SENDERS, TAG, Tables, scope_word};
-use super::world::{BEGINNING, Transaction, World, play};
+use super::world::{BEGINNING, Transaction, World, play, play_in_doubt};
 use super::worlds::{named, show};
 
 /// Histories that are compared unless the command line says otherwise.
@@ -38,7 +39,8 @@ const HISTORIES: u64 = 40;
 const CHUNK: i64 = 2_000;
 
 /// Every table that a history fills, those that point to others first.
-const CLEAR: &str = "DELETE FROM decisions; DELETE FROM attempts; DELETE FROM receipts; DELETE FROM inbox; DELETE FROM inbound; \
+const CLEAR: &str = "DELETE FROM inquiries; DELETE FROM renderings; DELETE FROM store_meta WHERE key = 'clock_seen'; \
+    DELETE FROM decisions; DELETE FROM attempts; DELETE FROM receipts; DELETE FROM inbox; DELETE FROM inbound; \
     DELETE FROM messages; DELETE FROM suppressions; DELETE FROM coupons; DELETE FROM pools; DELETE FROM run_windows; \
     DELETE FROM runs; DELETE FROM contacts";
 
@@ -62,6 +64,8 @@ fn the_model_of_the_store_and_the_store_agree_after_every_transaction() {
                 runtime.expect("a runtime").block_on(async {
                     let mut rig = Rig::new().await;
                     for seed in (from..from + count).filter(|seed| seed % 2 == parity) {
+                        // Some of them have more to ask providers about.
+                        let play = if seed % 4 < 2 { play } else { play_in_doubt };
                         match play(seed, Broken::Nothing, true) {
                             Ok(end) => rig.compare(seed, end.world).await,
                             Err(failure) => panic!("{}", show(&failure)),
@@ -74,7 +78,8 @@ fn the_model_of_the_store_and_the_store_agree_after_every_transaction() {
 }
 
 impl Rig {
-    /// Plays operations on an empty model and an empty store; answers the last answer and the rows of both.
+    /// Plays operations on an empty model and an empty store, which must agree after each; answers the last answer and the
+    /// rows of both.
     pub(crate) async fn play(&mut self, calls: &[Call]) -> (Answer, Tables) {
         let now = Timestamp(BEGINNING);
         let mut model = Model::new(Broken::Nothing);
@@ -85,11 +90,15 @@ impl Rig {
         for call in calls {
             last = sorted(model.apply(call, now));
             assert_eq!(self.run(std::slice::from_ref(call), now).await, [last.clone()], "{call:?}");
+            let (own, real) = (lines(&model.committed), self.rows().await);
+            assert_eq!(own, real, "after {call:?}: {}", differences(&own, &real));
         }
-        let rows = sqlx::query(DUMP).fetch_all(&mut self.door).await.expect("the store is read");
-        let real: Vec<String> = rows.iter().map(|row| row.get("line")).collect();
-        assert_eq!(lines(&model.committed), real);
         (last, model.committed)
+    }
+
+    async fn rows(&mut self) -> Vec<String> {
+        let rows = sqlx::query(DUMP).fetch_all(&mut self.door).await.expect("the store is read");
+        rows.iter().map(|row| row.get("line")).collect()
     }
 
     pub(crate) async fn new() -> Self {
@@ -118,9 +127,7 @@ impl Rig {
             assert_eq!(own, recorded, "{}", told("the model contradicts itself"));
             let real = self.run(calls, *now).await;
             assert_eq!(own, real, "{}", told("model and store answer differently"));
-            let rows = sqlx::query(DUMP).fetch_all(&mut self.door).await.expect("the store is read");
-            let real: Vec<String> = rows.iter().map(|row| row.get("line")).collect();
-            let own = lines(&model.committed);
+            let (own, real) = (lines(&model.committed), self.rows().await);
             if own != real {
                 let differ = differences(&own, &real);
                 panic!("{}", told(&format!("model and store hold different rows:\n{differ}")));
@@ -202,16 +209,45 @@ impl Rig {
             Call::FinishRun(run) => Answer::Done(store.finish_run(RunId(*run), now).await.expect("finished")),
             Call::Resolve { messages, verdict } => {
                 let decider = Decider { by: "somebody", reason: None };
-                let Resolved { changed, kept } =
+                let Resolved { changed, kept, .. } =
                     resolve(store, messages, *verdict, decider, now).await.expect("decided");
                 Answer::Resolved(changed, kept)
             }
             Call::InDoubt => {
                 let first = (RunId(0), MessageId(0));
                 let found = store.in_doubt(first, CHUNK).await.expect("read");
-                Answer::InDoubt(found.into_iter().map(|(message, _)| message).collect())
+                Answer::InDoubt(found)
             }
             Call::OpenMessages(run) => Answer::Open(store.open_messages(*run).await.expect("read")),
+            other => return self.asking(other, now).await,
+        })
+    }
+
+    /// Those about what providers are asked.
+    async fn asking(&self, call: &Call, now: Timestamp) -> Option<Answer> {
+        let store = &self.store;
+        Some(match call {
+            Call::OpenDoubts => {
+                let first = (RunId(0), MessageId(0));
+                Answer::Doubts(store.open_doubts(first, CHUNK).await.expect("read"))
+            }
+            Call::MayReplay(open) => {
+                let open: Vec<&Open> = open.iter().collect();
+                Answer::Messages(store.may_replay(&open, now).await.expect("read").into_iter().collect())
+            }
+            Call::ClockSeen => Answer::Time(store.clock_seen().await.expect("read")),
+            Call::SeenClock => {
+                store.seen_clock(now).await.expect("kept");
+                Answer::Written
+            }
+            Call::DistrustUntil(until) => {
+                store.distrust_until(*until, now).await.expect("kept");
+                Answer::Written
+            }
+            Call::AlikeSince { route, print: how } => {
+                let since = store.alike_since(ROUTES[*route], &print(*how), now).await;
+                Answer::Time(Some(since.expect("kept")))
+            }
             _ => return None,
         })
     }
@@ -249,6 +285,10 @@ async fn in_batch(batch: &mut Batch, call: &Call, windows: &HashMap<String, i64>
         }
         Call::Settle { route, settlements } => {
             batch.settle(ROUTES[*route], settlements, now).await.expect("settled");
+            Answer::Written
+        }
+        Call::SettleAsked { route, settlements } => {
+            batch.settle_asked(ROUTES[*route], settlements, now).await.expect("settled");
             Answer::Written
         }
         Call::Unsent { route, settlements } => {
@@ -300,6 +340,29 @@ async fn in_sweep(batch: &mut Batch, call: &Call, now: Timestamp) -> Answer {
         }
         Call::Withdraw { run, cause } => {
             Answer::Count(batch.withdraw(*run, *cause, now, CHUNK).await.expect("withdrawn"))
+        }
+        other => in_inquiry(batch, other, now).await,
+    }
+}
+
+async fn in_inquiry(batch: &mut Batch, call: &Call, now: Timestamp) -> Answer {
+    match call {
+        Call::IntendReplay(open) => Answer::Done(batch.intend_replay(open, now).await.expect("recorded")),
+        Call::Note(notes) => {
+            batch.note(notes).await.expect("noted");
+            Answer::Written
+        }
+        Call::Bound { route, ids, messages } => {
+            let ids = ids.iter().map(String::as_str).collect();
+            let bound = batch.bound(ROUTES[*route], &ids, messages).await.expect("read");
+            Answer::Bound(bound.into_iter().collect())
+        }
+        Call::Alike(messages) => {
+            Answer::Messages(batch.alike(messages).await.expect("read").into_iter().collect())
+        }
+        Call::Reopen(runs) => {
+            batch.reopen(runs).await.expect("reopened");
+            Answer::Written
         }
         other => panic!("{} has a transaction of its own", other.word()),
     }
@@ -361,10 +424,22 @@ fn delivered(callback: &Callback, kind: &'static str) -> Delivered {
 
 /// Answers that come in no particular order, in one.
 fn sorted(answer: Answer) -> Answer {
-    let Answer::Intended(mut granted) = answer else { return answer };
-    granted.granted.sort_unstable();
-    granted.refused.sort_unstable_by_key(|(message, _)| *message);
-    Answer::Intended(granted)
+    match answer {
+        Answer::Intended(mut granted) => {
+            granted.granted.sort_unstable();
+            granted.refused.sort_unstable_by_key(|(message, _)| *message);
+            Answer::Intended(granted)
+        }
+        Answer::Messages(mut messages) => {
+            messages.sort_unstable();
+            Answer::Messages(messages)
+        }
+        Answer::Bound(mut bound) => {
+            bound.sort_unstable();
+            Answer::Bound(bound)
+        }
+        other => other,
+    }
 }
 
 fn phone(digits: u64) -> Phone {

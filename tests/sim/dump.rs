@@ -27,6 +27,11 @@ pub(crate) const DUMP: &str = "\
     UNION ALL SELECT 11, message_id, number, json_array('decision', message_id, number, run_id, decided_at, verdict) \
       FROM decisions \
     UNION ALL SELECT 10, id, 0, json_array('contact', id, unreachable_at) FROM contacts \
+    UNION ALL SELECT 12, message_id, number, json_array('inquiry', message_id, number, looks, looks_unanswered, looked_at, \
+      replays, replays_unanswered, replayed_at, answer_by, replay_over, finding) FROM inquiries \
+    UNION ALL SELECT 13, CASE route WHEN 'north' THEN 0 ELSE 1 END, 0, json_array('rendering', route, print, since) \
+      FROM renderings \
+    UNION ALL SELECT 14, 0, 0, json_array('clock', value) FROM store_meta WHERE key = 'clock_seen' \
     ORDER BY 1, 2, 3";
 
 /// The name of a process.
@@ -83,6 +88,11 @@ pub(crate) fn lines(tables: &Tables) -> Vec<String> {
         json!(["decision", d.message, d.number, d.run, d.when, d.verdict.as_str()])
     };
     rows.extend(decisions.iter().map(decision));
+    rows.extend(inquiries(tables));
+    for (route, row) in ROUTES.iter().zip(tables.renderings) {
+        rows.extend(row.map(|row| json!(["rendering", route, print(row.print), row.since])));
+    }
+    rows.extend(tables.clock_seen.map(|at| json!(["clock", at.to_string()])));
     rows.iter().map(Value::to_string).collect()
 }
 
@@ -200,6 +210,33 @@ fn runs(tables: &Tables) -> Vec<Value> {
         ])
     };
     tables.runs.iter().enumerate().map(line).collect()
+}
+
+fn inquiries(tables: &Tables) -> Vec<Value> {
+    let mut inquiries: Vec<_> = tables.inquiries.iter().collect();
+    inquiries.sort_by_key(|i| (i.message, i.number));
+    let line = |i: &&super::tables::Inquiry| {
+        json!([
+            "inquiry",
+            i.message,
+            i.number,
+            i.looks,
+            i.looks_unanswered,
+            i.looked_at,
+            i.replays,
+            i.replays_unanswered,
+            i.replayed_at,
+            i.answer_by,
+            i64::from(i.replay_over),
+            i.finding.map(winback::model::doubt::Finding::as_str)
+        ])
+    };
+    inquiries.iter().map(line).collect()
+}
+
+/// How requests are rendered, as the store knows it.
+pub(crate) fn print(number: i64) -> String {
+    format!("r{number}")
 }
 
 fn provider_id(number: i64) -> String {

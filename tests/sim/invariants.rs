@@ -12,10 +12,13 @@ use winback::model::state::Dispatch;
 use super::calls::Callback;
 use super::character::Character;
 use super::model::reports::named;
-use super::model::sending::number_of;
+use super::model::sending::{FOUND_BY_REFERENCE, number_of};
 use super::node::Node;
 use super::provider::Taken;
 use super::tables::{Message, Named, Tables, at, id};
+
+/// How long a replay may take from its record to its first byte, in milliseconds.
+const REPLAY_LEAVES_MS: u64 = 2_000;
 
 /// A rule that was broken.
 #[derive(Clone, Debug)]
@@ -72,6 +75,7 @@ impl Judge {
             no_silent_duplicate(view, taken)?;
             nothing_after_stop(view, taken)?;
             nothing_late(view, taken)?;
+            nothing_replayed_wrongly(view, taken)?;
             nothing_above_the_cap(view, taken)?;
             no_code_for_two(view, taken)?;
         }
@@ -83,7 +87,9 @@ impl Judge {
         for attempt in new..view.tables.attempts.len() {
             nothing_outside_its_window(view, attempt)?;
         }
+        nothing_intended_again_outside_its_window(view)?;
         nothing_above_the_budget(view)?;
+        nothing_found_that_is_not_there(view)?;
         coupon_books_balance(view)?;
         doubt_is_bounded(view)
     }
@@ -175,10 +181,59 @@ fn nothing_after_stop(view: &View<'_>, taken: &Taken) -> Verdict {
     Ok(())
 }
 
+/// A replay is taken only while its own record is fresh and its number may be texted: it is looked at once more before the
+/// first byte.
+fn nothing_replayed_wrongly(view: &View<'_>, taken: &Taken) -> Verdict {
+    let Some(recorded) = taken.replay else { return Ok(()) };
+    let inquiry = view.tables.inquiry(taken.message, taken.number).filter(|i| i.replay_seq == recorded);
+    let Some(inquiry) = inquiry else {
+        return breach("I3 nothing unexpected", taken.message, "replayed without a record of it");
+    };
+    if view.tables.is_suppressed(taken.phone, taken.sender) {
+        return breach("I4 nothing after STOP", taken.message, "replayed after the STOP was committed");
+    }
+    if taken.stamp - inquiry.replay_stamp > REPLAY_LEAVES_MS {
+        return breach("I6 limits", taken.message, "replayed long after that was recorded");
+    }
+    Ok(())
+}
+
+/// I6: a replay is recorded only inside the window, before the deadline, and in a run that is not stopped.
+fn nothing_intended_again_outside_its_window(view: &View<'_>) -> Verdict {
+    let Some(last) = view.tables.inquiries.iter().find(|i| i.replay_seq == view.tables.seq) else {
+        return Ok(());
+    };
+    let m = view.tables.message(last.message);
+    let (window, at) = (&view.tables.windows[at(m.window)], last.replayed_at.unwrap_or(0));
+    let told = if at < window.opens_at || at >= window.closes_at {
+        "replayed outside its window"
+    } else if at >= m.expires_at {
+        "replayed after its last useful moment"
+    } else if !matches!(view.tables.run(m.run).state, RunState::Running | RunState::Finished) {
+        "replayed in a run that is stopped"
+    } else {
+        return Ok(());
+    };
+    breach("I6 limits", last.message, told)
+}
+
+/// I3: what was accepted because its provider has it by our reference, its provider has.
+fn nothing_found_that_is_not_there(view: &View<'_>) -> Verdict {
+    let found = view.tables.attempts.iter().filter(|a| a.detail == Some(FOUND_BY_REFERENCE));
+    for a in found {
+        if !view.ledger.iter().any(|t| t.message == a.message && t.number == a.number) {
+            return breach("I3 nothing unexpected", a.message, "found at a provider that does not have it");
+        }
+    }
+    Ok(())
+}
+
 /// I6: a byte leaves within the send deadline after its intent, by the clock that does not stop.
 fn nothing_late(view: &View<'_>, taken: &Taken) -> Verdict {
     let Some(attempt) = view.tables.attempt(taken.message, taken.number) else { return Ok(()) };
-    if u128::from(taken.stamp - attempt.stamp.min(taken.stamp)) > SEND_DEADLINE.as_millis() {
+    if taken.replay.is_none()
+        && u128::from(taken.stamp - attempt.stamp.min(taken.stamp)) > SEND_DEADLINE.as_millis()
+    {
         return breach("I6 limits", taken.message, "on the wire after its deadline");
     }
     Ok(())

@@ -5,6 +5,10 @@
 
 // `cfg(test)` is always on here; it tells the lints that these modules are tests.
 #[cfg(test)]
+mod answering;
+#[cfg(test)]
+mod asking;
+#[cfg(test)]
 mod calls;
 #[cfg(test)]
 mod character;
@@ -30,6 +34,8 @@ mod model;
 mod node;
 #[cfg(test)]
 mod provider;
+#[cfg(test)]
+mod stale;
 #[cfg(test)]
 mod tables;
 #[cfg(test)]

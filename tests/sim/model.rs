@@ -6,6 +6,7 @@
 
 mod books;
 mod evidence;
+mod inquiries;
 mod launch;
 pub(crate) mod reports;
 mod resolve;
@@ -50,6 +51,22 @@ pub(crate) enum Broken {
     LateProofIsFree,
     /// A launch trusts what it knew of a contact before its transaction.
     CapsCountedEarly,
+    /// A replay does not look at suppressions.
+    ReplayIgnoresStop,
+    /// A replay leaves without being recorded.
+    ReplayUnrecorded,
+    /// Keys are relied on for ever.
+    KeysOutlived,
+    /// Nobody notices that the clock was set back.
+    ClockUnwatched,
+    /// That a provider has nothing proves something whatever its definition says.
+    NothingProves,
+    /// A provider is asked sooner than it shows what it took.
+    AskedTooSoon,
+    /// That the clock was set ahead does not matter to what a provider cannot have shown yet.
+    ClockTakenAsSteady,
+    /// A refusal that comes late ends doubt although the request left once more.
+    RefusalEndsReplay,
 }
 
 /// A store without a database.
@@ -88,8 +105,9 @@ impl Model {
                 Answer::Intended(self.intend(*route, *owner, intents, now))
             }
             Call::Settle { route, settlements } | Call::Unsent { route, settlements } => {
-                self.settle(*route, settlements, now)
+                self.settle(*route, settlements, false, now)
             }
+            Call::SettleAsked { route, settlements } => self.settle(*route, settlements, true, now),
             Call::Release(held) => self.release(held),
             Call::Postpone(held) => self.postpone(held),
             Call::Receive(callbacks) => self.receive(callbacks, now),
@@ -108,6 +126,30 @@ impl Model {
             Call::Withdraw { run, cause } => self.withdraw(run.0, *cause, now),
             Call::InDoubt => Answer::InDoubt(self.in_doubt()),
             Call::OpenMessages(run) => Answer::Open(self.open_messages(run.0)),
+            other => self.apply_to_inquiries(other, now),
+        }
+    }
+
+    fn apply_to_inquiries(&mut self, call: &Call, now: Timestamp) -> Answer {
+        match call {
+            Call::OpenDoubts => Answer::Doubts(self.open_doubts()),
+            Call::MayReplay(open) => {
+                let may = open.iter().filter(|open| self.may_repeat(open, now));
+                Answer::Messages(may.map(|open| open.message.id).collect())
+            }
+            Call::IntendReplay(open) => self.intend_replay(open, now),
+            Call::Note(notes) => self.note(notes),
+            Call::Bound { route, ids, .. } => Answer::Bound(self.bound(*route, ids)),
+            Call::Alike(messages) => Answer::Messages(self.alike(messages)),
+            Call::Reopen(runs) => self.reopen(runs),
+            Call::ClockSeen => Answer::Time(self.committed.clock_seen.map(Timestamp)),
+            Call::SeenClock => {
+                self.committed.clock_seen = Some(now.0);
+                Answer::Written
+            }
+            Call::DistrustUntil(until) => self.distrust_until(*until, now),
+            Call::AlikeSince { route, print } => self.alike_since(*route, *print, now),
+            other => panic!("{} belongs elsewhere", other.word()),
         }
     }
 

@@ -9,11 +9,14 @@ use winback::model::clock::Timestamp;
 use winback::model::message::Claimed;
 use winback::model::outcome::{Outcome, OutcomeClass};
 use winback::model::phone::Phone;
+use winback::model::receipt::Receipt;
 use winback::model::run::RunState;
 use winback::store::suppressions::EVERY_SENDER;
 
+use super::asking::Asker;
 use super::calls::{Call, Callback};
 use super::faults::Fault;
+use super::provider::Arrives;
 use super::tables::ROUTES;
 use super::world::{Happening, Who, World};
 use super::writing::{Job, Reply};
@@ -41,6 +44,8 @@ pub(crate) struct Node {
     pub(crate) unsettled: usize,
     /// Numbers that each lane was told to be suppressed, with the operations of the store until then.
     pub(crate) heard: Vec<Vec<(Phone, u64)>>,
+    /// Asks providers about what is in doubt.
+    pub(crate) asker: Asker,
 }
 
 impl Node {
@@ -58,6 +63,7 @@ impl Node {
             writing: false,
             unsettled: 0,
             heard: vec![Vec::new(); ROUTES.len()],
+            asker: Asker::default(),
         }
     }
 
@@ -67,6 +73,7 @@ impl Node {
             && self.queue.is_empty()
             && self.unsettled == 0
             && self.lanes.iter().all(|l| l.under_way() == 0)
+            && self.asker.is_at_rest()
     }
 
     fn drained(&self) -> bool {
@@ -179,24 +186,39 @@ impl World {
                 answers.push((message.id, Told::Together(Outcome::of(OutcomeClass::BadRecipient))));
                 continue;
             }
-            let now = (self.now, self.model.committed.seq);
-            let reply = self.provider.get(message, *number, now, &mood, &mut self.dice, &mut self.fired);
+            let at = self.arrives(who, lane, None);
+            let reply = self.provider.get(message, *number, at, &mood, &mut self.dice, &mut self.fired);
             self.note(who.1, "on the wire", message.id.0, (reply.outcome.class.as_str(), *number));
             slowest = slowest.max(reply.after);
-            for (delay, receipt) in reply.receipts {
-                if delay < reply.after {
-                    self.fired.note(Fault::EarlyReceipt);
-                }
-                let (receipts, inbound) = (vec![receipt], Vec::new());
-                self.call_later(
-                    delay,
-                    Callback { id: 0, route: lane, received_at: Timestamp(0), receipts, inbound },
-                );
-            }
+            self.report_later(lane, reply.after, reply.receipts);
             answers.push((message.id, Told::Outcome(reply.outcome)));
         }
         self.dirty = true;
         self.after(slowest, Happening::Lane { who, lane, event: Event::Answered(answers) });
+    }
+
+    /// A request of a process as its provider gets it now.
+    pub(crate) fn arrives(&self, who: Who, route: usize, replay: Option<u64>) -> Arrives {
+        let remembers = self.character.rungs[route].remembers.unwrap_or_default();
+        Arrives {
+            stamp: self.now,
+            seq: self.model.committed.seq,
+            route,
+            print: self.nodes[who.0].asker.print,
+            replay,
+            remembers: u64::try_from(remembers.as_millis()).expect("hours"),
+        }
+    }
+
+    /// A provider will report about a text whose answer takes so long.
+    pub(crate) fn report_later(&mut self, route: usize, after: u64, receipts: Vec<(u64, Receipt)>) {
+        for (delay, receipt) in receipts {
+            if delay < after {
+                self.fired.note(Fault::EarlyReceipt);
+            }
+            let (receipts, inbound) = (vec![receipt], Vec::new());
+            self.call_later(delay, Callback { id: 0, route, received_at: Timestamp(0), receipts, inbound });
+        }
     }
 
     /// A provider will call back.
@@ -293,6 +315,7 @@ impl World {
             self.tell_lane(who, lane, Event::Wake);
         }
         self.after(1_000, Happening::Sweep(who));
+        self.begin_asking(who);
     }
 
     /// A process ends without a word.

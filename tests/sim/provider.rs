@@ -26,6 +26,27 @@ pub(crate) struct Taken {
     pub(crate) stamp: u64,
     /// Operations of the store until then.
     pub(crate) seq: u64,
+    pub(crate) route: usize,
+    /// Its id.
+    pub(crate) id: i64,
+    /// How its request was rendered.
+    pub(crate) print: i64,
+    /// If it came as a replay: which operation of the store recorded that.
+    pub(crate) replay: Option<u64>,
+}
+
+/// A request as it arrives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrives {
+    /// The true clock.
+    pub(crate) stamp: u64,
+    /// Operations of the store until then.
+    pub(crate) seq: u64,
+    pub(crate) route: usize,
+    pub(crate) print: i64,
+    pub(crate) replay: Option<u64>,
+    /// How long keys are remembered here, in milliseconds.
+    pub(crate) remembers: u64,
 }
 
 /// How a provider behaves in one world.
@@ -43,6 +64,8 @@ pub(crate) struct Mood {
     pub(crate) messy: u64,
     /// Longest time until an answer, in milliseconds.
     pub(crate) slowest: u64,
+    /// Per mille of questions about a text that are not answered.
+    pub(crate) mute: u64,
 }
 
 /// What may happen to a request.
@@ -84,7 +107,19 @@ impl Mood {
     pub(crate) fn well(echoes: u64) -> Self {
         let mut ways = [0; WAYS.len()];
         ways[0] = 1;
-        Self { echoes, ways, whole: 0, silent: 0, messy: 0, slowest: 200 }
+        Self { echoes, ways, whole: 0, silent: 0, messy: 0, slowest: 200, mute: 0 }
+    }
+
+    /// One that takes texts and seldom says so.
+    pub(crate) fn taciturn(dice: &mut Dice) -> Self {
+        let mut mood = Self::well(1_000);
+        for way in [Way::AcceptThenTimeOut, Way::Throttle, Way::Unavailable, Way::Reset] {
+            let place = WAYS.iter().position(|known| *known == way).expect("a way");
+            mood.ways[place] = 1;
+        }
+        (mood.silent, mood.mute) = (700, dice.pick(&[0, 300]));
+        mood.slowest = dice.pick(&[200, 60_000]);
+        mood
     }
 
     /// Some provider.
@@ -100,6 +135,7 @@ impl Mood {
         mood.silent = dice.pick(&[0, 100, 500]);
         mood.messy = dice.pick(&[0, 200, 600]);
         mood.slowest = dice.pick(&[200, 2_000, 60_000]);
+        mood.mute = dice.pick(&[0, 100, 600]);
         mood
     }
 }
@@ -126,7 +162,7 @@ impl Provider {
         &mut self,
         message: &Claimed,
         number: i64,
-        now: (u64, u64),
+        at: Arrives,
         mood: &Mood,
         dice: &mut Dice,
         fired: &mut Fired,
@@ -156,7 +192,7 @@ impl Provider {
         if taken {
             self.last_id += 1;
             let id = format!("p{}", self.last_id);
-            self.take(message, &reference, now);
+            self.take(message, &reference, at);
             if matches!(way, Way::Accept | Way::AcceptThenGarble) {
                 outcome.provider_id = Some(id.clone());
             }
@@ -170,7 +206,7 @@ impl Provider {
         Reply { outcome, after, receipts }
     }
 
-    fn take(&mut self, message: &Claimed, reference: &str, (stamp, seq): (u64, u64)) {
+    fn take(&mut self, message: &Claimed, reference: &str, at: Arrives) {
         let (id, number) = reference::resolve(TAG, reference).expect("our own reference");
         self.ledger.push(Taken {
             message: id.0,
@@ -179,8 +215,12 @@ impl Provider {
             sender: SENDERS.iter().position(|s| *s == message.sender).expect("a sender"),
             coupon: message.body.parse().ok(),
             price: message.price.0,
-            stamp,
-            seq,
+            stamp: at.stamp,
+            seq: at.seq,
+            route: at.route,
+            id: self.last_id,
+            print: at.print,
+            replay: at.replay,
         });
     }
 }

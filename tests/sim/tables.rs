@@ -4,6 +4,7 @@
 //! the real store: they say in which order and at which instant of the true clock a row came about, for the judges.
 
 use winback::model::delivery::Delivery;
+use winback::model::doubt::Finding;
 use winback::model::message::{Verdict, WhenInDoubt};
 use winback::model::outcome::OutcomeClass;
 use winback::model::run::RunState;
@@ -163,6 +164,32 @@ pub(crate) struct Decided {
     pub(crate) verdict: Verdict,
 }
 
+/// A row of `inquiries`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inquiry {
+    pub(crate) message: i64,
+    pub(crate) number: i64,
+    pub(crate) looks: i64,
+    pub(crate) looks_unanswered: i64,
+    pub(crate) looked_at: Option<i64>,
+    pub(crate) replays: i64,
+    pub(crate) replays_unanswered: i64,
+    pub(crate) replayed_at: Option<i64>,
+    pub(crate) answer_by: Option<i64>,
+    pub(crate) replay_over: bool,
+    pub(crate) finding: Option<Finding>,
+    /// Order and instant of the operation that last recorded a replay.
+    pub(crate) replay_seq: u64,
+    pub(crate) replay_stamp: u64,
+}
+
+/// A row of `renderings`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rendering {
+    pub(crate) print: i64,
+    pub(crate) since: i64,
+}
+
 /// A row of `runs`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunRow {
@@ -208,6 +235,11 @@ pub(crate) struct Tables {
     pub(crate) runs: Vec<RunRow>,
     pub(crate) windows: Vec<Window>,
     pub(crate) decisions: Vec<Decided>,
+    pub(crate) inquiries: Vec<Inquiry>,
+    /// By route.
+    pub(crate) renderings: [Option<Rendering>; ROUTES.len()],
+    /// The time that was kept.
+    pub(crate) clock_seen: Option<i64>,
     /// When each contact's number was found dead.
     pub(crate) unreachable: Vec<Option<i64>>,
     /// Operations so far.
@@ -239,6 +271,8 @@ impl Tables {
         self.runs.clone_from(&other.runs);
         self.windows.clone_from(&other.windows);
         self.decisions.clone_from(&other.decisions);
+        self.inquiries.clone_from(&other.inquiries);
+        (self.renderings, self.clock_seen) = (other.renderings, other.clock_seen);
         self.unreachable.clone_from(&other.unreachable);
         (self.seq, self.stamp) = (other.seq, other.stamp);
     }
@@ -267,6 +301,11 @@ impl Tables {
     pub(crate) fn decided(&self, message: i64, number: i64) -> Option<Verdict> {
         let own = self.decisions.iter().find(|d| d.message == message && d.number == number);
         own.map(|d| d.verdict)
+    }
+
+    /// What the provider was asked about an attempt.
+    pub(crate) fn inquiry(&self, message: i64, number: i64) -> Option<&Inquiry> {
+        self.inquiries.iter().find(|i| i.message == message && i.number == number)
     }
 
     /// The suppression in force that keeps `sender` from texting `phone`.

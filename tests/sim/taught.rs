@@ -16,7 +16,7 @@ use super::launching::address;
 use super::tables::TAG;
 use super::world::BEGINNING;
 
-const NOW: Timestamp = Timestamp(BEGINNING);
+pub(crate) const NOW: Timestamp = Timestamp(BEGINNING);
 
 #[tokio::test]
 async fn what_was_cancelled_is_not_sent_again_by_a_decision_that_came_before() {
@@ -87,8 +87,27 @@ async fn a_late_answer_beside_the_one_that_counts_does_not_move_the_code() {
     }
 }
 
+#[tokio::test]
+async fn a_refusal_that_comes_after_the_request_left_once_more_does_not_end_the_doubt_about_it() {
+    let mut rig = Rig::new().await;
+    let (open, _) = rig.play(&[in_doubt(), vec![Call::OpenDoubts]].concat()).await;
+    let Answer::Doubts(open) = open else { panic!("{open:?}") };
+    let replayed = Call::IntendReplay(Box::new(open[0].clone()));
+    for class in [OutcomeClass::Unavailable, OutcomeClass::BadContent, OutcomeClass::Accepted] {
+        let settlements = vec![answer(1, 1, class)];
+        let first = Call::Settle { route: 0, settlements: settlements.clone() };
+        let (_, tables) = rig.play(&[in_doubt(), vec![replayed.clone(), first]].concat()).await;
+        let m = tables.message(1);
+        let wanted = if class.costs() { Dispatch::Accepted } else { Dispatch::Ambiguous };
+        assert_eq!((m.dispatch, tables.run(1).spent), (wanted, 10), "{class:?}");
+        let asked = Call::SettleAsked { route: 0, settlements };
+        let (_, tables) = rig.play(&[in_doubt(), vec![replayed.clone(), asked]].concat()).await;
+        assert_ne!(tables.message(1).dispatch, Dispatch::Ambiguous, "{class:?}: the provider was asked");
+    }
+}
+
 /// The answer to an attempt, as a lane would write it.
-fn answer(number: i64, epoch: i64, class: OutcomeClass) -> Settlement {
+pub(crate) fn answer(number: i64, epoch: i64, class: OutcomeClass) -> Settlement {
     let (to, coupon) = match class {
         OutcomeClass::Accepted => (Dispatch::Accepted, CouponEffect::Send),
         OutcomeClass::Unknown => (Dispatch::Ambiguous, CouponEffect::Quarantine),
@@ -108,20 +127,36 @@ fn answer(number: i64, epoch: i64, class: OutcomeClass) -> Settlement {
 }
 
 fn claim() -> Call {
-    Call::Claim { route: 0, owner: 1, lease_until: NOW.plus(SEND_DEADLINE), limit: 1, full: Full::default() }
+    claim_by(1)
+}
+
+/// A process takes the message.
+pub(crate) fn claim_by(owner: u64) -> Call {
+    Call::Claim { route: 0, owner, lease_until: NOW.plus(SEND_DEADLINE), limit: 1, full: Full::default() }
 }
 
 fn intend(epoch: i64, number: i64) -> Call {
+    intend_by(1, epoch, number)
+}
+
+/// A process asks for the intent of an attempt.
+pub(crate) fn intend_by(owner: u64, epoch: i64, number: i64) -> Call {
     let reference = winback::model::reference::compose(TAG, MessageId(1), number);
     Call::Intend {
         route: 0,
-        owner: 1,
+        owner,
         intents: vec![Intent { message: MessageId(1), epoch, number, reference }],
     }
 }
 
 /// A run of one message whose process died after the intent.
-fn in_doubt() -> Vec<Call> {
+pub(crate) fn in_doubt() -> Vec<Call> {
+    let dies = [claim(), intend(1, 1), Call::SweepDead { owner: 2, sole: true }];
+    [planned(), dies.to_vec()].concat()
+}
+
+/// A run of one message.
+pub(crate) fn planned() -> Vec<Call> {
     let (budget, doubt, audience) = (None, WhenInDoubt::Resend, 1);
     let (starts_at, expires_at) = (NOW.0, i64::MAX);
     let messages = vec![NewMessage {
@@ -140,8 +175,5 @@ fn in_doubt() -> Vec<Call> {
         Call::AddWindow { run: 1, key: 0, opens: 0, closes: i64::MAX },
         Call::WritePlanned { run: 1, from: 0, to: 1, messages, withheld: 0 },
         Call::SetRunState { run: 1, from: RunState::Preparing, to: RunState::Running },
-        claim(),
-        intend(1, 1),
-        Call::SweepDead { owner: 2, sole: true },
     ]
 }

@@ -1,5 +1,6 @@
 //! What a transaction did, as lines of the history.
 
+use winback::dispatch::resolve::Kept;
 use winback::model::ids::MessageId;
 use winback::model::message::{Refusal, Settlement, Verdict};
 
@@ -13,7 +14,9 @@ impl World {
     /// Writes down one operation, and counts what it shows.
     pub(crate) fn tell(&mut self, who: u64, call: &Call, answer: &Answer) {
         match (call, answer) {
-            (Call::InDoubt | Call::OpenMessages(_) | Call::Texts(_) | Call::AddWindow { .. }, _) => {}
+            (Call::InDoubt | Call::OpenMessages(_) | Call::Texts(_) | Call::AddWindow { .. }, _)
+            | (_, Answer::Doubts(_) | Answer::Messages(_) | Answer::Bound(_) | Answer::Time(_)) => {}
+            (Call::Note(notes), _) => self.noted(who, notes),
             (_, Answer::Claimed(messages)) => {
                 for m in messages {
                     self.note(who, "claims", m.id.0, ("epoch", m.epoch));
@@ -28,7 +31,7 @@ impl World {
                 }
             }
             (Call::Resolve { verdict, .. }, Answer::Resolved(changed, kept)) => {
-                self.resolved(who, *verdict, changed, kept.len());
+                self.resolved(who, *verdict, changed, kept);
             }
             (Call::Unsent { settlements, .. }, _) => {
                 for s in settlements {
@@ -36,7 +39,9 @@ impl World {
                     self.note(who, "did not send", s.message.0, ("", s.number));
                 }
             }
-            (Call::Settle { settlements, .. }, _) => self.settled(who, settlements),
+            (Call::Settle { settlements, .. } | Call::SettleAsked { settlements, .. }, _) => {
+                self.settled(who, settlements);
+            }
             (Call::Receive(callbacks), _) => self.received(who, callbacks),
             (Call::Doubt { resend, park }, _) => {
                 for message in resend {
@@ -106,7 +111,7 @@ impl World {
         }
     }
 
-    fn resolved(&mut self, who: u64, verdict: Verdict, changed: &[MessageId], kept: usize) {
+    fn resolved(&mut self, who: u64, verdict: Verdict, changed: &[MessageId], kept: &[(MessageId, Kept)]) {
         for message in changed {
             let number = self.model.committed.message(message.0).last_number;
             let taken = self.provider.ledger.iter().any(|t| t.message == message.0 && t.number == number);
@@ -120,8 +125,11 @@ impl World {
             }
             self.note(who, "is decided as", message.0, (verdict.as_str(), number));
         }
-        if kept > 0 {
+        if !kept.is_empty() {
             self.fired.note(Fault::NotDecided);
+        }
+        if kept.iter().any(|(_, why)| *why == Kept::OnTheWire) {
+            self.fired.note(Fault::DecidedOnTheWire);
         }
     }
 

@@ -67,6 +67,10 @@ impl World {
             let at = self.dice.below(self.character.horizon);
             self.after(at, Happening::Trouble(trouble));
         }
+        for _ in 0..self.character.clocks_set {
+            let at = self.dice.below(self.character.horizon);
+            self.after(at, Happening::Trouble(Trouble::SetClock));
+        }
     }
 
     pub(crate) fn trouble(&mut self, trouble: Trouble) {
@@ -104,12 +108,7 @@ impl World {
                     );
                 }
             }
-            Trouble::SetClock => {
-                self.fired.note(Fault::ClockJump);
-                let by = self.dice.pick(&[-3_600_000, -60_000, 5_000, 60_000, 600_000, 3_600_000]);
-                self.skew[node] += by;
-                self.note(0, "a clock is set", 0, ("by", by));
-            }
+            Trouble::SetClock => self.set_clock(node),
             Trouble::Drain => self.drain(node),
             Trouble::Decide(verdict) => self.decide_about_doubt(verdict),
             Trouble::LaunchTwice => {
@@ -117,6 +116,23 @@ impl World {
                 let campaign = self.dice.below(self.character.campaigns.cast_unsigned()).cast_signed();
                 self.after(0, Happening::Launch(Launching::of(campaign)));
             }
+        }
+    }
+
+    /// A process that runs looks at its clock each second. What is done to the clock of one that does not, nobody can
+    /// know; keys that live for a minute or two would be outlived by that.
+    fn set_clock(&mut self, node: usize) {
+        self.fired.note(Fault::ClockJump);
+        let by = self.dice.pick(&[-3_600_000, -60_000, 5_000, 60_000, 600_000, 3_600_000]);
+        let runs = self.nodes[node].alive && self.nodes[node].stopped_until <= self.now;
+        if by < 0 && !runs && self.character.has_keys() {
+            return;
+        }
+        self.skew[node] += by;
+        self.note(0, "a clock is set", 0, ("by", by));
+        if runs {
+            let who = (node, self.nodes[node].owner);
+            self.watch_clock(who);
         }
     }
 

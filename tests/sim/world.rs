@@ -12,6 +12,7 @@ use winback::model::message::Claimed;
 use winback::model::run::RunState;
 use winback::model::state::Dispatch;
 
+use super::asking::Inquiring;
 use super::calls::{Answer, Call, Callback};
 use super::character::Character;
 use super::dice::Dice;
@@ -74,6 +75,9 @@ pub(crate) enum Happening {
         call: Call,
     },
     Sweep(Who),
+    /// A look for what providers can be asked, and the steps of each question.
+    Inquire(Who),
+    Inquiring(Who, Box<Inquiring>),
     /// Lanes ask whether somebody else suppressed a number of theirs.
     LookForStops(Who),
     Boot(usize),
@@ -139,6 +143,8 @@ pub(crate) struct World {
     pub(crate) next_callback: i64,
     pub(crate) callbacks_under_way: u32,
     pub(crate) launches: u32,
+    /// How requests are rendered nowadays.
+    pub(crate) print: i64,
     pub(crate) recording: Option<Vec<Transaction>>,
     pub(crate) history: History,
     pub(crate) breach: Option<Breach>,
@@ -166,7 +172,15 @@ pub(crate) struct Failure {
 
 /// Plays the world of a seed; `record` keeps every transaction.
 pub(crate) fn play(seed: u64, broken: Broken, record: bool) -> Result<End, Box<Failure>> {
-    let mut world = World::new(seed, broken, record);
+    play_one(World::new(seed, broken, record, false), seed)
+}
+
+/// Plays the world of a seed in which much is in doubt and every provider can be asked.
+pub(crate) fn play_in_doubt(seed: u64, broken: Broken, record: bool) -> Result<End, Box<Failure>> {
+    play_one(World::new(seed, broken, record, true), seed)
+}
+
+fn play_one(mut world: World, seed: u64) -> Result<End, Box<Failure>> {
     let mut steps = 0;
     while world.breach.is_none() {
         steps += 1;
@@ -187,9 +201,12 @@ pub(crate) fn play(seed: u64, broken: Broken, record: bool) -> Result<End, Box<F
 }
 
 impl World {
-    fn new(seed: u64, broken: Broken, record: bool) -> Self {
+    fn new(seed: u64, broken: Broken, record: bool, in_doubt: bool) -> Self {
         let mut dice = Dice::new(seed);
-        let character = Character::draw(&mut dice);
+        let mut character = Character::draw(&mut dice);
+        if in_doubt {
+            character.doubt_much(&mut dice);
+        }
         let mut world = Self {
             model: Model::new(broken),
             provider: Provider::default(),
@@ -203,6 +220,7 @@ impl World {
             next_callback: 1,
             callbacks_under_way: 0,
             launches: 0,
+            print: 1,
             recording: record.then(Vec::new),
             history: History::default(),
             breach: None,
@@ -298,6 +316,8 @@ impl World {
                 self.transact(vec![call], wall, who.map_or(0, |(_, owner)| owner));
             }
             Happening::Sweep(who) => self.sweep(who),
+            Happening::Inquire(who) => self.inquire(who),
+            Happening::Inquiring(who, inquiring) => self.go_on_inquiring(who, *inquiring),
             Happening::LookForStops(who) => self.look_for_stops(who),
             Happening::Boot(node) => self.boot(node),
             Happening::Launch(launching) => self.launch(launching),
@@ -321,7 +341,8 @@ impl World {
             let run = self.model.committed.runs[place];
             if run.state == RunState::Paused && self.dice.chance(700) {
                 let (run, from, to) = (id(place), RunState::Paused, RunState::Running);
-                self.after(5, Happening::Later { who: None, call: Call::SetRunState { run, from, to } });
+                let soon = self.dice.pick(&[5, 5, 400_000]);
+                self.after(soon, Happening::Later { who: None, call: Call::SetRunState { run, from, to } });
             }
             if run.state == RunState::Preparing {
                 self.after(5, Happening::Launch(Launching::of(run.campaign)));
@@ -420,7 +441,17 @@ impl World {
 /// Whether an operation may have changed a row.
 fn changes(call: &Call, answer: &Answer) -> bool {
     match (call, answer) {
-        (Call::InDoubt | Call::OpenMessages(_) | Call::Texts(_), _)
+        (
+            Call::InDoubt
+            | Call::OpenMessages(_)
+            | Call::Texts(_)
+            | Call::OpenDoubts
+            | Call::MayReplay(_)
+            | Call::Bound { .. }
+            | Call::Alike(_)
+            | Call::ClockSeen,
+            _,
+        )
         | (
             Call::Rejoin { .. } | Call::AcceptByReceipt | Call::Withdraw { .. } | Call::Lift(_),
             Answer::Count(0),
@@ -444,6 +475,8 @@ impl Happening {
             | Self::Again { who, .. }
             | Self::CommitLate { who, .. }
             | Self::LookForStops(who)
+            | Self::Inquire(who)
+            | Self::Inquiring(who, _)
             | Self::Sweep(who) => Some(*who),
             Self::Later { who, .. } => *who,
             _ => None,

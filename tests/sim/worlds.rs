@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use super::faults::Fired;
 use super::model::Broken;
-use super::world::{End, Failure, play};
+use super::world::{End, Failure, play, play_in_doubt};
 
 /// Worlds that are played unless the command line says otherwise.
 const SEEDS: u64 = 10_000;
@@ -78,12 +78,18 @@ fn the_same_seed_gives_the_same_history() {
     }
 }
 
+/// How a world is played in which a rule is broken, or none.
+type Play = fn(u64, Broken, bool) -> Result<End, Box<Failure>>;
+
 /// Plays worlds in which something is broken until each of `rules` has noticed; answers in how many worlds it was.
-fn until_noticed(broken: Broken, rules: &[&str]) -> u64 {
+fn until_noticed(broken: Broken, rules: &[&str], play: Play) -> u64 {
     let mut missing = rules.to_vec();
     let mut others = std::collections::BTreeSet::new();
     for seed in 0..BITE {
         let Err(failure) = play(seed, broken, false) else { continue };
+        if let Err(failure) = play(seed, Broken::Nothing, false) {
+            panic!("{}", show(&failure));
+        }
         missing.retain(|rule| *rule != failure.breach.rule);
         others.insert(failure.breach.rule);
         if missing.is_empty() {
@@ -96,7 +102,7 @@ fn until_noticed(broken: Broken, rules: &[&str]) -> u64 {
 #[test]
 fn a_rule_that_is_taken_out_is_missed() {
     let check = |broken: Broken, rules: &[&str]| {
-        let worlds = until_noticed(broken, rules);
+        let worlds = until_noticed(broken, rules, play);
         let _ = writeln!(std::io::stderr(), "{broken:?}: noticed by {rules:?} within {worlds} worlds");
     };
     check(Broken::IntentAfterWire, &["I3 nothing unexpected"]);
@@ -112,4 +118,21 @@ fn a_rule_that_is_taken_out_is_missed() {
     check(Broken::LateProofIsFree, &["I6 limits"]);
     check(Broken::CapsCountedEarly, &["I6 limits"]);
     check(Broken::NobodySweeps, &["I8 progress"]);
+}
+
+#[test]
+fn a_rule_about_questions_to_providers_that_is_taken_out_is_missed() {
+    let check = |broken: Broken, rules: &[&str]| {
+        let worlds = until_noticed(broken, rules, play_in_doubt);
+        let _ = writeln!(std::io::stderr(), "{broken:?}: noticed by {rules:?} within {worlds} worlds");
+    };
+    check(Broken::ReplayIgnoresStop, &["I4 nothing after STOP"]);
+    check(Broken::ReplayUnrecorded, &["I3 nothing unexpected"]);
+    check(Broken::KeysOutlived, &["I2 no silent duplicate"]);
+    check(Broken::ClockUnwatched, &["I2 no silent duplicate"]);
+    // What was taken and is called not taken is not paid for, which shows before the second copy leaves.
+    check(Broken::NothingProves, &["I6 limits"]);
+    check(Broken::AskedTooSoon, &["I6 limits"]);
+    check(Broken::ClockTakenAsSteady, &["I6 limits"]);
+    check(Broken::RefusalEndsReplay, &["I6 limits"]);
 }

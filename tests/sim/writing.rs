@@ -42,7 +42,7 @@ pub(super) enum Reply {
 
 /// What becomes of a transaction.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     Done,
     Refused,
     /// It stands, and nobody is told.
@@ -140,7 +140,7 @@ impl World {
         }
     }
 
-    fn fate(&mut self) -> Fate {
+    pub(super) fn fate(&mut self) -> Fate {
         if !self.troubled {
             return Fate::Done;
         }

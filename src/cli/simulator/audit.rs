@@ -16,7 +16,7 @@ use crate::store::{Store, StoreError};
 
 /// Hold a ledger against a store: lost, duplicated, unexpected, after STOP, outside the hours, above rate or budget, wrong.
 ///
-/// Exit code 0: they agree. 1: they do not. What is in doubt is counted and is no fault: the store says so itself. Nothing
+/// Exit code 0: they agree. 1: they do not, or the hours of some texts cannot be checked. What is in doubt is counted and is no fault: the store says so itself. Nothing
 /// is changed, and nothing shows more of a number than its end.
 #[derive(Debug, Args)]
 pub(super) struct AuditArgs {

@@ -14,6 +14,6 @@ impl LaneCore {
         if shut || self.pause(now.elapsed).is_some() {
             return false;
         }
-        self.gate.use_permits(parts, sender, country, now.elapsed).is_ok()
+        self.gate.use_permits_beside(parts, sender, country, now.elapsed).is_ok()
     }
 }

@@ -1,9 +1,10 @@
 //! Which questions are asked next: what is due, what may leave, and that nobody is passed over for long. It asks nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use crate::model::clock::{Moment, Timestamp};
-use crate::model::doubt::Means;
+use crate::model::doubt::{Ask, Means};
 use crate::model::ids::{MessageId, RunId};
 use crate::store::StoreError;
 use crate::store::inquiries::{Note, Open, Tried};
@@ -18,6 +19,9 @@ const PAGES: usize = 4;
 
 /// Messages of one route that wait for a look at all others; with more of them they are no longer told apart.
 const MOST_PASSED: usize = 10_000;
+
+/// A replay whose permits are older than this does not leave: it would go beside those of the next seconds.
+const REPLAY_DEADLINE: Duration = Duration::from_secs(2);
 
 /// A question that is due, and when that was found.
 pub(super) struct Question {
@@ -112,6 +116,7 @@ impl Inquirer {
         busy: &HashSet<String>,
     ) -> Result<Vec<Question>, StoreError> {
         let (found, mut over, mut due) = (self.clock.moment(), Vec::new(), Vec::new());
+        let trust = Trust { since: rounds.trusted_since, steady: rounds.watch.steady(found) };
         for mut open in page {
             let route = open.standing.route.as_str();
             let Some(means) = self.routes.get(route).and_then(|_| self.ladder.means.get(route)) else {
@@ -121,14 +126,9 @@ impl Inquirer {
                 rounds.crowd(route);
                 continue;
             }
-            let distrusted = means.repeat.is_some()
-                && !open.standing.asked.replay_over
-                && rounds.trusted_since.is_some_and(|since| open.standing.intent_at < since);
-            if distrusted || replay_over(means, &open.standing, found.wall) {
-                over.push(past_replays(&open));
-                open.standing.asked.replay_over = true;
-            }
-            if let Some(step) = now(means, &open, found.wall) {
+            let (past, step) = question(means, &mut open, trust, found.wall);
+            over.extend(past);
+            if let Some(step) = step {
                 due.push(Question { open, step, found });
             }
         }
@@ -147,26 +147,25 @@ impl Inquirer {
             .then_some(question),
             Step::Replay(..) => {
                 let means = self.ladder.means.get(&question.open.standing.route)?;
-                let step = now(&Means { repeat: None, ..*means }, &question.open, found.wall)?;
-                Some(Question { step, ..question })
+                let mut open = question.open;
+                let step = instead(means, &mut open, trust, found.wall)?;
+                Some(Question { open, step, ..question })
             }
         };
         Ok(due.into_iter().filter_map(allowed).collect())
     }
 
-    /// Looks at the clock, where ages are judged by it.
+    /// Looks at the clock; what is kept of it is for those whose keys have an age.
     async fn watch(&self, rounds: &mut Rounds) -> Result<(), StoreError> {
-        if !self.ladder.means.values().any(|means| means.repeat.is_some()) {
-            return Ok(());
-        }
+        let keys = self.ladder.means.values().any(|means| means.repeat.is_some());
         let now = self.clock.moment();
         if !rounds.watch.began() {
-            rounds.watch.begin(self.store.clock_seen().await?, now);
+            let kept = if keys { self.store.clock_seen().await? } else { None };
+            rounds.watch.begin(kept, now);
         }
         match rounds.watch.look(now) {
-            Seen::Well => {}
-            Seen::Keep => self.store.seen_clock(now.wall).await?,
-            Seen::Back(until) => {
+            Seen::Keep if keys => self.store.seen_clock(now.wall).await?,
+            Seen::Back(until) if keys => {
                 // Before anything that can fail: from here on nothing older is replayed by this process.
                 rounds.trusted_since = rounds.trusted_since.max(Some(until));
                 self.store.distrust_until(until, now.wall).await?;
@@ -175,9 +174,49 @@ impl Inquirer {
                     "the clock was set back; no request that was recorded before this time is repeated any more"
                 );
             }
+            Seen::Well | Seen::Keep | Seen::Back(_) => {}
         }
         Ok(())
     }
+}
+
+/// How far the wall clock can be relied on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// What was recorded before that is of no known age.
+    pub since: Option<Timestamp>,
+    /// For how long it is known not to have been set.
+    pub steady: Duration,
+}
+
+/// What is asked about a message now; and a note, if it is past every replay from now on, which it then knows too. Where a
+/// clock that was set may have kept a provider from having the time that it needs, nothing that it does not have is proof.
+pub fn question(means: &Means, open: &mut Open, trust: Trust, at: Timestamp) -> (Option<Note>, Option<Step>) {
+    let distrusted = means.repeat.is_some()
+        && !open.standing.asked.replay_over
+        && trust.since.is_some_and(|since| open.standing.intent_at < since);
+    let over = distrusted || replay_over(means, &open.standing, at);
+    let note = over.then(|| past_replays(open));
+    open.standing.asked.replay_over |= over;
+    let proves = |ask: Ask| ask.authoritative && trust.steady >= ask.after;
+    let step = now(means, open, at).map(|step| match step {
+        Step::Look(ask, due) => Step::Look(Ask { authoritative: proves(ask), ..ask }, due),
+        replay @ Step::Replay(..) => replay,
+    });
+    (note, step)
+}
+
+/// What is asked now instead of a replay that must not leave.
+pub fn instead(means: &Means, open: &mut Open, trust: Trust, at: Timestamp) -> Option<Step> {
+    question(&Means { repeat: None, ..*means }, open, trust, at).1
+}
+
+/// Whether a replay that was `found` to be due, and `asked` for by the clock that does not stop, may still leave: its key
+/// lives, whatever was done to the wall clock since, and its permits are fresh.
+pub fn may_leave(step: Step, found: Moment, asked: Duration, now: Moment) -> bool {
+    let latest = now.wall.max(found.wall.plus(now.elapsed.saturating_sub(found.elapsed)));
+    let dead = matches!(step, Step::Replay(_, until) if latest >= until);
+    !dead && now.elapsed.saturating_sub(asked) <= REPLAY_DEADLINE
 }
 
 /// The next question, if it is due.

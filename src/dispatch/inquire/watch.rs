@@ -1,4 +1,5 @@
-//! Notices a wall clock that was set back, which would make old keys look young. Pure: it is told the time.
+//! Notices a wall clock that was set: back, which would make old keys look young, or ahead, which would make a provider
+//! look as if it had had time enough. Pure: it is told the time.
 
 use std::time::Duration;
 
@@ -17,14 +18,16 @@ const FAR: Duration = Duration::from_hours(24 * 366);
 
 /// The last time that was seen.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Watch {
+pub struct Watch {
     last: Option<Moment>,
     kept: Option<Timestamp>,
+    /// Since when it has not been set, by the clock that does not stop.
+    steady_since: Duration,
 }
 
 /// What follows from a look at the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub enum Seen {
     /// Nothing.
     Well,
     /// The time is to be kept.
@@ -35,20 +38,30 @@ pub(super) enum Seen {
 
 impl Watch {
     /// Begins with the time that was kept before the last end.
-    pub(super) fn begin(&mut self, kept: Option<Timestamp>, now: Moment) {
-        self.kept = kept;
+    pub fn begin(&mut self, kept: Option<Timestamp>, now: Moment) {
+        (self.kept, self.steady_since) = (kept, now.elapsed);
         self.last = kept.map(|wall| Moment { wall, elapsed: now.elapsed });
     }
 
     /// Whether it has begun.
-    pub(super) fn began(&self) -> bool {
+    pub fn began(&self) -> bool {
         self.last.is_some()
     }
 
+    /// For how long it has been known not to have been set.
+    pub fn steady(&self, now: Moment) -> Duration {
+        now.elapsed.saturating_sub(self.steady_since)
+    }
+
     /// Looks at the clock.
-    pub(super) fn look(&mut self, now: Moment) -> Seen {
+    pub fn look(&mut self, now: Moment) -> Seen {
         let expected = self.last.map(|last| last.wall.plus(now.elapsed.saturating_sub(last.elapsed)));
         self.last = Some(now);
+        // Nobody knows what was done to it before the first look.
+        if expected.is_none_or(|expected| now.wall.plus(SLACK) < expected || now.wall > expected.plus(SLACK))
+        {
+            self.steady_since = now.elapsed;
+        }
         if let Some(expected) = expected.filter(|expected| now.wall.plus(SLACK) < *expected) {
             self.kept = Some(now.wall);
             return Seen::Back(expected.plus(Duration::from_millis(1)).min(now.wall.plus(FAR)));
@@ -90,6 +103,16 @@ mod tests {
         check(None, &[(9_000, 5), (8_999, 6), (8_999, 7)], &[Seen::Keep, Seen::Well, Seen::Well]);
         check(Some(9_000), &[(1_000, 5)], &[back(9_000)]);
         check(Some(9_000), &[(9_030, 5), (9_060, 35)], &[Seen::Well, Seen::Keep]);
+        let steady = |looks: &[(u64, u64)]| {
+            let mut watch = Watch::default();
+            watch.begin(Some(at(1_000, 0).wall), at(1_000, 5));
+            let looks = looks.iter().map(|(wall, elapsed)| at(*wall, *elapsed));
+            looks.map(|now| (watch.look(now), watch.steady(now).as_secs()).1).last()
+        };
+        assert_eq!(steady(&[(1_000, 5), (1_030, 35)]), Some(30));
+        assert_eq!(steady(&[(1_000, 5), (1_090, 35), (1_095, 40)]), Some(5), "set ahead");
+        assert_eq!(steady(&[(1_000, 5), (1_000, 35), (1_005, 40)]), Some(5), "set back");
+        assert_eq!(steady(&[(4_000, 5), (4_010, 15)]), Some(10), "not before it was looked at");
         let far = Seen::Back(at(1_000, 0).wall.plus(FAR));
         check(Some(9_000_000_000), &[(1_000, 5)], &[far]);
     }

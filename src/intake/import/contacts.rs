@@ -72,7 +72,7 @@ pub async fn import_contacts(
             store.upsert_contacts(&records, now).await?
         };
         let conflicts = done.count(&upserted, &notes);
-        desk.end_batch(batch.origins, batch.bad, &conflicts, &Reason::PhoneTaken).await?;
+        desk.end_batch(batch.slip, &conflicts, &Reason::PhoneTaken).await?;
     }
     (done.rows, done.rejected) = desk.finish()?;
     Ok(done)

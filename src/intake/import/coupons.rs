@@ -51,7 +51,7 @@ pub async fn import_coupons(
         };
         done.added += kept.added;
         done.repeated += kept.repeated;
-        desk.end_batch(batch.origins, batch.bad, &kept.elsewhere, &Reason::CodeInPool).await?;
+        desk.end_batch(batch.slip, &kept.elsewhere, &Reason::CodeInPool).await?;
     }
     (done.rows, done.rejected) = desk.finish()?;
     Ok(done)

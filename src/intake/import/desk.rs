@@ -2,27 +2,28 @@
 
 use std::io::Write;
 
-use super::feed::Origin;
+use super::feed::{Origin, Slip};
 use super::{Handling, ImportError, OpenRejects, Rejected, Rejections, Step};
 use crate::intake::reason::Reason;
 use crate::intake::rejects::Rejects;
-use crate::intake::source::Progress;
 use crate::intake::table::Table;
 
 /// Keeps the books.
 pub(super) struct Desk<'a> {
     handling: Handling<'a>,
     headers: Vec<String>,
-    progress: Progress,
+    total: Option<u64>,
     file: Option<Rejects<Box<dyn Write + Send>>>,
     rejected: Rejections,
     rows: u64,
+    /// Bytes of the source up to the end of the last batch.
+    bytes: u64,
 }
 
 impl<'a> Desk<'a> {
     pub(super) fn new(table: &Table, handling: Handling<'a>) -> Self {
-        let (headers, progress) = (table.headers().to_vec(), table.progress());
-        Self { handling, headers, progress, file: None, rejected: Rejections::default(), rows: 0 }
+        let (headers, total) = (table.headers().to_vec(), table.progress().total());
+        Self { handling, headers, total, file: None, rejected: Rejections::default(), rows: 0, bytes: 0 }
     }
 
     /// Whether nothing is to be written to the store.
@@ -35,15 +36,23 @@ impl<'a> Desk<'a> {
         self.handling.rejects.is_some()
     }
 
-    /// Ends a batch: `origins` are its good rows, `refused` the places of those the store did not take, in order.
+    /// Between two transactions of a batch: `written` of its rows are in.
+    pub(super) async fn end_part(&mut self, slip: &Slip, written: usize) {
+        let (written, all) = (written as u64, slip.origins.len().max(1) as u64);
+        let bytes = self.bytes + slip.read_to.saturating_sub(self.bytes) * written / all;
+        self.tell(bytes, self.rows + written).await;
+    }
+
+    /// Ends a batch: `refused` are the places of those good rows that the store did not take, in order.
     pub(super) async fn end_batch(
         &mut self,
-        origins: Vec<Origin>,
-        mut bad: Vec<(Origin, Reason)>,
+        slip: Slip,
         refused: &[usize],
         reason: &Reason,
     ) -> Result<(), ImportError> {
+        let Slip { origins, mut bad, read_to } = slip;
         self.rows += (origins.len() + bad.len()) as u64;
+        self.bytes = read_to;
         if !refused.is_empty() {
             let is_refused = |at: &usize| refused.binary_search(at).is_ok();
             let origins = origins.into_iter().enumerate().filter(|(at, _)| is_refused(at));
@@ -53,13 +62,18 @@ impl<'a> Desk<'a> {
         for (origin, reason) in bad {
             self.reject(&origin, reason)?;
         }
+        self.tell(self.bytes, self.rows).await;
+        Ok(())
+    }
+
+    /// Tells how far the import is, and leaves the store to others for a while.
+    async fn tell(&mut self, bytes: u64, rows: u64) {
         if let Some(tell) = &mut self.handling.progress {
-            tell(Step { bytes: self.progress.read(), total: self.progress.total(), rows: self.rows });
+            tell(Step { bytes, total: self.total, rows });
         }
         if !self.handling.pause.is_zero() {
             tokio::time::sleep(self.handling.pause).await;
         }
-        Ok(())
     }
 
     /// Closes the books: rows read, rows rejected.

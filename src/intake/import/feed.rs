@@ -2,6 +2,7 @@
 
 use std::panic::resume_unwind;
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -18,47 +19,92 @@ const MOST_BYTES: usize = 4 << 20;
 pub(super) struct Origin {
     /// Where its row begins.
     pub(super) line: u64,
-    /// The row itself, if rejected rows are to be written.
+    /// The row itself, if it was rejected, or may be, and rejected rows are to be written.
     pub(super) row: Option<Row>,
 }
 
-/// Rows that are written together.
-pub(super) struct Batch<T> {
+/// Rows that are read together.
+pub(super) struct Batch<D> {
     /// What the good rows say.
-    pub(super) drafts: Vec<T>,
+    pub(super) drafts: D,
+    /// What is booked when they are written.
+    pub(super) slip: Slip,
+}
+
+/// Where the rows of a batch come from.
+#[derive(Default)]
+pub(super) struct Slip {
     /// Where each draft comes from.
     pub(super) origins: Vec<Origin>,
     /// The bad rows.
     pub(super) bad: Vec<(Origin, Reason)>,
+    /// Bytes of the source that had been read when the batch was full.
+    pub(super) read_to: u64,
 }
 
-impl<T> Batch<T> {
-    fn new() -> Self {
-        Self { drafts: Vec::new(), origins: Vec::new(), bad: Vec::new() }
+impl Slip {
+    fn rows(&self) -> usize {
+        self.origins.len() + self.bad.len()
     }
 }
 
-/// The reading half of an import. Dropped, it stops the thread at its next batch.
-pub(super) struct Feed<T> {
-    batches: mpsc::Receiver<Batch<T>>,
+/// When a batch is full.
+#[derive(Clone, Copy)]
+pub(super) struct Most {
+    /// Rows.
+    pub(super) rows: usize,
+    /// Bytes that they keep in memory.
+    pub(super) bytes: usize,
+}
+
+/// What a good row leaves in a batch.
+pub(super) struct Kept {
+    /// Bytes in memory.
+    pub(super) bytes: usize,
+    /// Whether the store may yet refuse it.
+    pub(super) refusable: bool,
+}
+
+/// The reading half of an import: one batch ahead of the writing one. Dropped, it stops the thread at its next batch.
+pub(super) struct Feed<D> {
+    batches: mpsc::Receiver<Batch<D>>,
     reader: JoinHandle<Result<(), IntakeError>>,
 }
 
-impl<T: Send + 'static> Feed<T> {
+impl<T: Send + 'static> Feed<Vec<T>> {
     /// Starts reading batches of at most `most` rows; `read` turns a row into a draft.
     pub(super) fn start(
         table: Table,
         most: usize,
         keep_rows: bool,
-        read: impl FnMut(&Row) -> Result<T, Reason> + Send + 'static,
+        mut read: impl FnMut(&Row) -> Result<T, Reason> + Send + 'static,
+    ) -> Self {
+        let gather = move |row: &Row, drafts: &mut Vec<T>| {
+            drafts.push(read(row)?);
+            Ok(Kept { bytes: row.size(), refusable: true })
+        };
+        Self::gather(table, Most { rows: most, bytes: MOST_BYTES }, keep_rows, gather, |_| ())
+    }
+}
+
+impl<D: Default + Send + 'static> Feed<D> {
+    /// Starts reading batches; `read` adds what a row says to the drafts, `close` has the last word on those of a batch.
+    pub(super) fn gather(
+        table: Table,
+        most: Most,
+        keep_rows: bool,
+        read: impl FnMut(&Row, &mut D) -> Result<Kept, Reason> + Send + 'static,
+        close: impl FnMut(&mut D) + Send + 'static,
     ) -> Self {
         let (sender, batches) = mpsc::channel(1);
-        let reader = spawn_blocking(move || read_all(table, most, keep_rows, read, &sender));
+        let runtime = Handle::current();
+        let reading = Reading { table, most, keep_rows, read, close };
+        let reader = spawn_blocking(move || reading.all(&runtime, &sender));
         Self { batches, reader }
     }
 
     /// The next batch, `None` at the end of the file. Not to be asked again after that.
-    pub(super) async fn next(&mut self) -> Result<Option<Batch<T>>, ImportError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Batch<D>>, ImportError> {
         if let Some(batch) = self.batches.recv().await {
             return Ok(Some(batch));
         }
@@ -71,41 +117,63 @@ impl<T: Send + 'static> Feed<T> {
     }
 }
 
-fn read_all<T>(
-    mut table: Table,
-    most: usize,
+/// What the thread works with.
+struct Reading<R, C> {
+    table: Table,
+    most: Most,
     keep_rows: bool,
-    mut read: impl FnMut(&Row) -> Result<T, Reason>,
-    sender: &mpsc::Sender<Batch<T>>,
-) -> Result<(), IntakeError> {
-    let (mut row, mut batch, mut bytes) = (Row::default(), Batch::new(), 0);
-    loop {
-        let draft = match table.next_row(&mut row)? {
-            Next::Row => read(&row),
-            Next::Bad(fault) => Err(fault.into()),
-            Next::End => break,
-        };
-        bytes += row.size();
-        let origin = Origin { line: row.line(), row: keep_rows.then(|| row.clone()) };
-        match draft {
-            Ok(draft) => {
-                batch.drafts.push(draft);
-                batch.origins.push(origin);
+    read: R,
+    close: C,
+}
+
+impl<R, C> Reading<R, C> {
+    /// Reads to the end of the file. A batch is begun when the one before it is being written, and not earlier: there are
+    /// never more than two.
+    fn all<D: Default>(mut self, runtime: &Handle, sender: &mpsc::Sender<Batch<D>>) -> Result<(), IntakeError>
+    where
+        R: FnMut(&Row, &mut D) -> Result<Kept, Reason>,
+        C: FnMut(&mut D),
+    {
+        let mut row = Row::default();
+        // Without a place nobody writes any more: the import was given up.
+        while let Ok(place) = runtime.block_on(sender.reserve()) {
+            let mut batch = Batch { drafts: D::default(), slip: Slip::default() };
+            let ended = self.batch(&mut row, &mut batch)?;
+            if batch.slip.rows() > 0 {
+                (self.close)(&mut batch.drafts);
+                batch.slip.read_to = self.table.progress().read();
+                place.send(batch);
             }
-            Err(reason) => batch.bad.push((origin, reason)),
+            if ended {
+                break;
+            }
         }
-        if batch.drafts.len() + batch.bad.len() < most && bytes < MOST_BYTES {
-            continue;
-        }
-        bytes = 0;
-        if sender.blocking_send(std::mem::replace(&mut batch, Batch::new())).is_err() {
-            // Nobody writes any more: the import was given up.
-            return Ok(());
-        }
+        Ok(())
     }
-    if !(batch.drafts.is_empty() && batch.bad.is_empty()) {
-        // As above.
-        let _ = sender.blocking_send(batch);
+
+    /// Fills a batch; answers whether the file ended.
+    fn batch<D>(&mut self, row: &mut Row, batch: &mut Batch<D>) -> Result<bool, IntakeError>
+    where
+        R: FnMut(&Row, &mut D) -> Result<Kept, Reason>,
+    {
+        let mut bytes = 0;
+        while batch.slip.rows() < self.most.rows && bytes < self.most.bytes {
+            let kept = match self.table.next_row(row)? {
+                Next::Row => (self.read)(row, &mut batch.drafts),
+                Next::Bad(fault) => Err(fault.into()),
+                Next::End => return Ok(true),
+            };
+            let keep = self.keep_rows && kept.as_ref().map_or(true, |kept| kept.refusable);
+            let origin = Origin { line: row.line(), row: keep.then(|| row.clone()) };
+            bytes += size_of::<Origin>() + if keep { row.size() } else { 0 };
+            match kept {
+                Ok(kept) => {
+                    bytes += kept.bytes;
+                    batch.slip.origins.push(origin);
+                }
+                Err(reason) => batch.slip.bad.push((origin, reason)),
+            }
+        }
+        Ok(false)
     }
-    Ok(())
 }

@@ -55,7 +55,7 @@ pub async fn import_optouts(
         done.already += kept.already;
         done.withdrawn += kept.withdrawn;
         // The store takes every number, so that nothing is refused.
-        desk.end_batch(batch.origins, batch.bad, &[], &Reason::PhoneInvalid).await?;
+        desk.end_batch(batch.slip, &[], &Reason::PhoneInvalid).await?;
     }
     (done.rows, done.rejected) = desk.finish()?;
     Ok(done)

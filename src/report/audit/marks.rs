@@ -26,15 +26,6 @@ impl Marks {
         block.map_or(0, |words| words[place(message)].count_ones())
     }
 
-    /// The first value that was brought for an id: this one, unless there was one before. Zero counts as none.
-    pub(super) fn first(&mut self, id: i64, value: i64) -> i64 {
-        let word = self.word(id);
-        if *word == 0 {
-            *word = value.cast_unsigned();
-        }
-        word.cast_signed()
-    }
-
     fn word(&mut self, id: i64) -> &mut u64 {
         let empty = || vec![0; usize::try_from(BLOCK).unwrap_or_default()].into_boxed_slice();
         &mut self.0.entry(id.div_euclid(BLOCK)).or_insert_with(empty)[place(id)]
@@ -56,14 +47,5 @@ mod tests {
         assert!(!marks.mark_attempt(7, 2));
         assert!(marks.mark_attempt(7, 1));
         assert_eq!([7, 8, 7 + 4_096, 1 << 40].map(|id| marks.attempts(id)), [2, 0, 0, 0]);
-    }
-
-    #[test]
-    fn the_first_who_brings_a_code_keeps_it() {
-        let mut marks = Marks::default();
-        assert_eq!(
-            [marks.first(5, 31), marks.first(5, 31), marks.first(5, 32), marks.first(6, 32)],
-            [31, 31, 31, 32]
-        );
     }
 }

@@ -102,12 +102,19 @@ fn what_is_not_the_store_is_neither_written_over_nor_sent_from() {
     assert!(std::fs::symlink_metadata(shop.path("link.db")).expect("it is there").is_symlink());
 
     // A backup that was only copied into place.
+    shop.good(&["launch", "winter", "--yes"]);
     shop.good(&["store", "backup", "kept.db"]);
     for end in ["-wal", "-shm"] {
         let _ = std::fs::remove_file(shop.path(&format!("winback.db{end}")));
     }
     std::fs::copy(shop.path("kept.db"), shop.path("winback.db")).expect("copied");
-    for args in [&["launch", "winter", "--yes"][..], &["store", "backup", "again.db"], &["doctor"]] {
+    let status = shop.good(&["status", "winter"]);
+    assert!(
+        status.contains("held     this store is a backup") && status.contains("store restore"),
+        "{status}"
+    );
+    assert!(!status.contains("start it with `winback daemon`"), "{status}");
+    for args in [&["launch", "spring", "--yes"][..], &["store", "backup", "again.db"], &["doctor"]] {
         let refused = shop.run(args);
         assert_eq!(refused.code, Some(1), "{args:?}: {}{}", refused.out, refused.err);
         let told = refused.out + &refused.err;

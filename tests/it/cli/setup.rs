@@ -39,7 +39,8 @@ fn a_set_up_that_fails_leaves_nothing_behind() {
     };
     check(&["--url", "mysql://x"], "--url is not the address of a store");
     check(&["--url", "sqlite:no/such/folder/w.db"], "no/such/folder");
-    check(&["--url", "postgres://nobody@127.0.0.1:1/none"], "store");
+    let nobody = "the PostgreSQL server at 127.0.0.1:1 (database `none`) cannot be used: Connection refused";
+    check(&["--url", "postgres://nobody:secret@127.0.0.1:1/none"], nobody);
     check(&["--price", "-1"], "--price");
     check(&["--sender", " "], "--sender");
     check(&["--zone", "Mars/Olympus"], "--zone");

@@ -56,7 +56,7 @@ async fn a_status_names_ten_doubts_and_where_the_others_are() {
             desk.json(0, &["message", "list", "comeback", "--in-doubt", "--limit", "1"])[0]["id"].to_string();
         let said = desk.run(&["message", "resolve", &one, "--as", "accepted"]);
         assert!(
-            said.out.contains("1 message is accepted") && said.out.contains("by operator ada"),
+            said.out.contains("1 message is accepted") && said.out.contains("decided by ada"),
             "{}",
             said.out
         );

@@ -34,7 +34,7 @@ const WITH_SHOP: &[(&[&str], i32, &str)] = &[
     (&["contact", "import", "noise"], 1, "is no text; name a CSV"),
     (&["contact", "import", "picture"], 1, "picture is no text; name a CSV"),
     (&["contact", "import", "bare.csv"], 2, "bare.csv: the first line looks like data"),
-    (&["contact", "import", "cut.csv.gz"], 1, "fetch it again"),
+    (&["event", "import", "cut.csv.gz", "--kind", "order"], 1, "fetch it again"),
     (&["contact", "import", "list.csv", "--consent-at", "2999-01-01"], 2, "in the future"),
     (&["contact", "import", "list.csv", "--country", "XX"], 2, "'--country <XX>': XX is no country"),
     (&["contact", "import", "list.csv", "--map", "phone"], 2, "field=Column"),
@@ -186,4 +186,35 @@ fn the_help_names_every_command_once() {
     for name in expected {
         assert_eq!(names.iter().filter(|one| **one == name).count(), 1, "{name}: {names:?}");
     }
+}
+
+#[test]
+fn a_wrong_call_gives_no_advice_that_leads_nowhere() {
+    let shop = Shop::new();
+    let check = |args: &[&str], told: &str, never: &str| {
+        let said = shop.run(args);
+        assert_eq!(said.code, Some(2), "{args:?}: {}", said.out);
+        assert!(said.err.contains(told) && !said.err.contains(never), "{args:?}: {}", said.err);
+    };
+    check(&["rehearse", "national-day", "--speed", "-1"], "unexpected argument '-1'", "'-- -1'");
+    check(&["simulator", "audit", "l", "s", "--rate", "-.5"], "unexpected argument '-.", "'-- -");
+    check(&["message", "resolve", "--as", "not-sent", "--all"], "--campaign", "<IDS>");
+    check(&["message", "resolve", "--as", "not-sent"], "<IDS>", "nothing");
+    check(
+        &["message", "resolve", "1", "--as", "resend", "--every-copy"],
+        "goes with --as not-sent",
+        "nothing",
+    );
+}
+
+#[test]
+fn a_campaigns_folder_that_is_not_there_is_a_warning() {
+    let shop = Shop::new();
+    let config = std::fs::read_to_string(shop.path("winback.toml")).expect("written");
+    let warned = |folder: &str| {
+        let text = format!("campaigns_folder = \"{folder}\"\n{config}");
+        std::fs::write(shop.path("winback.toml"), text).expect("written");
+        shop.good(&["check"]).contains("there is no such folder")
+    };
+    assert_eq!([warned("nope"), warned("campaigns")], [true, false]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::books;
 use crate::support::stores::{Bench, on_both};
 use crate::support::world::World;
-use winback::dispatch::resolve::{Decider, Kept, Resolved, resolve};
+use winback::dispatch::resolve::{Decider, Kept, Resolved, resolve, resolve_copies};
 use winback::dispatch::sweep::cancel;
 use winback::model::ids::{MessageId, RunId};
 use winback::model::message::Verdict;
@@ -112,7 +112,27 @@ async fn what_a_person_wants_sent_again_goes_out_with_the_same_code_though_its_r
         // The second copy is in doubt too; one of the two may have arrived, so its code goes to nobody else.
         let unsent = say(&store, &world, &ids, Verdict::NotSent).await;
         assert_eq!(unsent.changed, ids);
+        assert_eq!(unsent.locked, ids, "and that is said");
         assert_eq!(books(&store).await, "available 10 reserved 0 sent 0 quarantined 3");
+        let half = world.until(&store, &run, |s| s.failed == 3).await;
+        assert_eq!(half.spent.0 * 2, status.spent.0, "of each, one of two copies is paid for");
+        // Once a person knows that no copy arrived, nothing is kept back any more.
+        let freed = resolve_copies(&store, &ids[..2], ADA, world.clock.now()).await.unwrap();
+        assert_eq!((freed.changed.as_slice(), freed.kept.len()), (&ids[..2], 0));
+        assert_eq!(books(&store).await, "available 12 reserved 0 sent 0 quarantined 1");
+        let left = world.until(&store, &run, |_| true).await;
+        assert_eq!(left.spent.0 * 6, status.spent.0);
+        let again = resolve_copies(&store, &ids[..2], ADA, world.clock.now()).await.unwrap();
+        assert!(again.kept.iter().all(|(_, why)| *why == Kept::Decided(Verdict::NotSent)), "{again:?}");
+        let recorded = store.decisions_of(ids[0]).await.unwrap();
+        assert!(
+            recorded.len() == 2 && recorded.iter().all(|one| one.verdict == Verdict::NotSent),
+            "{recorded:?}"
+        );
+        assert!(recorded[0].reason.as_deref().unwrap().contains("ada had decided: resend"), "{recorded:?}");
+        assert_eq!(store.locked_codes(run.id, MessageId(0), 9).await.unwrap(), ids[2..]);
+        let problems = store.check().await.unwrap();
+        assert!(problems.iter().all(|one| one.problem.is_none()), "{problems:?}");
         assert!(daemon.stop().await);
         store.close().await;
         world.end().await;
@@ -165,6 +185,7 @@ async fn of_a_row_that_moved_since_it_was_looked_at_a_decision_changes_nothing()
             run_to: None,
             due: world.clock.now(),
             coupon: winback::model::message::CouponEffect::Release,
+            every_copy: false,
         };
         for moved in ["epoch = epoch + 1", "epoch = epoch - 1, dispatch = 'accepted'"] {
             bench.sql().await.run(&format!("UPDATE messages SET {moved}")).await;

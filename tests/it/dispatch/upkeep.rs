@@ -10,8 +10,8 @@ use crate::support::stores::{Bench, on_both};
 use crate::support::world::World;
 use winback::report::status::status;
 
-/// A command beside the daemon of a world, in JSON.
-fn said(world: &World, args: &[&str]) -> Value {
+/// A command beside the daemon of a world, in JSON, and its exit code.
+fn ran(world: &World, args: &[&str]) -> (Option<i32>, Value) {
     let output = Command::new(env!("CARGO_BIN_EXE_winback"))
         .args(args)
         .arg("--json")
@@ -21,11 +21,16 @@ fn said(world: &World, args: &[&str]) -> Value {
         .output()
         .expect("runs");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{args:?}: {error}: {out}{err}"))
+    let told = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{args:?}: {error}: {out}{err}"));
+    (output.status.code(), told)
+}
+
+fn said(world: &World, args: &[&str]) -> (Option<i32>, Value) {
+    tokio::task::block_in_place(|| ran(world, args))
 }
 
 fn asked(world: &World, args: &[&str]) -> Value {
-    tokio::task::block_in_place(|| said(world, args))
+    said(world, args).1
 }
 
 /// The same configuration as a file, for commands. Their clock is this machine's.
@@ -60,6 +65,21 @@ async fn why_slow_measures_a_daemon_that_sends_and_doctor_recognises_it() {
     assert!(told("clock and sim").contains("does not answer"), "{doctor}");
     assert!(told("daemon").contains("running as process"), "{doctor}");
 
+    // It lives, and is not where the configuration says.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    configured(&world, bench.url(), nobody);
+    let (code, doctor) = said(&world, &["doctor"]);
+    let of = |what: &str| doctor.as_array().unwrap().iter().find(|one| one["what"] == what).cloned().unwrap();
+    assert_eq!(
+        (code, &of("daemon")["grade"], &of("callbacks")["grade"]),
+        (Some(1), &"wrong".into(), &"warning".into())
+    );
+    assert!(
+        of("daemon")["told"].as_str().unwrap().contains(&format!("does not answer at {nobody}")),
+        "{doctor}"
+    );
+    configured(&world, bench.url(), listen);
+
     let slow = asked(&world, &["why-slow", "comeback"]);
     assert_eq!(slow["watched"], true, "{slow}");
     let limits = slow["limits"].as_array().unwrap();
@@ -73,6 +93,18 @@ async fn why_slow_measures_a_daemon_that_sends_and_doctor_recognises_it() {
     let parts = page.lines().find_map(|line| line.strip_prefix("winback_parts_total{route=\"sim\"} "));
     assert!(parts.is_some_and(|parts| parts.parse::<u64>().is_ok_and(|parts| parts > 5)), "{page}");
     assert!(daemon.stop().await);
+
+    // A run that nobody can read any more has no hours that could be kept.
+    let finding = |checked: &Value| {
+        let all = checked["findings"].as_array().unwrap();
+        all.iter().find(|one| one["what"] == "terms of runs").unwrap()["problem"].clone()
+    };
+    let (code, sound) = said(&world, &["store", "check"]);
+    assert_eq!((code, finding(&sound)), (Some(0), Value::Null), "{sound}");
+    bench.sql().await.run("UPDATE runs SET definition = '{}'").await;
+    let (code, checked) = said(&world, &["store", "check"]);
+    let told = finding(&checked).to_string();
+    assert!(code == Some(1) && told.contains(&format!("run {};", run.id)), "{checked}");
     tokio::time::timeout(Duration::from_secs(20), world.end()).await.expect("it ends");
 }
 

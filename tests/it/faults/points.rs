@@ -77,6 +77,17 @@ async fn an_import_and_a_launch_that_end_anywhere_are_finished_by_doing_them_aga
         through(&stand, &["contact", "import", "people.csv"], point, 1);
     }
     assert_eq!(stand.number("SELECT count(*) FROM contacts").await, 2_400);
+    let orders = |kind: &str| -> String {
+        let row = |n: u64| format!("{kind}{n},c{},2016-01-01,{n}\n", n * 7919 % 2_500);
+        (0..34_000).map(row).collect()
+    };
+    for point in ["before-commit", "after-commit"] {
+        stand.write("orders.csv", &format!("order_id,customer_id,time,value\n{}", orders(point)));
+        through(&stand, &["event", "import", "orders.csv", "--kind", point], point, 2);
+        let kept = format!("SELECT count(DISTINCT event_id) FROM events WHERE kind = '{point}'");
+        assert_eq!(stand.number(&kept).await, 34_000);
+    }
+    assert_eq!(stand.number("SELECT count(*) FROM events").await, 68_000);
     stand.good(&["coupon", "generate", "autumn", "1500"]);
     let points = [
         "plan-page",

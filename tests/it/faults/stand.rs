@@ -38,13 +38,14 @@ pub(super) const LOOK: Duration = Duration::from_millis(20);
 pub(super) const LONG: i64 = 100_000;
 
 /// Terms of an audit that must be zero whatever happened.
-const NEVER: [&str; 11] = [
+const NEVER: [&str; 12] = [
     "lost",
     "duplicated",
     "unexpected",
     "unrecorded",
     "after_stop",
     "outside_window",
+    "unjudged",
     "over_rate",
     "over_budget",
     "wrong_body",

@@ -3,9 +3,10 @@
 use std::io::{BufRead as _, BufReader};
 
 use flate2::read::MultiGzDecoder;
+use winback::intake::import::{Handling, Step};
 use winback::intake::table::Table;
 
-use super::{NOW, contacts, cut_short, first, happened, journey, orders, rehearsal, showing, table};
+use super::{NOW, Paper, contacts, cut_short, first, happened, journey, orders, rehearsal, showing, table};
 use crate::support::stores::{Bench, on_both};
 
 /// The first orders of the year, in six batches and a bit.
@@ -73,11 +74,51 @@ async fn an_order_of_nobody_is_rejected_with_its_line_and_a_dry_run_keeps_none()
         contacts(bench, table(people), NOW, showing(0)).await.expect("imported");
         let rehearsed = orders(bench, table(list), rehearsal(9)).await.expect("read");
         assert_eq!(happened(bench).await, Vec::<String>::new());
-        let done = orders(bench, table(list), showing(9)).await.expect("imported");
+        let paper = Paper::default();
+        let handling = Handling { rejects: Some(paper.open()), ..showing(9) };
+        let done = orders(bench, table(list), handling).await.expect("imported");
         assert_eq!(rehearsed, done);
+        let rejects = paper.text();
+        assert!(
+            rejects.contains("\"3\",\"customer_unknown\"") && rejects.contains("4805550109"),
+            "{rejects}"
+        );
         assert_eq!((done.rows, done.joined, done.waiting, done.repeated), (6, 2, 1, 1));
         assert_eq!(first(&done.rejected), ["3 customer_unknown", "4 customer_missing"]);
         assert_eq!(happened(bench).await.len(), 3);
     })
     .await;
+}
+
+/// Rows so wide that the file is read in two goes and written in eight transactions.
+const WIDE: usize = 1_700;
+
+#[tokio::test]
+async fn an_event_that_comes_again_far_behind_in_a_file_is_kept_once_as_it_was_told_first() {
+    let wide = [",", &"x".repeat(1_990)].concat().repeat(10);
+    let twins = [1, WIDE / 2, WIDE - 1];
+    let mut list = String::from("order_id,customer_id,time,value,a,b,c,d,e,f,g,h,i,j\n");
+    for n in 0..WIDE {
+        // Customers in no order, and every tenth without a contact.
+        let (id, person) =
+            if twins.contains(&n) { ("twin".to_owned(), 3) } else { (format!("o{n}"), n * 7919 % 10) };
+        list += &[&format!("{id},c{person},2017-01-01,{n}"), &wide, "\n"].concat();
+    }
+    let bench = Bench::sqlite().await;
+    let people: Vec<String> = (0..9).map(|n| format!("c{n},480555010{n}\n")).collect();
+    let people = format!("customer_id,phone\n{}", people.concat());
+    contacts(&bench, table(people), NOW, showing(0)).await.expect("imported");
+    let mut steps = Vec::new();
+    let mut tell = |step: Step| steps.push(step);
+    let handling = Handling { progress: Some(&mut tell), ..Handling::default() };
+    let done = orders(&bench, table(list.as_str()), handling).await.expect("imported");
+    let all = WIDE as u64;
+    assert_eq!((done.rows, done.inserted(), done.repeated), (all, all - 2, 2));
+    assert!(done.waiting > all / 11 && done.joined > all / 2, "{done:?}");
+    let twin = bench.lines("SELECT count(*), min(value) FROM events WHERE event_id = 'twin'").await;
+    assert_eq!(twin, ["1|1000000"]);
+    assert!(steps.len() > 7, "{} transactions", steps.len());
+    assert!(steps.is_sorted_by_key(|step| (step.rows, step.bytes)), "it never goes back: {steps:?}");
+    assert!(steps.is_sorted_by_key(|step| step.bytes), "it never goes back: {steps:?}");
+    assert_eq!(steps.last().map(|step| (step.rows, step.bytes)), Some((all, list.len() as u64)));
 }

@@ -79,16 +79,19 @@ async fn a_rehearsal_plays_the_campaign_and_touches_neither_store_nor_provider()
     std::fs::create_dir(&temporary).expect("made");
     let before = shop.books().await;
     assert_eq!(before, ["0 0 0 100"]);
-    let said = std::process::Command::new(env!("CARGO_BIN_EXE_winback"))
-        .args(["rehearse", "winter", "--script", "garbage", "--seed", "3", "--speed", "20", "--json"])
-        .current_dir(shop.folder.path())
-        .env("TMPDIR", &temporary)
-        .env_remove("WINBACK_STORE_URL")
-        .output()
-        .expect("runs");
-    let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
-    assert_eq!(said.status.code(), Some(0), "{out}{err}");
-    let told: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
+    let rehearse = |args: &[&str]| -> Value {
+        let said = std::process::Command::new(env!("CARGO_BIN_EXE_winback"))
+            .args([&["rehearse", "winter", "--json"], args].concat())
+            .current_dir(shop.folder.path())
+            .env("TMPDIR", &temporary)
+            .env_remove("WINBACK_STORE_URL")
+            .output()
+            .expect("runs");
+        let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+        assert_eq!(said.status.code(), Some(0), "{out}{err}");
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"))
+    };
+    let told = rehearse(&["--script", "garbage", "--seed", "3", "--speed", "20"]);
     assert_eq!((&told["agrees"], &told["complete"]), (&true.into(), &true.into()), "{told:#}");
     assert_eq!(told["status"]["messages"], 60);
     let counted = |term: &str| told["audit"][term].as_i64().expect("a count");
@@ -96,6 +99,13 @@ async fn a_rehearsal_plays_the_campaign_and_touches_neither_store_nor_provider()
     assert!(told["fired"].as_array().is_some_and(|fired| fired.iter().any(|fault| fault["times"] != 0)));
 
     assert_eq!(shop.books().await, before, "the store is as it was");
+
+    // Its launch has most of the codes, and in the copy they are free again.
+    shop.good(&["launch", "winter", "--yes"]);
+    let launched = shop.books().await;
+    let told = rehearse(&["--speed", "100"]);
+    assert_eq!((&told["agrees"], &told["status"]["accepted"]), (&true.into(), &60.into()), "{told:#}");
+    assert_eq!((launched.clone(), shop.books().await), (vec!["1 60 0 40".to_owned()], launched));
     shop.provider.set_nonblocking(true).expect("set");
     let heard = shop.provider.accept().map(|_| ()).expect_err("the provider heard nothing");
     assert_eq!(heard.kind(), std::io::ErrorKind::WouldBlock);

@@ -126,6 +126,11 @@ fn of_terms() -> Vec<Tampering> {
             ledger: |lines| lines[7]["to"] = json!("+14805550199"),
             ..CLEAN
         },
+    ]
+}
+
+fn of_books() -> Vec<Tampering> {
+    vec![
         Tampering {
             term: "wrong_code",
             count: 19,
@@ -135,6 +140,28 @@ fn of_terms() -> Vec<Tampering> {
             ..CLEAN
         },
         Tampering { term: "wrong_code", count: 20, store: "UPDATE coupons SET code = code || 'X'", ..CLEAN },
+        // A code that a customer has been texted is on the shelf again, withdrawn, somebody else's, or nobody's any more.
+        Tampering {
+            term: "wrong_code",
+            count: 1,
+            store: "UPDATE coupons SET state = 'available', message_id = NULL WHERE id = (SELECT max(coupon_id) FROM messages)",
+            ..CLEAN
+        },
+        Tampering {
+            term: "wrong_code",
+            count: 1,
+            store: "UPDATE coupons SET state = 'voided' WHERE id = (SELECT max(coupon_id) FROM messages)",
+            ..CLEAN
+        },
+        Tampering {
+            term: "wrong_code",
+            count: 1,
+            store: "UPDATE messages SET coupon_id = NULL WHERE id = (SELECT max(id) FROM messages)",
+            ..CLEAN
+        },
+        // Hours that nobody can read any more are not kept hours.
+        Tampering { term: "unjudged", count: 20, store: "UPDATE runs SET definition = '{}'", ..CLEAN },
+        Tampering { term: "unjudged", count: 20, store: "UPDATE runs SET definition = 'xx'", ..CLEAN },
     ]
 }
 
@@ -175,7 +202,7 @@ async fn whatever_was_tampered_with_is_told_under_its_name() {
         }
     };
     check(0, &CLEAN).await;
-    for (nth, case) in of_counts().iter().chain(&of_terms()).enumerate() {
+    for (nth, case) in of_counts().iter().chain(&of_terms()).chain(&of_books()).enumerate() {
         check(nth + 1, case).await;
     }
     world.end().await;

@@ -13,6 +13,17 @@ use crate::support::stores::on_both;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
+/// A run with one text that a provider took, with its code.
+const SENT: [&str; 4] = [
+    "INSERT INTO runs (id, campaign, launch_key, plan_hash, state, definition, as_of, currency, when_in_doubt, audience, \
+       starts_at, expires_at, created_at) VALUES (1, 'c', 'k', '', 'finished', '', 0, 'USD', 'park', 1, 0, 0, 0)",
+    "INSERT INTO run_windows (id, run_id, key, opens_at, closes_at) VALUES (1, 1, 'k', 0, 0)",
+    "INSERT INTO messages (id, run_id, contact_id, phone, country, route, sender, window_id, coupon_id, body, encoding, \
+       parts, price, expires_at, dispatch, not_before) SELECT 7, 1, 1, 1, 'US', 'r', 's', 1, id, 'text', 'gsm7', 1, 0, 0, \
+       'accepted', 0 FROM coupons WHERE code = 'CODE2'",
+    "UPDATE coupons SET state = 'sent', message_id = 7 WHERE code = 'CODE2'",
+];
+
 async fn problems(store: &Store) -> Vec<&'static str> {
     let findings = store.check().await.expect("checked");
     let wrong = findings.into_iter().filter(|Finding { problem, .. }| problem.is_some());
@@ -33,6 +44,16 @@ async fn a_sound_store_is_sound_and_damage_is_found() {
         sql.run("UPDATE coupons SET message_id = NULL WHERE code = 'CODE0'").await;
         sql.run("UPDATE coupons SET state = 'sent', message_id = 7 WHERE code = 'CODE1'").await;
         assert_eq!(problems(bench).await, ["coupons given out"]);
+        sql.run("UPDATE coupons SET state = 'available', message_id = NULL WHERE code = 'CODE1'").await;
+        for statement in SENT {
+            sql.run(statement).await;
+        }
+        assert_eq!(problems(bench).await, Vec::<&str>::new());
+        sql.run("UPDATE coupons SET state = 'voided' WHERE code = 'CODE2'").await;
+        assert_eq!(problems(bench).await, ["coupons of sent texts"]);
+        sql.run("UPDATE coupons SET state = 'sent' WHERE code = 'CODE2'").await;
+        sql.run("UPDATE messages SET window_id = 99").await;
+        assert_eq!(problems(bench).await, ["hours of texts"]);
     })
     .await;
 }

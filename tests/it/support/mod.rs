@@ -3,6 +3,7 @@
 pub(crate) mod audience;
 pub(crate) mod calls;
 pub(crate) mod evaluate;
+pub(crate) mod gate;
 pub(crate) mod hand;
 pub(crate) mod postgres;
 pub(crate) mod sql;

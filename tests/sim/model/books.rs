@@ -16,14 +16,23 @@ use super::{Broken, Model};
 
 impl Model {
     /// `MOVE`, `CLOSE_ATTEMPTS`, coupons, money, opt-outs, late acceptances, parked receipts, a look back.
-    pub(super) fn settle(&mut self, route: usize, settlements: &[Settlement], now: Timestamp) -> Answer {
+    /// `asked`: providers were asked for these.
+    pub(super) fn settle(
+        &mut self,
+        route: usize,
+        settlements: &[Settlement],
+        asked: bool,
+        now: Timestamp,
+    ) -> Answer {
         let (mut moved, mut late): (Vec<_>, Vec<&Settlement>) = (Vec::new(), Vec::new());
         for s in settlements {
             if self.move_message(s, now) { moved.push((s, s.coupon)) } else { late.push(s) }
         }
         let late_attempts: Vec<_> = late.iter().map(|s| (s.message.0, s.number)).collect();
         let returned = self.decided_unsent(&late_attempts);
-        let closed = settlements.iter().filter(|s| self.close_attempt(s, now));
+        let replayed: Vec<bool> = settlements.iter().map(|s| !asked && self.refused_late(s, &late)).collect();
+        let said = settlements.iter().zip(replayed).filter(|(_, replayed)| !replayed).map(|(s, _)| s);
+        let closed = said.filter(|s| self.close_attempt(s, now));
         let mut paid: HashSet<(i64, i64)> = closed.map(|s| (s.message.0, s.number)).collect();
         paid.retain(|attempt| !returned.contains(attempt));
         for s in late.iter().filter(|s| s.refund && paid.contains(&(s.message.0, s.number))) {
@@ -61,6 +70,15 @@ impl Model {
         let unsent: Vec<i64> = unsent.map(|(s, _)| s.message.0).collect();
         self.look_back(&unsent, now);
         Answer::Written
+    }
+
+    /// `REPLAYED`.
+    fn refused_late(&self, s: &Settlement, late: &[&Settlement]) -> bool {
+        let same =
+            |other: &&Settlement| other.message == s.message && other.number == s.number && other.refund;
+        self.broken != Broken::RefusalEndsReplay
+            && late.iter().any(same)
+            && self.committed.inquiry(s.message.0, s.number).is_some_and(|i| i.replayed_at.is_some())
     }
 
     fn close_attempt(&mut self, s: &Settlement, now: Timestamp) -> bool {

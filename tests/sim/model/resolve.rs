@@ -51,7 +51,10 @@ impl Model {
             proven: tables.receipts.iter().any(told),
             suppressed: tables.is_suppressed(m.phone, m.sender),
             decided: tables.decided(message.0, m.last_number),
-            answer_by: None,
+            answer_by: tables.inquiry(message.0, m.last_number).and_then(|i| i.answer_by).map(Timestamp),
+            copies: 0,
+            locked: false,
+            again: m.possible_duplicate,
         })
     }
 

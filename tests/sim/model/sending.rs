@@ -41,9 +41,15 @@ pub(crate) fn number_of(text: &str) -> i64 {
     text.trim_start_matches('p').parse().expect("the simulated provider writes numbers")
 }
 
+/// What is said of an attempt that its provider has.
+pub(crate) const FOUND_BY_REFERENCE: &str = "found at the provider by our reference";
+
+/// What is said of one that its provider proved not to have.
+pub(crate) const NOT_THERE: &str = "the provider was asked and has no such message";
+
 /// Every reason in words that a simulated outcome may have.
 pub(crate) fn word_of(text: &str) -> &'static str {
-    const WORDS: [&str; 10] = [
+    const WORDS: [&str; 13] = [
         "withheld before the first byte: the number was suppressed",
         "withheld before the first byte: the hold on the store was lost",
         "withheld before the first byte: the daemon is stopping",
@@ -54,6 +60,9 @@ pub(crate) fn word_of(text: &str) -> &'static str {
         "withheld before the first byte: the store did not answer to the intent",
         "refused with others; the daemon stopped before it went by itself",
         "the request was refused as a whole; this message was not sent",
+        FOUND_BY_REFERENCE,
+        "found at the provider by recipient, text and time",
+        NOT_THERE,
     ];
     WORDS.into_iter().find(|word| *word == text).unwrap_or_else(|| panic!("a new reason: {text}"))
 }
@@ -282,7 +291,7 @@ impl Model {
     }
 }
 
-fn claimed(tables: &Tables, message: i64) -> Claimed {
+pub(super) fn claimed(tables: &Tables, message: i64) -> Claimed {
     let m = tables.message(message);
     Claimed {
         id: MessageId(message),

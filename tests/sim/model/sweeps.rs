@@ -6,6 +6,7 @@ use winback::model::message::{CouponEffect, WhenInDoubt};
 use winback::model::outcome::OutcomeClass;
 use winback::model::run::RunState;
 use winback::model::state::{Cause, Dispatch};
+use winback::store::inquiries::Standing;
 use winback::store::sweep::{InDoubt, OpenMessages};
 
 use super::super::calls::Answer;
@@ -127,24 +128,25 @@ impl Model {
     }
 
     /// `IN_DOUBT`, the first page.
-    pub(super) fn in_doubt(&self) -> Vec<InDoubt> {
-        let mut page: Vec<InDoubt> = self
+    pub(super) fn in_doubt(&self) -> Vec<(InDoubt, Standing)> {
+        let mut page: Vec<(InDoubt, Standing)> = self
             .those(Dispatch::Ambiguous)
             .map(|message| {
                 let m = self.committed.message(message);
                 let run = self.committed.run(m.run);
                 let stopped = matches!(run.state, RunState::Cancelling | RunState::Cancelled);
                 let parks = stopped && run.doubt == WhenInDoubt::Resend;
-                InDoubt {
+                let about = InDoubt {
                     id: MessageId(message),
                     run: RunId(m.run),
                     since: Timestamp(m.settled_at.unwrap_or(0)),
                     policy: if parks { WhenInDoubt::Park } else { run.doubt },
                     attempts: m.attempts,
-                }
+                };
+                (about, self.standing(message))
             })
             .collect();
-        page.sort_by_key(|message| (message.run, message.id));
+        page.sort_by_key(|(message, _)| (message.run, message.id));
         page
     }
 
