@@ -14,7 +14,7 @@ use crate::store::Store;
 use crate::store::backup;
 use crate::store::restore::{Assured, Restored};
 
-use super::{Context, WrongUse, init, print};
+use super::{Context, WrongUse, init, print, written};
 
 /// How a PostgreSQL store is backed up.
 const WITH_PG_DUMP: &str = "a PostgreSQL store is backed up by its server: \
@@ -30,7 +30,7 @@ const WITH_PG_DUMP: &str = "a PostgreSQL store is backed up by its server: \
 pub(super) struct BackupArgs {
     /// The file to write; on another disk than the store.
     file: PathBuf,
-    /// Replace the file if it is there.
+    /// Replace the file if it is there and is a backup.
     #[arg(long)]
     replace: bool,
 }
@@ -67,6 +67,7 @@ pub(super) async fn back_up(context: &Context, args: BackupArgs) -> anyhow::Resu
     if store.path().is_none() {
         return Err(WrongUse(WITH_PG_DUMP.to_owned()).into());
     }
+    written::refuse_own(context, Some(&config), &args.file)?;
     let now = context.now();
     let bytes = until_stopped(async { Ok(store.backup(&args.file, args.replace, now).await?) }).await?;
     let open = store.open_runs().await?;

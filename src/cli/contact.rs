@@ -71,8 +71,8 @@ async fn import(context: &Context, args: ContactImportArgs) -> anyhow::Result<Ex
     if options.consent_at.is_some_and(|at| at > latest_consent) {
         return Err(WrongUse("--consent-at is in the future; nobody has consented then".to_owned()).into());
     }
-    let table = args.import.open()?;
-    let reader = columns(ContactReader::new(table.headers(), &args.import.mapping(), options))?;
+    let table = args.import.open(context, &config)?;
+    let reader = columns(&args.import, ContactReader::new(table.headers(), &args.import.mapping(), options))?;
     let store = context.store(&config).await?;
     let now = context.now();
     let done = args

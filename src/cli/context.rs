@@ -9,6 +9,8 @@ use crate::model::clock::SteeredClock;
 use crate::model::clock::{Clock, SystemClock, Timestamp};
 use crate::store::Store;
 
+use super::WrongUse;
+
 /// The surroundings of one command.
 #[derive(Debug)]
 pub struct Context {
@@ -48,7 +50,13 @@ impl Context {
     /// # Errors
     /// When there is none, or with everything that is wrong with it.
     pub fn config(&self) -> anyhow::Result<Config> {
-        Ok(Config::load(self.path())?)
+        match Config::load(self.path()) {
+            // A file that the call names and that is not there is a mistake of the call.
+            Err(missing @ ConfigErrors::Missing(_)) if self.path.is_some() => {
+                Err(WrongUse(missing.to_string()).into())
+            }
+            read => Ok(read?),
+        }
     }
 
     /// Reads the configuration if there is one: a file that was named must be there, `winback.toml` need not.
@@ -58,7 +66,8 @@ impl Context {
     pub fn config_if_any(&self) -> anyhow::Result<Option<Config>> {
         match Config::load(self.path()) {
             Err(ConfigErrors::Missing(_)) if self.path.is_none() => Ok(None),
-            read => Ok(Some(read?)),
+            Err(_) => Ok(Some(self.config()?)),
+            Ok(config) => Ok(Some(config)),
         }
     }
 

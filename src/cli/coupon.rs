@@ -190,8 +190,8 @@ async fn import(context: &Context, args: CouponImportArgs) -> anyhow::Result<Exi
     let now = context.now();
     let options =
         CouponOptions { zone: config.shop_zone(), now, least_length: config.intake.least_code_length };
-    let table = args.import.open()?;
-    let reader = columns(CouponReader::new(table.headers(), &args.import.mapping(), options))?;
+    let table = args.import.open(context, &config)?;
+    let reader = columns(&args.import, CouponReader::new(table.headers(), &args.import.mapping(), options))?;
     let store = context.store(&config).await?;
     let pool = pool(&store, &args.name).await?;
     let done = args

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use rand::RngExt as _;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
@@ -31,9 +30,10 @@ use crate::model::country::Country;
 use crate::model::coupon::{Alphabet, GuessOdds};
 use crate::model::run::Run;
 use crate::store::Store;
+use crate::store::scratch::Scratch;
 
-use super::simulated::{Simulated, free_address};
-use super::{Context, ledger, print, status, terms};
+use super::simulated::{Simulated, free_address, write_keys};
+use super::{Context, WrongUse, ledger, print, status, terms};
 
 /// The day after the data ends, a Tuesday, at an hour lawful from New York to Honolulu.
 const TODAY: &str = "2018-01-02T19:00:00Z";
@@ -62,10 +62,11 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> anyhow::Result<Exi
     for file in ["customers.csv", "orders.csv.gz"] {
         let path = args.data.join(file);
         if !path.exists() {
-            bail!(
+            return Err(WrongUse(format!(
                 "{} is not there; run the demo in the project's folder or name its data with --data",
                 path.display()
-            );
+            ))
+            .into());
         }
     }
     let today = Timestamp::parse(TODAY)?;
@@ -80,24 +81,25 @@ struct Scene {
     folder: PathBuf,
     config: Config,
     _simulator: Simulated,
+    _scratch: Scratch,
 }
 
 impl Scene {
     fn set(clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("winback-demo-{:08x}", rand::rng().random::<u32>()));
+        let scratch = Scratch::beside(&std::env::temp_dir().join("winback-demo"))?;
+        let folder = scratch.folder().to_owned();
         std::fs::create_dir_all(folder.join("campaigns"))?;
         let listen = free_address()?;
         let simulator = Simulated::start(&folder.join("ledger.jsonl"), &**clock, &manners(listen))?;
         let provider = simulator.address;
-        let mut scene = Self { folder, config: Config::default(), _simulator: simulator };
+        let mut scene = Self { folder, config: Config::default(), _simulator: simulator, _scratch: scratch };
         scene.config = scene.write_files(listen, provider)?;
         Ok(scene)
     }
 
     fn write_files(&self, listen: SocketAddr, provider: SocketAddr) -> anyhow::Result<Config> {
         let write = |name: &str, text: &str| std::fs::write(self.folder.join(name), text);
-        write("key", "simulator")?;
-        write("signing-key", "simulator-signing")?;
+        write_keys(&self.folder)?;
         write(
             &format!("campaigns/{CAMPAIGN}.toml"),
             "segment = \"sleeping-spenders\"\n\
@@ -126,13 +128,6 @@ impl Scene {
         let path = self.folder.join("winback.toml");
         std::fs::write(&path, &text)?;
         Ok(Config::parse(&path.to_string_lossy(), &text)?)
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        // It may be gone already; nothing is left to be done then.
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -43,8 +43,8 @@ pub(super) async fn run(context: &Context, command: EventCommand) -> anyhow::Res
         zone: config.shop_zone(),
         ids_from_rows: args.ids_from_rows,
     };
-    let table = args.import.open()?;
-    let reader = columns(EventReader::new(table.headers(), &args.import.mapping(), options))?;
+    let table = args.import.open(context, &config)?;
+    let reader = columns(&args.import, EventReader::new(table.headers(), &args.import.mapping(), options))?;
     let store = context.store(&config).await?;
     let done = args
         .import

@@ -14,13 +14,14 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
+use crate::config::Config;
 use crate::intake::headers::{HeaderError, Mapping};
 use crate::intake::import::{Handling, ImportError, Rejections, Step};
 use crate::intake::source::Source;
 use crate::intake::table::{Table, TableOptions};
 use crate::store::Store;
 
-use super::{Context, WrongUse, print};
+use super::{Context, WrongUse, print, written};
 
 /// Rejected rows that are shown.
 const SHOWN: usize = 10;
@@ -39,7 +40,8 @@ pub(super) struct ImportArgs {
     /// Write nothing, but say what would happen.
     #[arg(long)]
     dry_run: bool,
-    /// Write rejected rows to this file, to be mended and imported again; replaces it.
+    /// Write rejected rows to this file, to be mended and imported again. It replaces an earlier file of rejected rows and
+    /// nothing else; a dry run does not write it.
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// Encoding of the file, such as windows-1252; found out if not given.
@@ -54,18 +56,17 @@ impl ImportArgs {
     /// Opens the file and reads its header.
     ///
     /// # Errors
-    /// When it cannot be read, or would be overwritten by its own rejected rows.
-    pub(super) fn open(&self) -> anyhow::Result<Table> {
+    /// When it cannot be read, or its rejected rows would overwrite what they must not.
+    pub(super) fn open(&self, context: &Context, config: &Config) -> anyhow::Result<Table> {
         if self.file != Path::new("-") && !self.file.exists() {
             return Err(WrongUse(format!("there is no file {}", self.file.display())).into());
         }
-        let source = Source::open(&self.file)?;
-        if let Some(rejects) = &self.rejects
-            && same(rejects, &self.file)
-        {
-            let told = "--rejects names the file that is read; name another one, or it would be overwritten";
-            return Err(WrongUse(told.to_owned()).into());
+        if let Some(rejects) = &self.rejects {
+            written::refuse_own(context, Some(config), rejects)?;
+            let stdin = Path::new("/dev/stdin");
+            written::refuse_rejects(rejects, if self.file == Path::new("-") { stdin } else { &self.file })?;
         }
+        let source = Source::open(&self.file)?;
         let options = TableOptions { encoding: self.encoding.clone(), delimiter: self.delimiter };
         Ok(Table::open(source, &options)?)
     }
@@ -95,9 +96,11 @@ impl ImportArgs {
             dry_run: self.dry_run,
             show: SHOWN,
             pause: pause(store).await?,
-            rejects: self.rejects.clone().map(|path| -> crate::intake::import::OpenRejects<'_> {
-                Box::new(move || Ok(Box::new(private(&path)?) as Box<dyn Write + Send>))
-            }),
+            rejects: self.rejects.clone().filter(|_| !self.dry_run).map(
+                |path| -> crate::intake::import::OpenRejects<'_> {
+                    Box::new(move || Ok(Box::new(private(&path)?) as Box<dyn Write + Send>))
+                },
+            ),
             progress: Some(&mut progress),
         };
         let ended = tokio::select! {
@@ -108,6 +111,13 @@ impl ImportArgs {
         let again = if self.dry_run { "nothing was written" } else { "run it again to finish it" };
         ended.map_err(|error| match error {
             ImportError::Stopped => anyhow::Error::new(ImportError::Stopped),
+            ImportError::Rejects(cause) => {
+                let file = self.rejects.as_deref().unwrap_or(&self.file).display();
+                anyhow::anyhow!(
+                    "the import broke off: rejected rows cannot be written to {file}: {cause}; name another file with \
+                     --rejects and run it again to finish it"
+                )
+            }
             error => anyhow::anyhow!("the import broke off; {again}: {error}"),
         })
     }
@@ -150,6 +160,9 @@ impl ImportArgs {
             print::line(format!("and {} more", number(more)));
         }
         match &self.rejects {
+            Some(path) if rejected.count > 0 && self.dry_run => {
+                print::line(format!("{} was not written: this is a dry run", path.display()));
+            }
             Some(path) if rejected.count > 0 => {
                 print::line(format!(
                     "the rejected rows are in {}; mend them and import that file",
@@ -189,18 +202,14 @@ impl ImportArgs {
 }
 
 /// Columns that cannot be told apart are for the caller to name.
-pub(super) fn columns<T>(read: Result<T, HeaderError>) -> Result<T, WrongUse> {
-    read.map_err(|error| WrongUse(error.to_string()))
+pub(super) fn columns<T>(import: &ImportArgs, read: Result<T, HeaderError>) -> Result<T, WrongUse> {
+    read.map_err(|error| WrongUse(format!("{}: {error}", import.file.display())))
 }
 
 /// Leaves the file to a daemon after each batch, if one is running.
 async fn pause(store: &Store) -> anyhow::Result<Duration> {
     let beside = store.path().is_some() && store.daemon().await?.is_some();
     Ok(if beside { LET_THE_DAEMON_IN } else { Duration::ZERO })
-}
-
-fn same(one: &Path, other: &Path) -> bool {
-    one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
 }
 
 /// Rejected rows hold phone numbers, so nobody else may read them.

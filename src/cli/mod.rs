@@ -46,6 +46,7 @@ mod test;
 mod text;
 mod why;
 mod why_slow;
+mod written;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

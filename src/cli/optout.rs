@@ -171,8 +171,8 @@ async fn remove(context: &Context, args: OptoutRemoveArgs) -> anyhow::Result<Exi
 async fn import(context: &Context, args: OptoutImportArgs) -> anyhow::Result<ExitCode> {
     let config = context.config()?;
     let options = OptoutOptions { country: args.country.or(config.shop.country), zone: config.shop_zone() };
-    let table = args.import.open()?;
-    let reader = columns(OptoutReader::new(table.headers(), &args.import.mapping(), options))?;
+    let table = args.import.open(context, &config)?;
+    let reader = columns(&args.import, OptoutReader::new(table.headers(), &args.import.mapping(), options))?;
     let store = context.store(&config).await?;
     let name = args.import.file.file_name().map(|name| name.to_string_lossy().into_owned());
     let (source, now) = (format!("file {}", name.as_deref().unwrap_or("-")), context.now());

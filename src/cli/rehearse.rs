@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +12,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use rand::RngExt as _;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -31,8 +29,9 @@ use crate::report::audit::Audit;
 use crate::report::status::{Status, status};
 use crate::store::Store;
 use crate::store::copy::copy_sqlite;
+use crate::store::scratch::Scratch;
 
-use super::simulated::{Simulated, free_address};
+use super::simulated::{Simulated, free_address, write_keys};
 use super::{Context, WrongUse, ledger, print, simulator, terms};
 
 /// The provider of every route of a rehearsal.
@@ -97,21 +96,18 @@ pub(super) async fn run(context: &Context, args: RehearseArgs) -> anyhow::Result
 struct Scene {
     folder: PathBuf,
     config: Config,
+    _scratch: Scratch,
 }
 
 impl Scene {
     async fn set(config: &Config, copy: Option<&str>) -> anyhow::Result<Self> {
-        let folder =
-            std::env::temp_dir().join(format!("winback-rehearsal-{:08x}", rand::rng().random::<u32>()));
-        // Phone numbers lie in it, and a folder that somebody else has made is not ours.
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&folder)
-            .with_context(|| folder.display().to_string())?;
-        let mut scene = Self { folder, config: config.clone() };
+        // Phone numbers lie in it, and a folder that somebody else has made is not ours. What a rehearsal that was killed
+        // has left goes now.
+        let scratch = Scratch::beside(&std::env::temp_dir().join("winback-rehearsal"))?;
+        let folder = scratch.folder().to_owned();
+        let mut scene = Self { folder, config: config.clone(), _scratch: scratch };
         scene.config.store.url = scene.copied(config, copy).await?;
-        std::fs::write(scene.folder.join("key"), "simulator")?;
-        std::fs::write(scene.folder.join("signing-key"), "simulator-signing")?;
+        write_keys(&scene.folder)?;
         Ok(scene)
     }
 
@@ -173,13 +169,6 @@ impl Scene {
         }
         leads_nowhere_else(&config, provider)?;
         Ok(config)
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        // It may be gone already; nothing is left to be done then.
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

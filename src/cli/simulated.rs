@@ -1,7 +1,9 @@
 //! The simulator in a process of its own, for the demo and for rehearsals. It ends with whoever started it.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::fs::OpenOptions;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -60,6 +62,20 @@ impl Drop for Simulated {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Writes the keys of a simulator, for its owner alone.
+pub(super) fn write_keys(folder: &Path) -> std::io::Result<()> {
+    for (name, key) in [("key", "simulator"), ("signing-key", "simulator-signing")] {
+        let mut options = OpenOptions::new();
+        options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(folder.join(name))?
+            .write_all(key.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// An address of this machine that nobody has.

@@ -17,7 +17,7 @@ use crate::simulator::config::{Curve, Failures, Lookups, Receipts, Replies, Repl
 use crate::simulator::{Fired, Script, Simulator};
 use crate::telemetry::Secret;
 
-use super::{Context, WrongUse, print};
+use super::{Context, WrongUse, print, written};
 
 mod audit;
 
@@ -140,6 +140,9 @@ async fn play(context: &Context, args: SimulatorArgs) -> anyhow::Result<ExitCode
     };
     let stop = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // It may be played without a shop; where there is one, its files are no ledger.
+    let shop = context.config_if_any().ok().flatten();
+    written::refuse_own(context, shop.as_ref(), &args.ledger)?;
     let until_input_ends = args.until_input_ends;
     let simulator = Simulator::start(config(args)?, clock, stop.clone()).await?;
     print::line(format!("listening on {}", simulator.address()));
@@ -184,6 +187,13 @@ pub(super) fn script(name: &str) -> anyhow::Result<Script> {
     }
     let path = Path::new(name);
     let read = || format!("the script {} cannot be read", path.display());
+    if !path.exists() {
+        return Err(WrongUse(format!(
+            "there is no script {}; `winback simulator scripts` lists those that come along",
+            path.display()
+        ))
+        .into());
+    }
     let long = std::fs::metadata(path).with_context(read)?.len() > LONGEST_SCRIPT;
     if long {
         return Err(WrongUse(format!(

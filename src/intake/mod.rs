@@ -38,7 +38,9 @@ pub enum IntakeError {
         cause: io::Error,
     },
     /// Reading broke off.
-    #[error("{name}, line {line}: reading broke off: {cause}")]
+    #[error(
+        "{name}, line {line}: reading broke off: {cause}; look whether the file is whole, or fetch it again"
+    )]
     Read {
         /// The file.
         name: String,

@@ -12,6 +12,15 @@ use super::table::Row;
 /// The columns before those of the file.
 pub const COLUMNS: [&str; 3] = ["rejected_line", "rejected_reason", "rejected_why"];
 
+/// Whether a file that begins like this was written by [`Rejects`], also when a spreadsheet has saved it since.
+pub fn begins(beginning: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(beginning);
+    let first = text.trim_start_matches('\u{FEFF}').trim_start_matches('"');
+    first
+        .strip_prefix(COLUMNS[0])
+        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+}
+
 /// Writes rejected rows, comma-separated UTF-8, every cell quoted.
 pub struct Rejects<W: Write> {
     writer: csv::Writer<W>,
@@ -98,6 +107,16 @@ mod tests {
              \"2\",\"phone_invalid\",\"{why}\",\"1\",\"'+1 480\"\n\"3\",\"phone_invalid\",\"{why}\",\"2\"\n"
         );
         assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn a_file_of_rejected_rows_is_known_by_its_first_column() {
+        let check = |text: &str, is: bool| assert_eq!(begins(text.as_bytes()), is, "{text}");
+        check(&reject_all("id;phone\n1;x\n", &Reason::PhoneInvalid), true);
+        check("\u{FEFF}rejected_line;rejected_reason;rejected_why;phone\n", true);
+        for other in ["", "id,phone\n", "rejected_lines,phone\n", "phone,rejected_line\n", "[store]\n"] {
+            check(other, false);
+        }
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Source {
         if magic.starts_with(b"PK\x03\x04") || magic.starts_with(b"\xD0\xCF\x11\xE0") {
             return Err(IntakeError::Workbook { name });
         }
-        if NO_TEXT.iter().any(|start| magic.starts_with(start)) {
+        if NO_TEXT.iter().any(|start| magic.starts_with(start)) || is_noise(&magic) {
             return Err(IntakeError::Binary { name });
         }
         let start = io::Cursor::new(magic);
@@ -127,10 +127,23 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// The first four bytes, or fewer at the end.
+/// Whether bytes are those of no text: one in twenty is a control character. Text in UTF-16 has zeros too, but many and in
+/// every second place alone, and packed text looks like noise.
+fn is_noise(start: &[u8]) -> bool {
+    let zeros = |from: usize| start.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count();
+    let (even, odd) = (zeros(0), zeros(1));
+    let utf16 = (even == 0 || odd == 0) && (even + odd) * 10 > start.len();
+    let exempt = [&b"\x1F\x8B"[..], b"\xFF\xFE", b"\xFE\xFF"];
+    let is_control = |byte: &u8| byte.is_ascii_control() && !b"\t\n\x0B\x0C\r\x1A\x1B".contains(byte);
+    let controls = start.iter().filter(|byte| is_control(byte)).count();
+    let text = utf16 || exempt.iter().any(|beginning| start.starts_with(beginning));
+    !text && controls >= 8 && controls * 20 > start.len()
+}
+
+/// The first bytes, fewer at the end.
 fn peek(bytes: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut start = Vec::with_capacity(4);
-    bytes.take(4).read_to_end(&mut start)?;
+    let mut start = Vec::with_capacity(1 << 10);
+    bytes.take(1 << 10).read_to_end(&mut start)?;
     Ok(start)
 }
 
@@ -159,6 +172,19 @@ mod tests {
     fn a_workbook_is_refused_with_the_way_out() {
         let error = Source::from_reader("list.xlsx", &b"PK\x03\x04rest"[..], None).expect_err("refused");
         assert!(error.to_string().contains("save it as CSV"), "{error}");
+    }
+
+    #[test]
+    fn noise_is_no_text_and_text_of_every_kind_is() {
+        let open = |start: &[u8]| Source::from_reader("list", io::Cursor::new(start.to_vec()), None);
+        let text = "phone,name\n+7 900,\u{41c}\u{430}\u{448}\u{430}\n".repeat(40);
+        let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for text in [text.as_bytes(), &utf16, &[&b"\xFF\xFE"[..], &utf16].concat(), b"phone\n1\0\n2\0\n"] {
+            assert!(open(text).is_ok());
+        }
+        for noise in [&b"\xFEAB\n\x01\x00\x00\x9c"[..], b"ab\x01\x07\x7f\n", b"\x37\x7f\x06\x82\0\0\0\x01"] {
+            assert!(matches!(open(&noise.repeat(40)), Err(IntakeError::Binary { .. })));
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::copy::copy_sqlite;
 use super::dialect::{Named, Pair};
 use super::restore::{Assured, Restored};
 use super::scratch::{Scratch, folder_of};
-use super::{SET_META, Store, StoreError, connect, damage, fitting, lock};
+use super::{META, SET_META, Store, StoreError, connect, damage, files, fitting, lock};
 use crate::model::clock::Timestamp;
 use crate::telemetry::fault;
 
@@ -37,17 +37,27 @@ impl Store {
     /// size in octets. It is whole, checked and on disk when this returns; before that the file is not there.
     ///
     /// # Errors
-    /// When the file exists and is not to be replaced, cannot be written, or the store is damaged; and for PostgreSQL,
-    /// whose backups are its server's.
+    /// When the file belongs to a store, is there and is not to be replaced or is no backup, or cannot be written; when the
+    /// store is damaged; and for PostgreSQL, whose backups are its server's.
     pub async fn backup(&self, to: &Path, replace: bool, now: Timestamp) -> Result<u64, StoreError> {
         let Some(from) = self.path() else {
             return Err(StoreError::Refused(
                 "a PostgreSQL store is backed up by its server: use pg_dump".to_owned(),
             ));
         };
+        if files::is_one(from, to) {
+            return Err(StoreError::Refused("a store is no backup of itself; name another file".to_owned()));
+        }
+        if let Some(store) = files::owner(Some(from), to) {
+            let (to, store) = (to.display(), store.display());
+            return Err(StoreError::Refused(format!(
+                "{to} belongs to the store at {store}; name another file"
+            )));
+        }
         if let Ok(there) = std::fs::symlink_metadata(to) {
             let told = match (there.is_file(), replace) {
-                (true, true) => None,
+                (true, true) if there.len() == 0 || is_backup(to).await => None,
+                (true, true) => Some("is there and is no backup, so it is not replaced; name another file"),
                 (true, false) => Some("is there already; name another file, or replace it with --replace"),
                 (false, _) if to.is_dir() => Some("is a folder; name a file in it"),
                 (false, _) => Some("is there and is no ordinary file; name another one"),
@@ -61,9 +71,6 @@ impl Store {
             return Err(StoreError::Refused(format!(
                 "there is no folder {folder}; make it, or name another one"
             )));
-        }
-        if same_file(from, to) {
-            return Err(StoreError::Refused("a store is no backup of itself; name another file".to_owned()));
         }
         let folder = Scratch::beside(to)?;
         let part = folder.file();
@@ -107,7 +114,8 @@ pub async fn restore(
     assured: Assured,
     now: Timestamp,
 ) -> Result<Restored, StoreError> {
-    if same_file(from, to) {
+    let to = &files::lies_at(to);
+    if files::is_one(from, to) {
         return Err(StoreError::Refused(
             "the backup lies where the store should be; move it elsewhere first, so that it stays as it is"
                 .to_owned(),
@@ -117,6 +125,10 @@ pub async fn restore(
         if folder.is_dir() {
             return Err(StoreError::Refused(format!("{} is a folder; {way_out}", folder.display())));
         }
+    }
+    if files::belongs(to, from) {
+        let (from, to) = (from.display(), to.display());
+        return Err(StoreError::Refused(format!("{from} belongs to the store at {to}; name a backup")));
     }
     let _lock = lock::take_file(to, &format!("process {}, restoring", std::process::id()))?;
     refuse_taken(to).await?;
@@ -130,7 +142,7 @@ pub async fn restore(
     let restored = made.await.map_err(|error| of_backup(placed(error, &part, to), from))?;
     fault::point("restore-whole");
     for end in ["-wal", "-shm"] {
-        remove(&with_end(to, end))?;
+        remove(&files::beside(to, end))?;
     }
     put(&part, to, true)?;
     Ok(restored)
@@ -208,6 +220,16 @@ async fn stamp(from: &Path, part: &Path, now: Timestamp) -> Result<(), StoreErro
     whole(from, part).await
 }
 
+/// Whether a file is a backup that this program made. Nothing is left beside it by looking.
+async fn is_backup(file: &Path) -> bool {
+    let options = SqliteConnectOptions::new().filename(file).read_only(true).immutable(true);
+    let Ok(mut connection) = options.connect().await else { return false };
+    let marked = sqlx::query(META).bind(MADE_AT).fetch_optional(&mut connection).await;
+    // It was only read.
+    let _ = connection.close().await;
+    marked.is_ok_and(|row| row.is_some())
+}
+
 /// Refuses a copy whose pages do not fit together: then the file it was made of is damaged.
 async fn whole(from: &Path, part: &Path) -> Result<(), StoreError> {
     let damaged = || StoreError::Damaged { path: from.to_owned(), what: "its pages are broken" };
@@ -253,7 +275,7 @@ async fn refuse_taken(to: &Path) -> Result<(), StoreError> {
              to another file"
         )));
     }
-    if std::fs::metadata(with_end(to, "-wal")).is_ok_and(|facts| facts.len() > 0) {
+    if std::fs::metadata(files::beside(to, "-wal")).is_ok_and(|facts| facts.len() > 0) {
         return Err(StoreError::Refused(format!(
             "another command works on {place}; wait until it has ended"
         )));
@@ -275,21 +297,11 @@ fn put(part: &Path, to: &Path, replace: bool) -> Result<(), StoreError> {
     File::open(folder_of(to)).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
-fn with_end(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    PathBuf::from(name)
-}
-
 fn remove(path: &Path) -> Result<(), StoreError> {
     match std::fs::remove_file(path) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(failed(path, source)),
         _ => Ok(()),
     }
-}
-
-fn same_file(one: &Path, other: &Path) -> bool {
-    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 fn failed(path: &Path, source: std::io::Error) -> StoreError {

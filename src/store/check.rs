@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::connection::Row;
 use super::dialect::{Named, Pair, statements};
-use super::{Backend, Store, StoreError, migrate};
+use super::{Backend, Store, StoreError, files, migrate};
 use crate::model::clock::Timestamp;
 
 /// One question that was asked of a store, and the answer.
@@ -94,8 +94,8 @@ impl Store {
         self.ask(VERSION).await?.first().ok_or(StoreError::NoRow)?.text(0)
     }
 
-    /// The newest time that this program wrote down as its own: of launches, submissions and callbacks. A clock that
-    /// shows less was set back. Looks at the last row of each, so its cost does not grow.
+    /// The newest time that this program wrote down as its own: of launches, submissions, callbacks and imports. A
+    /// clock that shows less was set back. Looks at the last row of each, so its cost does not grow.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -123,12 +123,7 @@ impl Store {
 
     fn files(&self) -> Vec<PathBuf> {
         let Some(path) = self.path() else { return Vec::new() };
-        let named = |end: &str| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(end);
-            PathBuf::from(name)
-        };
-        ["", "-wal", "-shm", ".daemon", ".turn"].map(named).into_iter().filter(|path| path.exists()).collect()
+        files::all(path).filter(|path| path.exists()).collect()
     }
 }
 
@@ -233,7 +228,9 @@ statements! {
     /// One row each; null where there is none.
     NEWEST = "SELECT (SELECT created_at FROM runs ORDER BY id DESC LIMIT 1) \
         UNION ALL SELECT (SELECT intent_at FROM attempts ORDER BY message_id DESC, number DESC LIMIT 1) \
-        UNION ALL SELECT (SELECT received_at FROM inbox ORDER BY id DESC LIMIT 1)";
+        UNION ALL SELECT (SELECT received_at FROM inbox ORDER BY id DESC LIMIT 1) \
+        UNION ALL SELECT (SELECT updated_at FROM contacts ORDER BY id DESC LIMIT 1) \
+        UNION ALL SELECT (SELECT changed_at FROM coupons ORDER BY id DESC LIMIT 1)";
     TWICE_IN_RUN = "SELECT count(*) FROM (SELECT run_id FROM messages WHERE dispatch = 'accepted' \
         GROUP BY run_id, phone HAVING count(*) > 1) AS twice";
 }

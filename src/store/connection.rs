@@ -17,7 +17,7 @@ use sqlx::{
 };
 
 use super::turn::Turn;
-use super::{StoreError, damage};
+use super::{StoreError, damage, files};
 use crate::telemetry::fault;
 
 /// The oldest SQLite that is free of the WAL-reset corruption (fixed in 3.51.3).
@@ -182,7 +182,9 @@ impl Pools {
     /// Opens an SQLite file; creates it with mode 0600 when `create` is set. The connection that writes is opened when it
     /// is first needed: whoever only looks never asks for a turn, not even to tidy up at the end.
     pub(crate) async fn sqlite(path: &Path, create: bool) -> Result<Self, StoreError> {
-        if create {
+        if path.is_dir() {
+            return Err(StoreError::Folder { path: path.to_owned() });
+        } else if create {
             create_private(path)?;
         } else if !path.exists() {
             return Err(StoreError::Missing { path: path.to_owned() });
@@ -219,7 +221,7 @@ impl Pools {
             .max_lifetime(None)
             .test_before_acquire(false)
             .acquire_timeout(Duration::from_mins(1))
-            .connect_lazy_with(options.read_only(true));
+            .connect_lazy_with(options.read_only(true).immutable(files::is_sealed(path)));
         let turn = Arc::new(Turn::before(path));
         let unsynced = Arc::default();
         let pools = Self::Sqlite { writer, readers, path: path.into(), turn, unsynced };

@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::connection::create_private;
 use super::dialect::{Named, Pair};
-use super::{Backend, Store, StoreError, damage};
+use super::{Backend, Store, StoreError, damage, files};
 
 /// How long the copy waits for its turn on a busy file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,6 +37,7 @@ pub async fn copy_sqlite(from: &Path, to: &Path) -> Result<(), StoreError> {
     }
     create_private(to)?;
     let options = SqliteConnectOptions::new().filename(from).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    let options = options.immutable(files::is_sealed(from));
     let told = |error| damage::told(Some(from), error);
     let mut connection = options.connect().await.map_err(told)?;
     let target = to.to_string_lossy().into_owned();
@@ -63,8 +64,8 @@ impl Store {
         match (self.backend(), other.backend()) {
             (Backend::Postgres, Backend::Postgres) => Ok(self.identity().await? == other.identity().await?),
             (Backend::Sqlite, Backend::Sqlite) => {
-                let file = |store: &Store| store.path().and_then(|path| path.canonicalize().ok());
-                Ok(file(self) == file(other))
+                let both = self.path().zip(other.path());
+                Ok(both.is_some_and(|(one, other)| files::is_one(one, other)))
             }
             _ => Ok(false),
         }

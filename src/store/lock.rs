@@ -4,13 +4,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fs4::fs_std::FileExt as _;
 
 use super::connection::{Pools, Session};
 use super::dialect::Pair;
-use super::{Store, StoreError};
+use super::{Store, StoreError, files};
 use crate::model::clock::Timestamp;
 
 /// Held for as long as a daemon works on a store.
@@ -94,7 +94,7 @@ impl DaemonLock {
 }
 
 pub(super) fn take_file(path: &Path, owner: &str) -> Result<File, StoreError> {
-    let lock_path = lock_path(path);
+    let lock_path = files::beside(path, files::LOCK);
     let failed = |source| StoreError::File { path: lock_path.clone(), source };
     let mut file = OpenOptions::new()
         .create(true)
@@ -117,7 +117,7 @@ pub(super) fn take_file(path: &Path, owner: &str) -> Result<File, StoreError> {
 }
 
 fn file_owner(path: &Path) -> Result<Option<String>, StoreError> {
-    let lock_path = lock_path(path);
+    let lock_path = files::beside(path, files::LOCK);
     let failed = |source| StoreError::File { path: lock_path.clone(), source };
     let mut file = match File::open(&lock_path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -130,12 +130,6 @@ fn file_owner(path: &Path) -> Result<Option<String>, StoreError> {
     let mut owner = String::new();
     file.read_to_string(&mut owner).map_err(failed)?;
     Ok(Some(owner.trim().to_owned()))
-}
-
-fn lock_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".daemon");
-    PathBuf::from(name)
 }
 
 /// Whether the owner of a lock, as [`Store::daemon`] tells it, is on this machine.

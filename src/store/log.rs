@@ -4,7 +4,7 @@
 //! reads from it. Under load with readers at any time that moment may not come by itself.
 
 use super::connection::Pools;
-use super::{Store, StoreError};
+use super::{Store, StoreError, files};
 
 /// A log longer than this has outgrown what SQLite does by itself, in octets.
 pub const LONG: u64 = 128 << 20;
@@ -12,9 +12,7 @@ pub const LONG: u64 = 128 << 20;
 impl Store {
     /// Octets of the log; none on PostgreSQL, which keeps its own.
     pub fn log_bytes(&self) -> Option<u64> {
-        let mut name = self.path()?.as_os_str().to_owned();
-        name.push("-wal");
-        Some(std::fs::metadata(name).map_or(0, |facts| facts.len()))
+        Some(std::fs::metadata(files::beside(self.path()?, "-wal")).map_or(0, |facts| facts.len()))
     }
 
     /// Octets free on the disk of an SQLite store.

@@ -16,6 +16,7 @@ mod damage;
 pub mod dialect;
 pub mod events;
 mod evidence;
+pub mod files;
 pub mod inbound;
 pub mod inbox;
 pub mod inquiries;
@@ -29,7 +30,7 @@ pub mod resolve;
 pub mod restore;
 mod rows;
 pub mod runs;
-mod scratch;
+pub mod scratch;
 pub mod segments;
 pub mod settle;
 pub mod status;
@@ -71,6 +72,12 @@ pub enum StoreError {
     #[error("there is no store at {}; run `winback init` to create one", path.display())]
     Missing {
         /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A folder is named where a store should be.
+    #[error("{} is a folder and no store; name a file in it", path.display())]
+    Folder {
+        /// Which.
         path: PathBuf,
     },
     /// The URL names no database we know.
@@ -413,9 +420,8 @@ pub fn statements() -> Vec<dialect::Named> {
 }
 
 async fn connect(url: &str, create: bool) -> Result<Pools, StoreError> {
-    if let Some(path) = url.strip_prefix("sqlite:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        return Pools::sqlite(Path::new(path), create).await;
+    if let Some(path) = files::of_url(url) {
+        return Pools::sqlite(path, create).await;
     }
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         return Pools::postgres(url).await;

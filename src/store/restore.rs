@@ -144,7 +144,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<Restored, StoreError> {
         let made_at = self.meta(MADE_AT).await?.and_then(|text| text.parse().ok()).map(Timestamp);
-        let made_at = made_at.or(self.newest_time().await?);
+        let before = self.returned().await?;
+        // What came back once knows at least of that moment.
+        let newest = self.newest_time().await?.max(before.map(|before| before.at));
+        let made_at = made_at.or(newest);
         let old = self.retag(tag).await?;
         let mut restored = Restored { made_at, ..Restored::default() };
         let latest = now.plus(CLOCKS_DIFFER);
@@ -172,7 +175,12 @@ impl Store {
         }
         (restored.paused, restored.waiting) =
             (self.count(PAUSED).await?.unsigned_abs(), self.count(WAITING).await?);
-        let told = format!("{} {} {}", now.0, made_at.unwrap_or(now).0, i64::from(launches_known));
+        // Launches that were unknown when it came back before are so still.
+        let unknown = before.filter(|before| !before.launches_known).map(|before| before.made_at);
+        let since = made_at.unwrap_or(now);
+        let since = unknown.map_or(since, |unknown| unknown.min(since));
+        let known = launches_known && unknown.is_none();
+        let told = format!("{} {} {}", now.0, since.0, i64::from(known));
         let mut batch = self.batch().await?;
         batch.tx.run(SET_META, args![RETURNED, told]).await?;
         batch.tx.run(super::UNSET_META, args![RETURNING]).await?;

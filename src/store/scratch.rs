@@ -14,7 +14,7 @@ const END: &str = ".part";
 
 /// The folder, held by a lock for as long as this lives.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub struct Scratch {
     folder: PathBuf,
     _held: File,
 }
@@ -24,7 +24,7 @@ impl Scratch {
     ///
     /// # Errors
     /// When nothing can be made beside the place; told by the name of the place.
-    pub(super) fn beside(place: &Path) -> Result<Self, StoreError> {
+    pub fn beside(place: &Path) -> Result<Self, StoreError> {
         let failed = |source| StoreError::File { path: place.to_owned(), source };
         sweep(place);
         let folder = folder_of(place).join(name(place, std::process::id()));
@@ -33,6 +33,11 @@ impl Scratch {
         // Where a file system has no locks, the number of a living process keeps others away.
         let _ = held.try_lock();
         Ok(Self { folder, _held: held })
+    }
+
+    /// The folder, which only its owner may enter.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The file to be made.
@@ -69,11 +74,12 @@ fn sweep(place: &Path) {
         let found = entry.file_name();
         let number = found.to_str().and_then(|name| name.strip_prefix(&beginning)?.strip_suffix(END));
         let Some(process) = number.and_then(|number| number.parse::<u32>().ok()) else { continue };
-        if !is_stale(&entry.path(), process) {
+        // Whoever opens a pipe waits for its other end.
+        let Ok(kind) = entry.file_type() else { continue };
+        if !(kind.is_dir() || kind.is_file()) || !is_stale(&entry.path(), process) {
             continue;
         }
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let _ = if is_folder {
+        let _ = if kind.is_dir() {
             std::fs::remove_dir_all(entry.path())
         } else {
             std::fs::remove_file(entry.path())

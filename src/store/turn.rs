@@ -8,10 +8,13 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use fs4::fs_std::FileExt as _;
 use tokio::sync::{Mutex, MutexGuard};
+
+use super::files;
 
 /// How often the turn is asked for.
 const ASK: Duration = Duration::from_millis(1);
@@ -22,8 +25,10 @@ const MOST: u32 = 3_000;
 /// The line in front of one SQLite file.
 #[derive(Debug)]
 pub(super) struct Turn {
-    /// None where it cannot be created, in a folder that may only be read say.
-    file: Option<File>,
+    path: PathBuf,
+    /// Opened when it is first asked for, so that whoever only looks leaves nothing behind. None where it cannot be
+    /// created, in a folder that may only be read say.
+    file: OnceLock<Option<File>>,
     /// The line inside this process: a file lock belongs to all of it.
     line: Mutex<()>,
 }
@@ -37,14 +42,21 @@ pub(super) struct Taken<'a> {
 impl Turn {
     /// The line in front of the store at `path`.
     pub(super) fn before(path: &Path) -> Self {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(file(path));
-        Self { file: file.ok(), line: Mutex::new(()) }
+        Self { path: files::beside(path, files::TURN), file: OnceLock::new(), line: Mutex::new(()) }
+    }
+
+    fn file(&self) -> Option<&File> {
+        let open = || {
+            let mut options = OpenOptions::new();
+            options.create(true).truncate(false).write(true).mode(0o600).open(&self.path).ok()
+        };
+        self.file.get_or_init(open).as_ref()
     }
 
     /// Waits for the turn.
     pub(super) async fn take(&self) -> Taken<'_> {
         let line = self.line.lock().await;
-        let Some(file) = &self.file else { return Taken { file: None, _line: line } };
+        let Some(file) = self.file() else { return Taken { file: None, _line: line } };
         for _ in 0..MOST {
             match file.try_lock_exclusive() {
                 Ok(true) => return Taken { file: Some(file), _line: line },
@@ -63,13 +75,6 @@ impl Drop for Taken<'_> {
             let _ = fs4::fs_std::FileExt::unlock(file);
         }
     }
-}
-
-/// The file that stands for the turn.
-pub(super) fn file(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".turn");
-    PathBuf::from(name)
 }
 
 #[cfg(test)]

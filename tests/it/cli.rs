@@ -3,6 +3,7 @@
 mod answers;
 mod backups;
 mod checking;
+mod files;
 mod lines;
 mod operations;
 mod operator;

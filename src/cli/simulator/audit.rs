@@ -12,7 +12,7 @@ use crate::daemon::routes;
 use crate::dispatch::pace::Limit;
 use crate::model::ids::RunId;
 use crate::report::audit::Question;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Hold a ledger against a store: lost, duplicated, unexpected, after STOP, outside the hours, above rate or budget, wrong.
 ///
@@ -47,7 +47,15 @@ pub(super) async fn run(context: &Context, args: AuditArgs) -> anyhow::Result<Ex
     } else {
         format!("sqlite:{}", args.store)
     };
-    let store = Store::open(&url).await.context("the store cannot be read")?;
+    if !args.ledger.exists() {
+        return Err(WrongUse(format!("there is no ledger {}", args.ledger.display())).into());
+    }
+    let store = match Store::open(&url).await {
+        Err(StoreError::Missing { path }) => {
+            return Err(WrongUse(format!("there is no store {}", path.display())).into());
+        }
+        opened => opened.context("the store cannot be read")?,
+    };
     if let Some(id) = args.run
         && store.run(RunId(id)).await?.is_none()
     {

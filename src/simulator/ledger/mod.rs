@@ -41,9 +41,17 @@ pub struct Entry<'a> {
 /// Why a ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// It cannot be opened, read or prepared.
+    /// It cannot be opened or prepared for writing.
     #[error("cannot use the ledger {path}: {source}; name a file in a folder that exists and is writable")]
     Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It cannot be read.
+    #[error("cannot read the ledger {path}: {source}")]
+    Unread {
         /// The file.
         path: PathBuf,
         /// What the system says.
@@ -76,9 +84,9 @@ pub enum LedgerError {
 /// Reads a ledger from its first entry to its last whole one.
 ///
 /// # Errors
-/// [`LedgerError::Io`] when the file cannot be opened.
+/// [`LedgerError::Unread`] when the file cannot be opened.
 pub fn read(path: &Path) -> Result<Entries, LedgerError> {
-    let file = File::open(path).map_err(|source| LedgerError::Io { path: path.to_owned(), source })?;
+    let file = File::open(path).map_err(|source| LedgerError::Unread { path: path.to_owned(), source })?;
     Ok(Entries { path: path.to_owned(), reader: BufReader::new(file), line: 0, torn_bytes: 0, failed: false })
 }
 
@@ -104,7 +112,7 @@ impl Entries {
         let mut bytes = Vec::new();
         let mut line = (&mut self.reader).take(LONGEST_LINE);
         line.read_until(b'\n', &mut bytes)
-            .map_err(|source| LedgerError::Io { path: self.path.clone(), source })?;
+            .map_err(|source| LedgerError::Unread { path: self.path.clone(), source })?;
         self.line += 1;
         if bytes.last() == Some(&b'\n') {
             return serde_json::from_slice(&bytes).map(Some).map_err(|e| self.malformed(classify(&e)));
@@ -117,7 +125,7 @@ impl Entries {
         // Its writer may be in the middle of it: it is read again from its beginning, whole by then.
         let back = -i64::try_from(bytes.len()).unwrap_or_default();
         let sought = self.reader.seek(SeekFrom::Current(back));
-        sought.map_err(|source| LedgerError::Io { path: self.path.clone(), source })?;
+        sought.map_err(|source| LedgerError::Unread { path: self.path.clone(), source })?;
         Ok(None)
     }
 

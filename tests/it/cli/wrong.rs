@@ -8,7 +8,10 @@ const WITHOUT_CONFIG: &[(&[&str], i32, &str)] = &[
     (&["frobnicate"], 2, "unrecognized"),
     (&["status"], 1, "winback init"),
     (&["segment", "count", "true"], 1, "winback init"),
-    (&["--config", "gone.toml", "phone", "+12125550123"], 1, "gone.toml"),
+    (&["--config", "gone.toml", "phone", "+12125550123"], 2, "gone.toml"),
+    (&["--config", "gone.toml", "status"], 2, "there is no gone.toml"),
+    (&["--config", "gone.toml", "simulator", "audit", "gone.jsonl", "gone.db"], 2, "there is no gone.toml"),
+    (&["demo", "--data", "gone"], 2, "gone/customers.csv is not there"),
     (&["text"], 2, "required"),
     (&["phone", "--lines", "+12125550123"], 2, "cannot be used"),
     (&["phone", "+12125550123", "--country", "USA"], 2, "--country"),
@@ -29,6 +32,9 @@ const WITH_SHOP: &[(&[&str], i32, &str)] = &[
     (&["contact", "import", "campaigns"], 1, "it is a folder"),
     (&["contact", "import", "winback.db"], 1, "is no text; name a CSV"),
     (&["contact", "import", "noise"], 1, "is no text; name a CSV"),
+    (&["contact", "import", "picture"], 1, "picture is no text; name a CSV"),
+    (&["contact", "import", "bare.csv"], 2, "bare.csv: the first line looks like data"),
+    (&["event", "import", "cut.csv.gz", "--kind", "order"], 1, "fetch it again"),
     (&["contact", "import", "list.csv", "--consent-at", "2999-01-01"], 2, "in the future"),
     (&["contact", "import", "list.csv", "--country", "XX"], 2, "'--country <XX>': XX is no country"),
     (&["contact", "import", "list.csv", "--map", "phone"], 2, "field=Column"),
@@ -58,6 +64,16 @@ const WITH_SHOP: &[(&[&str], i32, &str)] = &[
     (&["watch", "gone"], 2, "has not been launched"),
     (&["why", "+12125550123", "gone"], 2, "no contact"),
     (&["simulator", "audit", "list.csv", "winback.db", "--run", "9"], 2, "there is no run 9"),
+    (&["simulator", "audit", "gone.jsonl", "winback.db"], 2, "there is no ledger gone.jsonl"),
+    (&["simulator", "audit", "list.csv", "gone.db"], 2, "there is no store gone.db"),
+    (&["simulator", "audit", "campaigns", "winback.db"], 1, "cannot read the ledger campaigns"),
+    (
+        &["simulator", "audit", "list.csv", "campaigns"],
+        1,
+        "campaigns is a folder and no store; name a file in it",
+    ),
+    (&["simulator", "--script", "gone.toml"], 2, "there is no script gone.toml"),
+    (&["rehearse", "national-day", "--script", "gone.toml"], 2, "there is no script gone.toml"),
     (&["simulator", "--fail", "gone=0.1"], 2, "there are: throttled"),
     (&["simulator", "--fail", "reset=0.1,silent"], 2, "--fail silent: write NAME=SHARE"),
     (&["store", "restore", "gone.db"], 2, "gone.db"),
@@ -100,6 +116,12 @@ fn a_wrong_call_says_what_is_wrong_and_the_way_out() {
     let shop = Shop::new();
     std::fs::write(shop.path("list.csv"), "customer_id,phone\n1,+12125550123\n").expect("written");
     std::fs::write(shop.path("noise"), [0x07, 0x1b, 0x02, b'a', b',', 0x11, b'\n', 0x03]).expect("written");
+    // A picture whose first line has no octet that only pictures have.
+    let picture = [&b"\xFEAB\n"[..], &[0x01, 0x00, 0x00, 0x9c].repeat(500)].concat();
+    std::fs::write(shop.path("picture"), picture).expect("written");
+    std::fs::write(shop.path("bare.csv"), "+12125550123,Ann\n").expect("written");
+    let whole = std::fs::read(super::journey("orders.csv.gz")).expect("read");
+    std::fs::write(shop.path("cut.csv.gz"), &whole[..whole.len() / 2]).expect("written");
     check(&shop, WITH_SHOP);
 }
 

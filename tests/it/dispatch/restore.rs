@@ -9,6 +9,7 @@ use crate::support::stores::{Bench, on_both};
 use crate::support::world::World;
 use winback::daemon::Daemon;
 use winback::dispatch::resolve::{Decider, resolve};
+use winback::model::clock::Timestamp;
 use winback::model::delivery::Delivery;
 use winback::model::ids::MessageId;
 use winback::model::message::Verdict;
@@ -250,3 +251,21 @@ async fn a_backup_is_no_store_and_never_takes_the_place_of_one() {
     store.close().await;
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_comes_back_again_is_as_it_was_at_the_newest_moment_that_it_knows() {
+    let bench = Bench::sqlite().await;
+    let back = async |tag: &str, now: i64, assured: Assured| {
+        bench.come_back(tag, assured, Timestamp(now)).await.unwrap().made_at.map(|at| at.0)
+    };
+    assert_eq!(back("aaaa", 5_000, Assured::default()).await, None, "it knows nothing");
+    assert_eq!(back("bbbb", 7_000, Assured::default()).await, Some(5_000), "when it came back");
+    bench.sql().await.run(IMPORTED).await;
+    assert_eq!(back("cccc", 9_000, KNOWS).await, Some(8_000), "what was imported since");
+    // Nobody has vouched for the launches before it came back the first time.
+    let returned = bench.returned().await.unwrap().expect("it came back");
+    assert_eq!((returned.at.0, returned.made_at.0, returned.launches_known), (9_000, 5_000, false));
+}
+
+/// A contact as an import writes it.
+const IMPORTED: &str = "INSERT INTO contacts (phone, number_kind, created_at, updated_at) VALUES (12125550123, 'mobile', 1, 8000)";

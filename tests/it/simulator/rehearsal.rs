@@ -118,29 +118,42 @@ fn a_rehearsal_is_private_and_a_terminal_that_closes_ends_it_and_leaves_nothing(
     let shop = Shop::new();
     let temporary = shop.path("temporary");
     std::fs::create_dir(&temporary).expect("made");
+    let (mut killed, ledger) = begun(&shop, &temporary, Path::new("none"));
+    let folder = ledger.parent().expect("a folder");
+    let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!((mode(folder), mode(&ledger)), (0o700, 0o600));
+    assert_eq!((mode(&folder.join("key")), mode(&folder.join("signing-key"))), (0o600, 0o600));
+    killed.kill().expect("killed");
+    killed.wait().expect("ends");
+    assert!(folder.exists(), "whoever is killed cannot clear up");
+    let (mut rehearsal, _) = begun(&shop, &temporary, folder);
+    assert!(!folder.exists(), "the next one clears up for it");
+    let sent = std::process::Command::new("kill").args(["-HUP", &rehearsal.id().to_string()]).status();
+    assert!(sent.expect("sent").success());
+    assert_eq!(rehearsal.wait().expect("ends").code(), Some(1), "it ends in order");
+    assert_eq!(left_in(&temporary), Vec::<PathBuf>::new(), "nothing is left over");
+}
+
+/// Starts a rehearsal that takes long, and waits until it has a ledger in another folder than this one.
+fn begun(shop: &Shop, temporary: &Path, not: &Path) -> (std::process::Child, PathBuf) {
     let mut rehearsal = std::process::Command::new(env!("CARGO_BIN_EXE_winback"))
         .args(["rehearse", "winter", "--speed", "0.01"])
         .current_dir(shop.folder.path())
-        .env("TMPDIR", &temporary)
+        .env("TMPDIR", temporary)
         .env_remove("WINBACK_STORE_URL")
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()
         .expect("starts");
-    let ledger = loop {
+    loop {
         assert_eq!(rehearsal.try_wait().expect("asked"), None, "it ended before it began");
-        let ledgers = left_in(&temporary).into_iter().map(|folder| folder.join("ledger.jsonl"));
-        if let Some(ledger) = ledgers.into_iter().find(|ledger| ledger.exists()) {
-            break ledger;
+        let others = left_in(temporary).into_iter().filter(|folder| folder != not);
+        let mut ledgers = others.map(|folder| folder.join("ledger.jsonl"));
+        if let Some(ledger) = ledgers.find(|ledger| ledger.exists()) {
+            return (rehearsal, ledger);
         }
         std::thread::yield_now();
-    };
-    let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
-    assert_eq!((mode(ledger.parent().expect("a folder")), mode(&ledger)), (0o700, 0o600));
-    let sent = std::process::Command::new("kill").args(["-HUP", &rehearsal.id().to_string()]).status();
-    assert!(sent.expect("sent").success());
-    assert_eq!(rehearsal.wait().expect("ends").code(), Some(1), "it ends in order");
-    assert_eq!(left_in(&temporary), Vec::<PathBuf>::new(), "nothing is left over");
+    }
 }
 
 #[test]
