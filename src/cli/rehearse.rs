@@ -1,7 +1,6 @@
 //! `winback rehearse`: a campaign played through on a copy of the store, against the simulator instead of providers.
-//!
-//! The store itself is only read, and every route of the rehearsal leads to the simulator, which listens on this machine
-//! alone. Copy, ledger and keys lie in one folder that is gone afterwards.
+//! The store itself is only read, and every route leads to the simulator, which listens on this machine alone. Copy, ledger
+//! and keys lie in one folder that is gone afterwards.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -48,9 +47,8 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Play a campaign through on a copy of the store, against the simulator instead of a provider, and audit the result.
 ///
-/// Nobody is texted and the store stays as it is. A campaign that was launched for this start already is rehearsed as if it
-/// were launched once more. At an hour at which nobody may be texted, the clock of the rehearsal
-/// starts when the first text may go. Exit code 0: ledger and store agree.
+/// Nobody is texted and the store stays as it is. A campaign that was launched already is rehearsed as if once more. At an
+/// hour at which nobody may be texted, its clock starts when the first text may go. Exit code 0: ledger and store agree.
 #[derive(Debug, Args)]
 pub(super) struct RehearseArgs {
     /// Name of the campaign, or its file.

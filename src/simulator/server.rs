@@ -1,5 +1,4 @@
 //! The provider's side of the wire: sockets, routes, and the carrying out of what was decided, including the bad ends.
-//!
 //! It shows decisions to clients and never makes one.
 
 use std::sync::Arc;

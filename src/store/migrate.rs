@@ -68,6 +68,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0010_rows.sql"),
         include_str!("../../migrations/postgres/0010_rows.sql"),
     ),
+    (
+        11,
+        "inlined",
+        include_str!("../../migrations/sqlite/0011_inlined.sql"),
+        include_str!("../../migrations/postgres/0011_inlined.sql"),
+    ),
 ];
 
 /// The schema version this program was written for.
