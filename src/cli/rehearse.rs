@@ -275,14 +275,14 @@ async fn prepared(
 /// of that run is withdrawn, so that its codes are free, and its key too. What it has sent still counts.
 async fn set_aside(store: &Store, run: &Run, now: Timestamp) -> anyhow::Result<()> {
     print::note(format!(
-        "run {} of it was launched for this start already; this rehearses another launch, as if what waits of that one \
-         were withdrawn",
+        "run {} of it was launched for this start already; this rehearses another, as if what waits of it were withdrawn",
         run.id
     ));
-    if store.set_run_state(run, RunState::Cancelling, now).await?
-        && let Some(cancelling) = store.run(run.id).await?
-    {
-        cancel(store, &cancelling, now).await?;
+    if run.state.may_become(RunState::Cancelling) {
+        store.set_run_state(run, RunState::Cancelling, now).await?;
+    }
+    if let Some(run) = store.run(run.id).await?.filter(|run| run.state == RunState::Cancelling) {
+        cancel(store, &run, now).await?;
     }
     store.free_launch_key(run.id).await?;
     Ok(())

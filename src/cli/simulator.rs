@@ -141,7 +141,7 @@ async fn play(context: &Context, args: SimulatorArgs) -> anyhow::Result<ExitCode
     let stop = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // It may be played without a shop; where there is one, its files are no ledger.
-    let shop = context.config_if_any().ok().flatten();
+    let shop = context.config_if_any()?;
     written::refuse_own(context, shop.as_ref(), &args.ledger)?;
     let until_input_ends = args.until_input_ends;
     let simulator = Simulator::start(config(args)?, clock, stop.clone()).await?;

@@ -107,7 +107,7 @@ impl Pacer {
         country: &str,
         now: Duration,
     ) -> Result<(), Hold> {
-        self.credit += self.savings.left_behind(now);
+        self.savings.forget(now);
         while self.credit < parts {
             // One by one: more than the burst never gathers.
             self.account.take(1, now).map_err(Hold::Account)?;

@@ -106,7 +106,7 @@ pub async fn resolve(
 }
 
 /// Decides that no copy of these messages was sent: neither the last one nor any before it, of messages in doubt as of
-/// messages that ended with their code in quarantine. Every copy's money returns, and so does the code.
+/// messages that ended while one may have arrived. Every copy's money returns, and so does the code.
 ///
 /// # Errors
 /// As [`resolve`].
@@ -143,7 +143,8 @@ async fn each(
         batch.commit().await?;
         let written: BTreeSet<MessageId> = written.into_iter().collect();
         let locked = decisions.iter().filter(|one| one.verdict == Verdict::NotSent && !one.every_copy);
-        let locked = locked.filter(|one| one.about.again && written.contains(&one.about.id));
+        let stays = |one: &Candidate| one.again && (one.copies > 1 || one.locked);
+        let locked = locked.filter(|one| stays(&one.about) && written.contains(&one.about.id));
         resolved.locked.extend(locked.map(|one| one.about.id));
         let missed = decisions.iter().map(|one| one.about.id).filter(|id| !written.contains(id));
         resolved.kept.extend(missed.map(|id| (id, Kept::Changed)));

@@ -127,6 +127,9 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
+/// Control characters of texts, those that some programs put between columns among them.
+const BETWEEN: &[u8] = b"\x01\t\n\x0B\x0C\r\x1A\x1B\x1C\x1D\x1E\x1F";
+
 /// Whether bytes are those of no text: one in twenty is a control character. Text in UTF-16 has zeros too, but many and in
 /// every second place alone, and packed text looks like noise.
 fn is_noise(start: &[u8]) -> bool {
@@ -134,7 +137,7 @@ fn is_noise(start: &[u8]) -> bool {
     let (even, odd) = (zeros(0), zeros(1));
     let utf16 = (even == 0 || odd == 0) && (even + odd) * 10 > start.len();
     let exempt = [&b"\x1F\x8B"[..], b"\xFF\xFE", b"\xFE\xFF"];
-    let is_control = |byte: &u8| byte.is_ascii_control() && !b"\t\n\x0B\x0C\r\x1A\x1B".contains(byte);
+    let is_control = |byte: &u8| byte.is_ascii_control() && !BETWEEN.contains(byte);
     let controls = start.iter().filter(|byte| is_control(byte)).count();
     let text = utf16 || exempt.iter().any(|beginning| start.starts_with(beginning));
     !text && controls >= 8 && controls * 20 > start.len()

@@ -162,7 +162,7 @@ fn values(pack: &EventPack, group: &[u32]) -> Result<Vec<Arg>, StoreError> {
 async fn put_list(tx: &mut Tx, pack: &EventPack, places: &[u32]) -> Result<InsertedEvents, StoreError> {
     let mut lines = places.iter().map(|place| Line::of(pack, *place)).collect::<Result<Vec<_>, _>>()?;
     // One order for every writer, so that two nodes never wait for each other in a ring.
-    lines.sort_unstable_by(|a, b| (a.1, a.0, a.7).cmp(&(b.1, b.0, b.7)));
+    lines.sort_by(|a, b| (a.1, a.0).cmp(&(b.1, b.0)));
     let list = rows::json(&lines)?;
     let joined = tx.run(INSERT_JOINED.postgres, args![list.as_str()]).await?;
     let mut counts = InsertedEvents { joined, ..Default::default() };
@@ -190,7 +190,7 @@ async fn unknown(tx: &mut Tx, pack: &EventPack, places: &[u32]) -> Result<Vec<us
 
 /// A row of the list; serialised as an array in this order.
 #[derive(Serialize)]
-struct Line<'a>(&'a str, &'a str, Option<&'a str>, Option<i64>, Timestamp, Option<Micros>, &'a str, u32);
+struct Line<'a>(&'a str, &'a str, Option<&'a str>, Option<i64>, Timestamp, Option<Micros>, &'a str);
 
 impl<'a> Line<'a> {
     fn of(pack: &'a EventPack, place: u32) -> Result<Self, StoreError> {
@@ -203,7 +203,6 @@ impl<'a> Line<'a> {
             event.occurred_at,
             event.value,
             event.props,
-            place,
         ))
     }
 }

@@ -51,13 +51,13 @@ pub(super) fn all(store: &Path) -> impl Iterator<Item = PathBuf> {
     [lies_at(store)].into_iter().chain(around)
 }
 
-/// Whether a store can only be read, and nothing of it is in a log: neither we nor SQLite can make the files that reading
-/// beside a writer needs, and nobody with our rights writes.
+/// Whether a store can only be read, and nobody has it open to write: neither we nor SQLite can make the files that reading
+/// beside a writer needs, and whoever writes has them.
 pub(super) fn is_sealed(store: &Path) -> bool {
     let place = lies_at(store);
     let sealed = |path: &Path| access(path, Access::WRITE_OK).is_err();
-    let log = std::fs::metadata(beside(store, "-wal")).map_or(0, |facts| facts.len());
-    place.exists() && sealed(&place) && sealed(folder_of(&place)) && log == 0
+    let written = ["-wal", "-shm"].iter().any(|end| beside(store, end).exists());
+    place.exists() && sealed(&place) && sealed(folder_of(&place)) && !written
 }
 
 /// Whether a file is the store or lies beside it as a part of it, under whatever name.

@@ -1,6 +1,6 @@
 //! The write-ahead log of an SQLite store: how large it is, and making it short again when nobody else did.
 //!
-//! SQLite copies the log into the file after every 1,000 pages, but can begin it anew only in a moment in which nobody
+//! SQLite copies the log into the file after every 8,000 pages, but can begin it anew only in a moment in which nobody
 //! reads from it. Under load with readers at any time that moment may not come by itself.
 
 use super::connection::Pools;

@@ -35,7 +35,7 @@ statements! {
             THEN 1 ELSE 0 END AS BIGINT), \
           CAST(CASE WHEN EXISTS (SELECT 1 FROM suppressions AS s WHERE s.phone = m.phone AND s.lifted_at IS NULL \
             AND s.scope IN ('all', m.sender)) THEN 1 ELSE 0 END AS BIGINT), d.verdict, i.answer_by, \
-          (SELECT count(*) FROM attempts AS a WHERE a.message_id = m.id AND a.number < m.last_number \
+          (SELECT count(*) FROM attempts AS a WHERE a.message_id = m.id \
             AND (a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) \
             AND NOT EXISTS (SELECT 1 FROM decisions AS e WHERE e.message_id = a.message_id AND e.number = a.number \
               AND e.verdict = 'not-sent')), \
@@ -78,11 +78,15 @@ statements! {
         SELECT m.coupon_id AS coupon, m.id AS message FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) WHERE m.coupon_id IS NOT NULL) AS g \
         WHERE coupons.id = g.coupon AND coupons.message_id = g.message AND coupons.state IN ('reserved', 'quarantined')";
-    /// Messages of a run that ended and whose code an earlier copy may have carried. `$1` run, `$2` the last message
-    /// seen, `$3` most.
-    LOCKED = "SELECT m.id FROM messages AS m JOIN coupons AS c ON c.id = m.coupon_id AND c.message_id = m.id \
-        WHERE m.run_id = $1 AND m.id > $2 AND c.state = 'quarantined' AND m.dispatch IN ('rejected', 'failed', \
-          'suppressed', 'cancelled', 'expired', 'blocked') ORDER BY m.id LIMIT CAST($3 AS BIGINT)";
+    /// Messages of a run that ended and of which an earlier copy may have arrived, with their code or paid for. `$1` run,
+    /// `$2` the last message seen, `$3` most.
+    LOCKED = "SELECT m.id FROM messages AS m WHERE m.run_id = $1 AND m.id > $2 AND m.dispatch IN ('rejected', 'failed', \
+          'suppressed', 'cancelled', 'expired', 'blocked') \
+          AND (EXISTS (SELECT 1 FROM coupons AS c WHERE c.id = m.coupon_id AND c.message_id = m.id AND c.state = 'quarantined') \
+            OR EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = m.id \
+              AND (a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) \
+              AND NOT EXISTS (SELECT 1 FROM decisions AS e WHERE e.message_id = a.message_id AND e.number = a.number \
+                AND e.verdict = 'not-sent'))) ORDER BY m.id LIMIT CAST($3 AS BIGINT)";
     /// A run with nothing left to send has something again. `$1` rows of (run, state).
     REOPEN = "UPDATE runs SET state = g.state, finished_at = NULL, pruned = CASE WHEN pruned = 2 THEN 1 ELSE pruned END \
         FROM (\
@@ -142,7 +146,7 @@ pub struct Candidate {
     pub decided: Option<Verdict>,
     /// The same request went out again, and its answer may come until then.
     pub answer_by: Option<Timestamp>,
-    /// Earlier copies of which nobody knows, or has decided, that they were not taken.
+    /// Copies of which nobody knows, or has decided, that they were not taken; the last one is among them.
     pub copies: i64,
     /// Whether its code is in quarantine.
     pub locked: bool,

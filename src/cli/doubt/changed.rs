@@ -25,8 +25,8 @@ pub(super) fn changed(verdict: Verdict, resolved: &Resolved, by: &str) -> Vec<St
             counted(locked)
         ));
         lines.push(
-            "they had been sent before, and that copy may have arrived: codes stay in quarantine and that copy's money spent; if no copy \
-             left, say so with --every-copy"
+            "they had been sent before, and that copy may have arrived: codes stay in quarantine, and money of copies of which \
+             nobody knows stays spent; if no copy left, say so with --every-copy"
                 .to_owned(),
         );
     }

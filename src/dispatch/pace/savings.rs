@@ -6,8 +6,8 @@ use std::time::Duration;
 /// Whoever has not asked again for this long is not waiting, and nothing more is put by.
 const ASKS_AGAIN: Duration = Duration::from_millis(250);
 
-/// What nobody has come back for after this time is anybody's.
-const LEFT_BEHIND: Duration = Duration::from_mins(1);
+/// What nobody has come back for after this time is lost: handed over, it would leave beside what has gathered meanwhile.
+const LEFT_BEHIND: Duration = Duration::from_secs(5);
 
 /// Permits put by.
 #[derive(Debug, Default)]
@@ -22,8 +22,13 @@ pub(super) struct Savings {
 }
 
 impl Savings {
-    /// Somebody asks for as many.
+    /// Somebody asks for as many. What was put by for another helps, but not without a permit of now: nothing that was
+    /// saved leaves at once with what gathered meanwhile.
     pub(super) fn ask(&mut self, parts: u32, now: Duration) {
+        self.forget(now);
+        if parts != self.wanted {
+            self.saved = self.saved.min(parts.saturating_sub(1));
+        }
         (self.wanted, self.asked) = (parts, now);
     }
 
@@ -44,11 +49,31 @@ impl Savings {
         self.wanted = 0;
     }
 
-    /// What was put by for somebody who did not come back; it is handed over.
-    pub(super) fn left_behind(&mut self, now: Duration) -> u32 {
-        if self.saved == 0 || now < self.asked + LEFT_BEHIND {
-            return 0;
+    /// Drops what was put by for somebody who did not come back.
+    pub(super) fn forget(&mut self, now: Duration) {
+        if now >= self.asked + LEFT_BEHIND {
+            self.saved = 0;
         }
-        std::mem::take(&mut self.saved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_by_goes_with_nobody_but_who_waited_for_as_much() {
+        let at = Duration::from_secs(100);
+        let check = |asks: u32, later: Duration, left: u32| {
+            let mut savings = Savings { saved: 3, wanted: 4, asked: at, took: false };
+            savings.ask(asks, at + later);
+            assert_eq!(savings.saved, left, "{asks} parts after {later:?}");
+        };
+        check(4, Duration::from_millis(200), 3);
+        check(4, LEFT_BEHIND, 0);
+        // One that needs fewer takes a permit of now for the last of its parts.
+        check(1, Duration::from_millis(300), 0);
+        check(3, Duration::from_millis(300), 2);
+        check(9, Duration::from_millis(300), 3);
     }
 }

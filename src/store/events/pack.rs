@@ -131,7 +131,8 @@ impl EventPack {
 
     /// Puts the events of a customer beside each other, and customers in the order of their keys, as far as possible in
     /// that in which they came into the store. Whoever writes the pack in parts then meets each page of the index by
-    /// customer once, instead of once for each event. Of two that are one event the earlier comes first.
+    /// customer once, instead of once for each event. Of two that are one event of one customer the
+    /// earlier comes first.
     pub fn sort(&mut self) {
         let keys = || (0..self.rows.len()).filter_map(|place| self.texts(place).1);
         let first = keys().next().unwrap_or("");

@@ -131,6 +131,18 @@ async fn what_a_person_wants_sent_again_goes_out_with_the_same_code_though_its_r
         );
         assert!(recorded[0].reason.as_deref().unwrap().contains("ada had decided: resend"), "{recorded:?}");
         assert_eq!(store.locked_codes(run.id, MessageId(0), 9).await.unwrap(), ids[2..]);
+        // A text without a code is paid for all the same.
+        let third = ids[2].0;
+        let sql = format!(
+            "UPDATE coupons SET state = 'available', message_id = NULL WHERE message_id = {third}; \
+             UPDATE messages SET coupon_id = NULL WHERE id = {third}"
+        );
+        bench.sql().await.run(&sql).await;
+        assert_eq!(store.locked_codes(run.id, MessageId(0), 9).await.unwrap(), ids[2..]);
+        let freed = resolve_copies(&store, &ids[2..], ADA, world.clock.now()).await.unwrap();
+        assert_eq!(freed.changed, ids[2..]);
+        assert_eq!(world.until(&store, &run, |_| true).await.spent.0, 0);
+        assert_eq!(store.locked_codes(run.id, MessageId(0), 9).await.unwrap(), []);
         let problems = store.check().await.unwrap();
         assert!(problems.iter().all(|one| one.problem.is_none()), "{problems:?}");
         assert!(daemon.stop().await);

@@ -106,6 +106,11 @@ async fn a_rehearsal_plays_the_campaign_and_touches_neither_store_nor_provider()
     let told = rehearse(&["--speed", "100"]);
     assert_eq!((&told["agrees"], &told["status"]["accepted"]), (&true.into(), &60.into()), "{told:#}");
     assert_eq!((launched.clone(), shop.books().await), (vec!["1 60 0 40".to_owned()], launched));
+    shop.good(&["cancel", "winter"]);
+    let cancelled = shop.books().await;
+    let told = rehearse(&["--speed", "100"]);
+    assert_eq!((&told["agrees"], &told["status"]["accepted"]), (&true.into(), &60.into()), "{told:#}");
+    assert_eq!(shop.books().await, cancelled);
     shop.provider.set_nonblocking(true).expect("set");
     let heard = shop.provider.accept().map(|_| ()).expect_err("the provider heard nothing");
     assert_eq!(heard.kind(), std::io::ErrorKind::WouldBlock);
