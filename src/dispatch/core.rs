@@ -37,9 +37,13 @@ pub use words::{Answer, Effect, Event, LaneConfig, Picture};
 /// Intents recorded in one go, and most that wait for a place on the wire.
 const INTENTS_AT_ONCE: usize = 1024;
 
-/// Intents are recorded ahead for twice as long as it takes to record them, and at least for this long, so that the wire
-/// never waits for the disk. What is ahead when the process dies is in doubt, so it is no more than that.
+/// Intents are recorded ahead for [`RECORDINGS`] times as long as it takes to record them, and at least for this long, so
+/// that the wire never waits for the disk. What is ahead when the process dies is in doubt, so it is no more than that.
 const AHEAD: Duration = Duration::from_millis(50);
+
+/// One while these are recorded, one while those before them leave, and one because a wire that once had to wait looks
+/// slower than it is and would go on waiting.
+const RECORDINGS: u32 = 3;
 
 /// Intents are not recorded further ahead than this, however slow the disk is.
 const FAR_AHEAD: Duration = Duration::from_millis(250);
@@ -467,12 +471,14 @@ impl LaneCore {
 
     /// Asks for work if there is room and permits for it.
     fn claim(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Duration {
-        // As many again as may be under way, so that recording intents never waits for a claim.
-        let ahead = if self.breaker.is_open() { 0 } else { self.ahead() };
-        let room = (self.room() + ahead).saturating_sub(self.ready.len());
-        let crowded =
-            self.narrow.at_hand() >= self.config.in_flight * 2 || self.ready.len() > self.ahead() / 2;
-        if self.claiming || self.room() == 0 || crowded {
+        // As many again as may be under way, and as many as leave meanwhile, so that recording intents never waits for a claim.
+        let (ahead, leaving) = if self.breaker.is_open() { (0, 0) } else { (self.ahead(), self.leaving()) };
+        let room = (self.room() + ahead + leaving).saturating_sub(self.ready.len());
+        let enough = leaving.max(self.ahead() / 2);
+        let crowded = self.narrow.at_hand() >= self.config.in_flight * 2 || self.ready.len() > enough;
+        // Nothing is recorded and nothing could be: the wire stands still, and what is claimed now would grow old.
+        let stuck = self.room() == 0 && self.intending.is_empty();
+        if self.claiming || stuck || crowded {
             return now.elapsed + IDLE_LOOK;
         }
         if now.elapsed < self.dry_until {
@@ -499,8 +505,13 @@ impl LaneCore {
 
     /// How many intents may wait for a place on the wire.
     fn ahead(&self) -> usize {
-        let span = self.flow.recording().saturating_mul(2).clamp(AHEAD, FAR_AHEAD);
-        self.flow.within(span).max(self.config.in_flight.min(AHEAD_AT_FIRST)).min(INTENTS_AT_ONCE)
+        self.leaving().max(self.config.in_flight.min(AHEAD_AT_FIRST))
+    }
+
+    /// How many the wire takes, at the speed it has lately, while intents are recorded ahead.
+    fn leaving(&self) -> usize {
+        let span = self.flow.recording().saturating_mul(RECORDINGS).clamp(AHEAD, FAR_AHEAD);
+        self.flow.within(span).min(INTENTS_AT_ONCE)
     }
 
     fn give_back_ready(&mut self, effects: &mut Vec<Effect>) {

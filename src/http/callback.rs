@@ -92,6 +92,8 @@ async fn serve(kind: CallbackKind, entry: &Entry, path: &CallbackPath, mut reque
     let Ok(delivered) = translate(context, route, name, &callback, now) else {
         return refuse(StatusCode::BAD_REQUEST, "malformed");
     };
+    // Parts of the connection's buffer, which would else get a new one while this waits for the disk.
+    drop((body, headers, uri));
     if store(context, kind, delivered, (place, room)).await.is_err() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "store");
     }

@@ -216,8 +216,8 @@ impl Task {
             }
             jobs.sort_by_key(|job| job.work.rank());
             while !jobs.is_empty() {
-                let rest = jobs.split_off(in_one_transaction(jobs.iter().map(|job| &job.work)));
-                self.serve(std::mem::replace(&mut jobs, rest)).await;
+                let many = in_one_transaction(jobs.iter().map(|job| &job.work));
+                self.serve(jobs.drain(..many).collect()).await;
                 if self.unsynced {
                     return;
                 }

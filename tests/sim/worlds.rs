@@ -11,7 +11,7 @@ use super::world::{End, Failure, play, play_in_doubt};
 const SEEDS: u64 = 10_000;
 
 /// Worlds in which a broken rule must be noticed.
-const BITE: u64 = 3_000;
+const BITE: u64 = 6_000;
 
 /// A number that the command line names, as `seed=7`: the test runner takes it for a name that no test has.
 pub(crate) fn named(key: &str) -> Option<u64> {
