@@ -152,7 +152,7 @@ impl Lane {
                 _ = answered.recv_many(&mut arrived, ANSWERS_AT_ONCE) => {
                     tokio::time::sleep(GATHER).await;
                     gather(&mut answered, &mut arrived);
-                    Event::Answered(arrived.drain(..).collect())
+                    Event::Answered(std::mem::take(&mut arrived))
                 }
                 Some(done) = pending.next() => match done {
                     Some(event) => event,

@@ -17,6 +17,9 @@ use crate::model::ids::{PoolId, RunId};
 use crate::model::money::Micros;
 use crate::store::{Store, StoreError};
 
+/// Runs whose terms are held in memory at a time.
+const RUNS_AT_ONCE: i64 = 500;
+
 /// One route that a campaign may use, as configured when it was launched.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RouteTerms {
@@ -153,9 +156,14 @@ impl Terms {
 /// # Errors
 /// When the store cannot be read.
 pub async fn unreadable(store: &Store) -> Result<Vec<RunId>, StoreError> {
-    let runs = store.recent_runs(i64::MAX).await?;
-    let unread = runs.into_iter().filter(|run| Terms::read(&run.terms.definition).is_err());
-    Ok(unread.map(|run| run.id).collect())
+    let (mut unread, mut before) = (Vec::new(), RunId(i64::MAX));
+    loop {
+        let runs = store.runs_before(before, RUNS_AT_ONCE).await?;
+        let Some(last) = runs.last() else { return Ok(unread) };
+        before = last.id;
+        let bad = runs.iter().filter(|run| Terms::read(&run.terms.definition).is_err());
+        unread.extend(bad.map(|run| run.id));
+    }
 }
 
 /// Why no route takes a message.

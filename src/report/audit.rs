@@ -335,10 +335,16 @@ impl<'a> Auditor<'a> {
             }
         }
         self.settle_suspects(ledger).await?;
-        for (message, phone) in self.store.estranged_codes(self.question.run).await? {
-            if self.taken.attempts(message.0) > 0 {
-                self.audit.wrong_code += 1;
-                self.audit.example("wrong_code", || format!("message {message} to {phone:?}"));
+        after = MessageId(0);
+        loop {
+            let estranged = self.store.estranged_codes(self.question.run, after, page).await?;
+            let Some((last, _)) = estranged.last() else { break };
+            after = *last;
+            for (message, phone) in &estranged {
+                if self.taken.attempts(message.0) > 0 {
+                    self.audit.wrong_code += 1;
+                    self.audit.example("wrong_code", || format!("message {message} to {phone:?}"));
+                }
             }
         }
         self.audit.over_rate = self.pace.map(Pace::finish);

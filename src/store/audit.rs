@@ -42,10 +42,12 @@ statements! {
         JOIN runs AS r ON r.id = m.run_id JOIN run_windows AS w ON w.id = m.window_id \
         LEFT JOIN attempts AS a ON a.message_id = m.id AND a.number = CAST(j.value ->> 2 AS BIGINT) \
         LEFT JOIN coupons AS c ON c.id = m.coupon_id";
-    /// Codes that somebody was given by a message that does not say so. `$1` the run or 0 for all.
+    /// Codes that somebody was given by a message that does not say so. `$1` the run or 0 for all, `$2` the last message
+    /// seen, `$3` how many.
     ESTRANGED = "SELECT m.id, m.phone FROM coupons AS c JOIN messages AS m ON m.id = c.message_id \
         WHERE c.state <> 'available' AND m.coupon_id IS NULL \
-          AND (CAST($1 AS BIGINT) = 0 OR m.run_id = CAST($1 AS BIGINT)) ORDER BY m.id";
+          AND (CAST($1 AS BIGINT) = 0 OR m.run_id = CAST($1 AS BIGINT)) \
+          AND m.id > $2 ORDER BY m.id LIMIT CAST($3 AS BIGINT)";
     /// `$1` the last message seen, `$2` the run or 0 for all, `$3` how many.
     STANDING = "SELECT m.id, m.phone, m.dispatch, m.possible_duplicate, r.state FROM messages AS m \
         JOIN runs AS r ON r.id = m.run_id \
@@ -114,13 +116,19 @@ impl Store {
         rows.iter().map(facts).collect()
     }
 
-    /// Messages, with where they go, that hold a code in the books of its pool and not in their own row; of all runs or
-    /// of one.
+    /// Messages after `after`, with where they go, that hold a code in the books of its pool and not in their own row, by
+    /// id; of all runs or of one.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn estranged_codes(&self, run: Option<RunId>) -> Result<Vec<(MessageId, Phone)>, StoreError> {
-        let rows = self.pools.read(ESTRANGED, args![run.map_or(0, |run| run.0)]).await?;
+    pub async fn estranged_codes(
+        &self,
+        run: Option<RunId>,
+        after: MessageId,
+        limit: i64,
+    ) -> Result<Vec<(MessageId, Phone)>, StoreError> {
+        let run = run.map_or(0, |run| run.0);
+        let rows = self.pools.read(ESTRANGED, args![run, after.0, limit]).await?;
         rows.iter().map(|row| Ok((MessageId(row.int(0)?), phone(row.int(1)?)?))).collect()
     }
 

@@ -32,7 +32,7 @@ statements! {
           capped, withheld, audience_hash FROM runs WHERE campaign = $1 ORDER BY id DESC LIMIT CAST($2 AS BIGINT)";
     RECENT_RUNS = "SELECT id, campaign, launch_key, plan_hash, state, definition, as_of, currency, budget, spent, \
           when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at, \
-          capped, withheld, audience_hash FROM runs ORDER BY id DESC LIMIT CAST($1 AS BIGINT)";
+          capped, withheld, audience_hash FROM runs WHERE id < $1 ORDER BY id DESC LIMIT CAST($2 AS BIGINT)";
     OPEN_RUNS = "SELECT id, campaign, launch_key, plan_hash, state, definition, as_of, currency, budget, spent, \
           when_in_doubt, audience, prepared, cursor, starts_at, expires_at, created_at, finished_at, \
           capped, withheld, audience_hash FROM runs WHERE state IN ('preparing', 'running', 'paused', 'cancelling') ORDER BY id";
@@ -194,7 +194,15 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn recent_runs(&self, limit: i64) -> Result<Vec<Run>, StoreError> {
-        self.pools.read(RECENT_RUNS, args![limit]).await?.iter().map(run).collect()
+        self.runs_before(RunId(i64::MAX), limit).await
+    }
+
+    /// The latest runs of all campaigns before `before`, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn runs_before(&self, before: RunId, limit: i64) -> Result<Vec<Run>, StoreError> {
+        self.pools.read(RECENT_RUNS, args![before.0, limit]).await?.iter().map(run).collect()
     }
 
     /// Runs that still have something to do.

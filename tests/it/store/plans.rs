@@ -24,7 +24,6 @@ const COLD: &[(&str, &str)] = &[
     ("inquiries::RENDERED_SINCE", "one row for each route, when a clock was set back"),
     ("inquiries::RENDERINGS", "one row for each route, when a person asks what is awaited"),
     ("runs::RUNS_OF_CAMPAIGN", "a list that a person asks for, newest first"),
-    ("runs::RECENT_RUNS", "a list that a person asks for, from the end of its index"),
     ("suppressions::OF_PHONE", "the history of one number, which a person asks for"),
 ];
 
