@@ -37,13 +37,16 @@ pub use words::{Answer, Effect, Event, LaneConfig, Picture};
 /// Intents recorded in one go, and most that wait for a place on the wire.
 const INTENTS_AT_ONCE: usize = 1024;
 
-/// Intents are recorded ahead for [`RECORDINGS`] times as long as it takes to record them, and at least for this long, so
-/// that the wire never waits for the disk. What is ahead when the process dies is in doubt, so it is no more than that.
+/// Intents are recorded ahead for a few times as long as it takes to record them, and at least for this long, so that the
+/// wire never waits for the disk. What is ahead when the process dies is in doubt, so it is no more than that.
 const AHEAD: Duration = Duration::from_millis(50);
 
-/// One while these are recorded, one while those before them leave, and one because a wire that once had to wait looks
-/// slower than it is and would go on waiting.
-const RECORDINGS: u32 = 3;
+/// One while these are recorded and one while those before them leave: what a limit lets go meanwhile.
+const RECORDINGS: u32 = 2;
+
+/// One more where no limit says how fast the wire may be: one that had to wait looks slower than it is, and would go on
+/// waiting.
+const RECORDINGS_UNLIMITED: u32 = 3;
 
 /// Intents are not recorded further ahead than this, however slow the disk is.
 const FAR_AHEAD: Duration = Duration::from_millis(250);
@@ -508,10 +511,11 @@ impl LaneCore {
         self.leaving().max(self.config.in_flight.min(AHEAD_AT_FIRST))
     }
 
-    /// How many the wire takes, at the speed it has lately, while intents are recorded ahead.
+    /// How many the wire takes, at the speed it has lately and may have, while intents are recorded ahead.
     fn leaving(&self) -> usize {
-        let span = self.flow.recording().saturating_mul(RECORDINGS).clamp(AHEAD, FAR_AHEAD);
-        self.flow.within(span).min(INTENTS_AT_ONCE)
+        let span = |times| self.flow.recording().saturating_mul(times).clamp(AHEAD, FAR_AHEAD);
+        let may_leave = self.pacer.within(span(RECORDINGS));
+        self.flow.within(span(RECORDINGS_UNLIMITED)).min(may_leave).min(INTENTS_AT_ONCE)
     }
 
     fn give_back_ready(&mut self, effects: &mut Vec<Effect>) {

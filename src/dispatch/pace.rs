@@ -173,6 +173,14 @@ impl Pacer {
         self.account.within_a_second()
     }
 
+    /// Parts that the account's limit lets go in such a span; takes nothing.
+    pub fn within(&self, span: Duration) -> usize {
+        let period = self.account.period(1).as_nanos();
+        span.as_nanos()
+            .checked_div(period)
+            .map_or(usize::MAX, |parts| usize::try_from(parts).unwrap_or(usize::MAX))
+    }
+
     /// A throttle answer came: halve the account's rate.
     pub fn slow_down(&mut self, now: Duration) {
         self.credit = 0;

@@ -1,5 +1,6 @@
 //! The lane against a scripted store and wire: what must never happen, and what must happen in the end.
 
+mod ahead;
 mod held;
 mod lent;
 
