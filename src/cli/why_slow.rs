@@ -191,7 +191,7 @@ fn lane(
         share: read("winback_rate_share").unwrap_or(1.0),
         in_flight: account.in_flight as f64,
         answer_seconds: recent.or(ever),
-        under_way: read("winback_under_way").unwrap_or(0.0),
+        on_wire: read("winback_on_wire").unwrap_or(0.0),
         accepted: watched.and_then(|page| page.accepted(name)),
         measured: rise("winback_parts_total").map(|parts| parts / WATCHED.as_secs_f64()),
         broken: read("winback_breaker_open").is_some_and(|open| open > 0.0),

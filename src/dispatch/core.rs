@@ -41,12 +41,12 @@ const INTENTS_AT_ONCE: usize = 1024;
 /// wire never waits for the disk. What is ahead when the process dies is in doubt, so it is no more than that.
 const AHEAD: Duration = Duration::from_millis(50);
 
-/// One while these are recorded and one while those before them leave: what a limit lets go meanwhile.
-const RECORDINGS: u32 = 2;
+/// One while these are recorded, one while those before them leave, and one because a wire that had to wait looks slower
+/// than it is and would go on waiting.
+const RECORDINGS: u32 = 3;
 
-/// One more where no limit says how fast the wire may be: one that had to wait looks slower than it is, and would go on
-/// waiting.
-const RECORDINGS_UNLIMITED: u32 = 3;
+/// That does not concern what the limit lets go, counted in parts: more of it than this need not be ahead.
+const RECORDINGS_AT_LIMIT: u32 = 2;
 
 /// Intents are not recorded further ahead than this, however slow the disk is.
 const FAR_AHEAD: Duration = Duration::from_millis(250);
@@ -514,8 +514,8 @@ impl LaneCore {
     /// How many the wire takes, at the speed it has lately and may have, while intents are recorded ahead.
     fn leaving(&self) -> usize {
         let span = |times| self.flow.recording().saturating_mul(times).clamp(AHEAD, FAR_AHEAD);
-        let may_leave = self.pacer.within(span(RECORDINGS));
-        self.flow.within(span(RECORDINGS_UNLIMITED)).min(may_leave).min(INTENTS_AT_ONCE)
+        let may_leave = self.pacer.within(span(RECORDINGS_AT_LIMIT));
+        self.flow.within(span(RECORDINGS)).min(may_leave).min(INTENTS_AT_ONCE)
     }
 
     fn give_back_ready(&mut self, effects: &mut Vec<Effect>) {

@@ -348,6 +348,7 @@ impl Lane {
             _ => {}
         }
         metrics.under_way.set(i64::try_from(picture.under_way).unwrap_or(i64::MAX));
+        metrics.on_wire.set(i64::try_from(picture.on_wire).unwrap_or(i64::MAX));
         metrics.rate_share.set(picture.rate_share);
         metrics.breaker_open.set(i64::from(picture.broken));
         let now = self.context.clock.moment();

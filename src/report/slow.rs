@@ -57,12 +57,12 @@ pub struct Lane {
     pub account: Option<f64>,
     /// Share of that at which a throttled lane runs.
     pub share: f64,
-    /// Messages that may be under way.
+    /// Messages that may be on the wire.
     pub in_flight: f64,
     /// Seconds that an answer takes.
     pub answer_seconds: Option<f64>,
-    /// Messages under way.
-    pub under_way: f64,
+    /// Messages on the wire.
+    pub on_wire: f64,
     /// Parts per second that were accepted, as measured.
     pub measured: Option<f64>,
     /// Share of the submissions of that time that were accepted.
@@ -280,7 +280,7 @@ fn limits(lane: &Lane) -> Vec<(Limit, f64)> {
         limits.push((limit, one.allows * lane.parts / one.parts));
     }
     let least = limits.iter().map(|(_, rate)| *rate).fold(f64::INFINITY, f64::min);
-    let full = lane.under_way >= lane.in_flight * NEARLY_FULL;
+    let full = lane.on_wire >= lane.in_flight * NEARLY_FULL;
     if let Some(measured) = lane.submitted().filter(|measured| *measured > 0.0 && !full) {
         let rate = measured * own;
         if lane.opens_at.is_none() && !lane.broken && rate < least * FAR_BELOW {
@@ -326,7 +326,7 @@ mod tests {
             share: 1.0,
             in_flight: 16.0,
             answer_seconds: Some(0.2),
-            under_way: 4.0,
+            on_wire: 4.0,
             measured: Some(19.8),
             accepted: Some(1.0),
             broken: false,
@@ -365,7 +365,7 @@ mod tests {
         check(Lane { share: 0.125, measured: Some(2.5), ..lane() }, "account", Some(1_300.0), Some(12.5));
         // Another run's texts go first on the same account.
         check(Lane { ahead: 500.0, ..lane() }, "account", Some(75.0), Some(18.75));
-        let patient = Lane { answer_seconds: Some(2.0), under_way: 16.0, measured: Some(8.0), ..lane() };
+        let patient = Lane { answer_seconds: Some(2.0), on_wire: 16.0, measured: Some(8.0), ..lane() };
         check(patient.clone(), "in_flight", Some(1_025.0), Some(50.0));
         check(Lane { account: None, ..patient }, "in_flight", Some(1_025.0), Some(0.0));
         let narrow = vec![Narrow { name: "CA".to_owned(), allows: 1.0, parts: 90.0 }];

@@ -47,7 +47,7 @@ statements! {
     ESTRANGED = "SELECT m.id, m.phone FROM coupons AS c JOIN messages AS m ON m.id = c.message_id \
         WHERE c.state <> 'available' AND m.coupon_id IS NULL \
           AND (CAST($1 AS BIGINT) = 0 OR m.run_id = CAST($1 AS BIGINT)) \
-          AND m.id > $2 ORDER BY m.id LIMIT CAST($3 AS BIGINT)";
+          AND m.id > $2 GROUP BY m.id, m.phone ORDER BY m.id LIMIT CAST($3 AS BIGINT)";
     /// `$1` the last message seen, `$2` the run or 0 for all, `$3` how many.
     STANDING = "SELECT m.id, m.phone, m.dispatch, m.possible_duplicate, r.state FROM messages AS m \
         JOIN runs AS r ON r.id = m.run_id \

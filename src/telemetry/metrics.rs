@@ -36,6 +36,8 @@ pub struct LaneMetrics {
     pub answer_seconds: Histogram,
     /// Messages between intent and stored outcome.
     pub under_way: Gauge,
+    /// Messages on the wire, their answer outstanding.
+    pub on_wire: Gauge,
     /// Share of its limit at which the lane runs.
     pub rate_share: Gauge<f64, AtomicU64>,
     /// 1 while its breaker is open.
@@ -67,6 +69,8 @@ pub struct Metrics {
     pub answer_seconds: Seconds,
     /// Messages between intent and stored outcome.
     pub under_way: Family<Route, Gauge>,
+    /// Messages on the wire, their answer outstanding.
+    pub on_wire: Family<Route, Gauge>,
     /// Share of its limit at which a lane runs.
     pub rate_share: Family<Route, Gauge<f64, AtomicU64>>,
     /// 1 while the breaker of a lane is open.
@@ -109,6 +113,7 @@ impl Metrics {
             parts: Family::default(),
             answer_seconds: Family::new_with_constructor(histogram),
             under_way: Family::default(),
+            on_wire: Family::default(),
             rate_share: Family::default(),
             breaker_open: Family::default(),
             next_try: Family::default(),
@@ -132,6 +137,7 @@ impl Metrics {
             metrics.answer_seconds.clone(),
         );
         r.register("under_way", "Messages between intent and stored outcome", metrics.under_way.clone());
+        r.register("on_wire", "Messages whose answer is outstanding", metrics.on_wire.clone());
         r.register("rate_share", "Share of its limit at which a lane runs", metrics.rate_share.clone());
         r.register("breaker_open", "1 while the breaker of a lane is open", metrics.breaker_open.clone());
         r.register(
@@ -184,6 +190,7 @@ impl Metrics {
             parts: self.parts.get_or_create_owned(&of),
             answer_seconds: self.answer_seconds.get_or_create_owned(&of),
             under_way: self.under_way.get_or_create_owned(&of),
+            on_wire: self.on_wire.get_or_create_owned(&of),
             rate_share: self.rate_share.get_or_create_owned(&of),
             breaker_open: self.breaker_open.get_or_create_owned(&of),
             next_try: self.next_try.get_or_create_owned(&of),

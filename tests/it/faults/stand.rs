@@ -25,7 +25,8 @@ const NOON: &str = "2018-01-02T19:00:00Z";
 /// Submissions that may wait for an answer.
 const IN_FLIGHT: i64 = 16;
 
-/// What one kill may leave in doubt: as many again have their intents while these are on the wire.
+/// What one kill may leave in doubt: at the limit of these routes as many again have their intents while these are on the
+/// wire.
 pub(super) const WINDOW: i64 = 2 * IN_FLIGHT;
 
 /// How long anything may take before it counts as hanging.

@@ -10,7 +10,7 @@ use crate::support::stores::Bench;
 const COLD: &[(&str, &str)] = &[
     ("TABLES_OF_OTHERS", "the names of tables, when a store is opened"),
     ("audit::TAKEN", "an audit; what was lifted is read once for a page"),
-    ("audit::ESTRANGED", "an audit, once"),
+    ("audit::ESTRANGED", "an audit, once and again for each page of what is wrong"),
     ("HOLDS", "whether there is anything at all, before a backup is brought there"),
     ("check::GIVEN_TO_NOBODY", "a check of the whole store"),
     ("check::SENT_WITHOUT", "a check of the whole store"),

@@ -17,9 +17,14 @@ const TRANSACTION_MS: u32 = 40;
 /// How long the provider takes for an answer.
 const ANSWER: Duration = Duration::from_millis(16);
 
+/// A provider that hangs.
+const NEVER: Duration = Duration::from_hours(1);
+
 /// A lane with endless work, on a store that works in transactions one after the other, and a wire that has places.
 struct Line {
     hand: Hand,
+    answer: Duration,
+    parts: u16,
     next: i64,
     /// Asked for during this transaction, and in the one before.
     asked: Vec<Effect>,
@@ -27,9 +32,34 @@ struct Line {
     wire: VecDeque<(Duration, Event)>,
     sent: usize,
     most_open: usize,
+    claimed: usize,
+    given_back: usize,
 }
 
 impl Line {
+    fn new(config: LaneConfig) -> Self {
+        let (asked, in_hand, wire) = (Vec::new(), Vec::new(), VecDeque::new());
+        let hand = Hand::new(config);
+        let (sent, most_open, claimed, given_back) = (0, 0, 0, 0);
+        Self {
+            hand,
+            answer: ANSWER,
+            parts: 1,
+            next: 1,
+            asked,
+            in_hand,
+            wire,
+            sent,
+            most_open,
+            claimed,
+            given_back,
+        }
+    }
+
+    fn text(&self, id: i64) -> Claimed {
+        Claimed { parts: self.parts, ..claimed(id, 1, "US") }
+    }
+
     fn play(&mut self, ms: u32) {
         for at in 0..ms {
             self.hand.at += MS;
@@ -53,8 +83,9 @@ impl Line {
         match work {
             Effect::Claim(limit, _) => {
                 let last = self.next + i64::try_from(limit).expect("few");
-                let messages: Vec<Claimed> = (self.next..last).map(|id| claimed(id, 1, "US")).collect();
+                let messages: Vec<Claimed> = (self.next..last).map(|id| self.text(id)).collect();
                 self.next = last;
+                self.claimed += limit;
                 Event::Claimed(messages)
             }
             Effect::Intend(intents) => Event::Intended {
@@ -73,8 +104,9 @@ impl Line {
                     self.sent += messages.len();
                     let answers =
                         messages.iter().map(|(message, _)| (message.id, said(OutcomeClass::Accepted)));
-                    self.wire.push_back((self.hand.at + ANSWER, Event::Answered(answers.collect())));
+                    self.wire.push_back((self.hand.at + self.answer, Event::Answered(answers.collect())));
                 }
+                Effect::Release(held) => self.given_back += held.len(),
                 _ => {}
             }
         }
@@ -83,22 +115,33 @@ impl Line {
 
 #[test]
 fn a_wire_never_waits_for_the_disk_and_a_limited_one_has_no_more_ahead_than_its_limit_lets_go() {
-    // Places, limit; how many a second at least, and how many may be open at most.
-    let check = |in_flight: usize, limit: Option<f64>, at_least: usize, most_open: usize| {
+    // Places, limit, parts of a text; how many a second at least, and how many may be open at most.
+    let check = |in_flight: usize, limit: Option<f64>, parts: u16, at_least: usize, most_open: usize| {
         let mut config = LaneConfig { in_flight, ..config(None) };
-        config.limits.account = limit.map(|rate| Limit { parts_per_second: rate, burst: 1 });
-        let hand = Hand::new(config);
-        let (asked, in_hand, wire) = (Vec::new(), Vec::new(), VecDeque::new());
-        let mut line = Line { hand, next: 1, asked, in_hand, wire, sent: 0, most_open: 0 };
+        config.limits.account = limit.map(|rate| Limit { parts_per_second: rate, burst: 3 });
+        let mut line = Line { parts, ..Line::new(config) };
         line.play(2_000);
         line.sent = 0;
         line.play(2_000);
         let (sent, open) = (line.sent / 2, line.most_open);
         assert!(sent >= at_least, "{in_flight} places, {limit:?}: {sent}/s");
-        assert!(open <= most_open, "{in_flight} places, {limit:?}: {open} open");
+        assert!(open <= most_open, "{in_flight} places, {limit:?}, {parts} parts: {open} open");
     };
-    check(64, None, 3_800, 64 + 650);
-    check(16, None, 950, 16 + 160);
-    check(16, Some(300.0), 280, 16 + 32);
-    check(16, Some(30.0), 28, 32);
+    check(64, None, 1, 3_800, 64 + 650);
+    check(16, None, 1, 950, 16 + 160);
+    check(16, Some(5_000.0), 1, 950, 16 + 160);
+    check(16, Some(300.0), 1, 280, 16 + 32);
+    check(16, Some(300.0), 3, 93, 16 + 32);
+    check(16, Some(30.0), 1, 28, 16);
+}
+
+#[test]
+fn a_lane_whose_provider_hangs_claims_no_more_and_gives_back_what_it_has() {
+    let mut line = Line { answer: NEVER, ..Line::new(LaneConfig { in_flight: 16, ..config(None) }) };
+    line.play(9_000);
+    let first = line.claimed;
+    assert_eq!((line.given_back, line.sent), (0, 16), "of {first}");
+    line.play(60_000);
+    // What had its intent is under way; the rest went back once.
+    assert_eq!((line.claimed, line.given_back), (first, first - line.most_open));
 }
