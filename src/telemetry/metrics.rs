@@ -106,9 +106,8 @@ impl Default for Metrics {
 impl Metrics {
     /// A fresh set, all zero.
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("winback");
         let histogram: fn() -> Histogram = || Histogram::new(exponential_buckets(0.001, 2.0, 16));
-        let metrics = Self {
+        let mut metrics = Self {
             outcomes: Family::default(),
             parts: Family::default(),
             answer_seconds: Family::new_with_constructor(histogram),
@@ -126,56 +125,70 @@ impl Metrics {
             store_writable: Gauge::default(),
             store_log_bytes: Gauge::default(),
             disk_free_bytes: Gauge::default(),
-            registry: Registry::default(),
+            registry: Registry::with_prefix("winback"),
         };
-        let r = &mut registry;
-        r.register("outcomes", "Answers to submissions, by class", metrics.outcomes.clone());
-        r.register("parts", "Parts accepted by providers", metrics.parts.clone());
+        metrics.register_sending();
+        metrics.register_callbacks();
+        metrics.register_store();
+        metrics.store_writable.set(1);
+        metrics
+    }
+
+    fn register_sending(&mut self) {
+        let r = &mut self.registry;
+        r.register("outcomes", "Answers to submissions, by class", self.outcomes.clone());
+        r.register("parts", "Parts accepted by providers", self.parts.clone());
         r.register(
             "answer_seconds",
             "From the first byte to the classified answer",
-            metrics.answer_seconds.clone(),
+            self.answer_seconds.clone(),
         );
-        r.register("under_way", "Messages between intent and stored outcome", metrics.under_way.clone());
-        r.register("on_wire", "Messages whose answer is outstanding", metrics.on_wire.clone());
-        r.register("rate_share", "Share of its limit at which a lane runs", metrics.rate_share.clone());
-        r.register("breaker_open", "1 while the breaker of a lane is open", metrics.breaker_open.clone());
+        r.register("under_way", "Messages between intent and stored outcome", self.under_way.clone());
+        r.register("on_wire", "Messages whose answer is outstanding", self.on_wire.clone());
+        r.register("rate_share", "Share of its limit at which a lane runs", self.rate_share.clone());
+        r.register("breaker_open", "1 while the breaker of a lane is open", self.breaker_open.clone());
         r.register(
             "next_try_seconds",
             "Until when a lane is held back, in seconds since 1970; 0 while it is not",
-            metrics.next_try.clone(),
+            self.next_try.clone(),
         );
-        r.register("receipts", "Receipts acknowledged, by reported state", metrics.receipts.clone());
-        r.register("inbound", "Customer texts acknowledged, by keyword", metrics.inbound.clone());
-        r.register("refused_callbacks", "Callbacks refused, by reason", metrics.refused_callbacks.clone());
+    }
+
+    fn register_callbacks(&mut self) {
+        let r = &mut self.registry;
+        r.register("receipts", "Receipts acknowledged, by reported state", self.receipts.clone());
+        r.register("inbound", "Customer texts acknowledged, by keyword", self.inbound.clone());
+        r.register("refused_callbacks", "Callbacks refused, by reason", self.refused_callbacks.clone());
         r.register(
             "refused_connections",
             "Connections closed because too many were open",
-            metrics.refused_connections.clone(),
+            self.refused_connections.clone(),
         );
         r.register(
             "acknowledge_seconds",
             "From a callback's body to its commit",
-            metrics.acknowledge_seconds.clone(),
+            self.acknowledge_seconds.clone(),
         );
         r.register(
             "waiting_receipts",
             "Receipts whose message is not known; more than 100000 are shown as 100001",
-            metrics.waiting_receipts.clone(),
+            self.waiting_receipts.clone(),
         );
-        r.register("store_writable", "1 while the store can be written", metrics.store_writable.clone());
+    }
+
+    fn register_store(&mut self) {
+        let r = &mut self.registry;
+        r.register("store_writable", "1 while the store can be written", self.store_writable.clone());
         r.register(
             "store_log_bytes",
             "Octets of the log of an SQLite store; a reader that does not end keeps it long",
-            metrics.store_log_bytes.clone(),
+            self.store_log_bytes.clone(),
         );
         r.register(
             "disk_free_bytes",
             "Octets free on the disk of an SQLite store; sending stops when it is full",
-            metrics.disk_free_bytes.clone(),
+            self.disk_free_bytes.clone(),
         );
-        metrics.store_writable.set(1);
-        Self { registry, ..metrics }
     }
 
     /// Handles on what one lane counts, looked up once instead of with every message; `kinds` are the classes of answers.
