@@ -15,16 +15,21 @@ use super::world::{Provider, clock, config, fill, processor_time, terms};
 /// How long a limit is watched.
 const WATCHED: Duration = Duration::from_mins(1);
 
-/// Sends at a limit of `rate` parts a second with a burst of one for a minute, and reads the provider's ledger.
-pub(crate) async fn keep(rate: u32) {
+/// Septets of one part of a text that has several.
+const PART: usize = 153;
+
+/// Sends texts of `parts` parts at a limit of `rate` parts a second with a burst of one text for a minute, and reads the
+/// provider's ledger.
+pub(crate) async fn keep(rate: u32, parts: u32) {
     let clock = clock();
     let provider = Provider::start(&*clock, Duration::ZERO);
     let url = format!("sqlite:{}", provider.folder.path().join("bench.db").display());
-    let text = format!("parts_per_second = {rate}, burst = 1");
+    let text = format!("parts_per_second = {rate}, burst = {parts}");
     let config = config(&provider, &url, 64, &text);
     let store = Store::create(&url, "bnch").await.expect("a store");
-    fill(&store, u64::from(rate) * (WATCHED.as_secs() + 10), clock.now()).await;
-    let terms = terms(&store, clock.now()).await;
+    fill(&store, u64::from(rate.div_ceil(parts)) * (WATCHED.as_secs() + 10), clock.now()).await;
+    // Name, offer and code are about half a part.
+    let terms = terms(&store, clock.now(), &"more ".repeat(PART * (parts as usize - 1) / 5)).await;
     let rules = Rules::load();
     let plan = plan(&store, &terms, &rules, clock.now(), |_, _| {}).await.expect("a plan");
     launch(&store, &terms, &rules, &plan, clock.now(), |_, _| {}).await.expect("a launch");
@@ -34,16 +39,20 @@ pub(crate) async fn keep(rate: u32) {
     daemon.stop().await;
 
     let taken = ledger::read(&provider.folder.path().join("ledger.jsonl")).expect("a ledger");
-    let mut at: Vec<i64> = taken.map(|entry| entry.expect("a line").at.0).collect();
-    at.sort_unstable();
-    let first = at.first().copied().unwrap_or(0);
-    let minute = i64::try_from(WATCHED.as_millis()).unwrap_or(i64::MAX);
-    let total = at.partition_point(|at| *at < first + minute);
-    let most = (0..at.len()).map(|one| at.partition_point(|other| *other < at[one] + 1_000) - one).max();
-    let (total, most) = (u64::try_from(total).unwrap_or(0), most.unwrap_or(0));
+    let mut texts: Vec<(i64, u32)> =
+        taken.map(|entry| entry.map(|entry| (entry.at.0, entry.parts)).expect("a line")).collect();
+    texts.sort_unstable();
+    assert!(texts.iter().all(|text| text.1 == parts), "every text has {parts} parts");
+    let within = |from: i64, span: Duration| {
+        let end = from + i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        let before = |at: i64| texts.partition_point(|text| text.0 < at);
+        (before(end) - before(from)) as u64 * u64::from(parts)
+    };
+    let total = within(texts.first().expect("a text").0, WATCHED);
+    let most = texts.iter().map(|text| within(text.0, Duration::from_secs(1))).max().unwrap_or(0);
     let wanted = u64::from(rate) * WATCHED.as_secs();
     println!(
-        "{rate} parts a second, burst 1: {total} of {wanted} in a minute ({:+.2} %), at most {most} in any second",
+        "{rate} parts a second, burst {parts}: {total} of {wanted} in a minute ({:+.2} %), at most {most} in any second",
         (super::world::rate(total, WATCHED) / f64::from(rate) - 1.0) * 100.0
     );
 }

@@ -6,7 +6,7 @@
 //! `cargo bench --bench end_to_end -- [messages=30000] [runs=5] [delay=0] [in-flight=64] [store=postgres://...]`; with
 //! `bare=no` the loop is left out, for whoever compares with something else (`benches/beside-kannel`); with
 //! `scale=1000000` it plans and launches that many instead, and says what time and memory it took; with `limit=100` it
-//! sends at that limit for a minute, with `lanes=200` it starts that many lanes without work.
+//! sends at that limit for a minute (`parts=4`: texts of so many parts), with `lanes=200` it starts that many lanes without work.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -36,7 +36,8 @@ fn main() {
         return runtime.block_on(scale::run(many));
     }
     if let Some(rate) = number("limit").and_then(|rate| u32::try_from(rate).ok()) {
-        return runtime.block_on(limits::keep(rate));
+        let parts = number("parts").and_then(|parts| u32::try_from(parts).ok()).unwrap_or(1).max(1);
+        return runtime.block_on(limits::keep(rate, parts));
     }
     if let Some(lanes) = number("lanes") {
         return runtime.block_on(limits::idle(lanes));
@@ -86,7 +87,7 @@ async fn dispatcher(messages: u64, in_flight: usize, delay: Duration) -> (f64, P
     let config = config(&provider, &url, in_flight, FREE);
     let store = Store::create(&url, "bnch").await.expect("a store");
     fill(&store, messages, clock.now()).await;
-    let terms = terms(&store, clock.now()).await;
+    let terms = terms(&store, clock.now(), "").await;
     let rules = Rules::load();
     let daemon = Daemon::start(&config, Arc::clone(&clock)).await.expect("a daemon");
     let plan = plan(&store, &terms, &rules, clock.now(), |_, _| {}).await.expect("a plan");

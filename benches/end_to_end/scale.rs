@@ -28,7 +28,7 @@ pub(crate) async fn run(people: u64) {
     fill(&store, people, clock.now()).await;
     println!("{people} customers and codes stored in {:.1} s", filling.elapsed().as_secs_f64());
 
-    let terms = terms(&store, clock.now()).await;
+    let terms = terms(&store, clock.now(), "").await;
     let rules = Rules::load();
     forget_peak();
     let planning = Instant::now();

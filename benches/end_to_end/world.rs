@@ -135,14 +135,16 @@ pub(crate) fn config(provider: &Provider, url: &str, in_flight: usize, limit: &s
     Config::parse(&folder.join("winback.toml").to_string_lossy(), &text).expect("a configuration")
 }
 
-/// A campaign for everybody.
-pub(crate) async fn terms(store: &Store, now: Timestamp) -> Terms {
-    let text = "segment = \"true\"\nroutes = [\"bench\"]\nschedule = { at = \"now\" }\n[coupon]\npool = \"autumn\"\n\
-                expires_in = \"7 days\"\n[text]\nen = \"{{ first_name }}, {{ coupon.value }} off with {{ coupon.code }} \
-                until {{ coupon.expires }}. STOP to opt out\"\n";
+/// A campaign for everybody; `more` are words that make its text longer.
+pub(crate) async fn terms(store: &Store, now: Timestamp, more: &str) -> Terms {
+    let text = format!(
+        "segment = \"true\"\nroutes = [\"bench\"]\nschedule = {{ at = \"now\" }}\n[coupon]\npool = \"autumn\"\n\
+                expires_in = \"7 days\"\n[text]\nen = \"{{{{ first_name }}}}, {{{{ coupon.value }}}} off with {{{{ coupon.code }}}} \
+                until {{{{ coupon.expires }}}}. {more}STOP to opt out\"\n"
+    );
     let pool = store.pool("autumn").await.expect("read").expect("a pool");
     Terms {
-        definition: Definition::parse("campaigns/bench.toml", text, "UTC").expect("a definition"),
+        definition: Definition::parse("campaigns/bench.toml", &text, "UTC").expect("a definition"),
         segment: "true".to_owned(),
         routes: vec![RouteTerms {
             name: "bench".to_owned(),
