@@ -10,7 +10,7 @@ use winback::dispatch::plan::plan;
 use winback::simulator::ledger;
 use winback::store::Store;
 
-use super::world::{Provider, clock, config, fill, processor_time, terms};
+use super::world::{Provider, clock, fill, processor_time, terms};
 
 /// How long a limit is watched.
 const WATCHED: Duration = Duration::from_mins(1);
@@ -25,7 +25,7 @@ pub(crate) async fn keep(rate: u32, parts: u32) {
     let provider = Provider::start(&*clock, Duration::ZERO);
     let url = format!("sqlite:{}", provider.folder.path().join("bench.db").display());
     let text = format!("parts_per_second = {rate}, burst = {parts}");
-    let config = config(&provider, &url, 64, &text);
+    let config = provider.config(&url, 64, &text);
     let store = Store::create(&url, "bnch").await.expect("a store");
     fill(&store, u64::from(rate.div_ceil(parts)) * (WATCHED.as_secs() + 10), clock.now()).await;
     // Name, offer and code are about half a part.
@@ -63,7 +63,7 @@ pub(crate) async fn idle(lanes: u64) {
     let provider = Provider::start(&*clock, Duration::ZERO);
     let url = format!("sqlite:{}", provider.folder.path().join("bench.db").display());
     Store::create(&url, "bnch").await.expect("a store").close().await;
-    let mut config: Config = config(&provider, &url, 64, "parts_per_second = 10");
+    let mut config: Config = provider.config(&url, 64, "parts_per_second = 10");
     let route = config.routes["bench"].clone();
     config.routes.extend((1..lanes).map(|n| (format!("bench{n}"), route.clone())));
     let daemon = Daemon::start(&config, std::sync::Arc::clone(&clock)).await.expect("a daemon");

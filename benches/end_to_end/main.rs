@@ -5,7 +5,8 @@
 //!
 //! `cargo bench --bench end_to_end -- [messages=30000] [runs=5] [delay=0] [in-flight=64] [store=postgres://...]`; with
 //! `bare=no` the loop is left out, for whoever compares with something else (`benches/beside-kannel`); with
-//! `scale=1000000` it plans and launches that many instead, and says what time and memory it took; with `limit=100` it
+//! `scale=1000000` it plans and launches that many instead, and says what time and memory it took (`stretch=500000`: also
+//! for so many texts sent after each of two starts); with `limit=100` it
 //! sends at that limit for a minute (`parts=4`: texts of so many parts), with `lanes=200` it starts that many lanes without work.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
@@ -15,6 +16,7 @@ mod limits;
 mod scale;
 mod world;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,14 +28,18 @@ use winback::report::status::status;
 use winback::store::Store;
 use winback::telemetry::metrics::RouteWord;
 
-use world::{FREE, Pace, Provider, Stopwatch, clock, config, fill, rate, terms};
+use world::{FREE, Pace, Provider, Stopwatch, clock, clock_from, fill, rate, terms};
 
 fn main() {
     rustls::crypto::ring::default_provider().install_default().expect("nobody was faster");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    if let Some(config) = word("daemon") {
+        let clock = word("clock").map(|now| clock_from(&now)).expect("clock=");
+        return runtime.block_on(scale::daemon(Path::new(&config), clock));
+    }
     let many = number("scale").unwrap_or(0);
     if many > 0 {
-        return runtime.block_on(scale::run(many));
+        return runtime.block_on(scale::run(many, number("stretch").unwrap_or(scale::STRETCH)));
     }
     if let Some(rate) = number("limit").and_then(|rate| u32::try_from(rate).ok()) {
         let parts = number("parts").and_then(|parts| u32::try_from(parts).ok()).unwrap_or(1).max(1);
@@ -84,7 +90,7 @@ async fn dispatcher(messages: u64, in_flight: usize, delay: Duration) -> (f64, P
     let provider = Provider::start(&*clock, delay);
     let file = format!("sqlite:{}", provider.folder.path().join("bench.db").display());
     let url = word("store").unwrap_or(file);
-    let config = config(&provider, &url, in_flight, FREE);
+    let config = provider.config(&url, in_flight, FREE);
     let store = Store::create(&url, "bnch").await.expect("a store");
     fill(&store, messages, clock.now()).await;
     let terms = terms(&store, clock.now(), "").await;

@@ -1,29 +1,33 @@
 //! One large campaign: planned, launched, sending, stopped in its middle and started again, with the memory it took.
 
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use winback::campaign::law::Rules;
 use winback::daemon::Daemon;
 use winback::dispatch::launch::launch;
 use winback::dispatch::plan::plan;
+use winback::model::clock::Clock;
 use winback::store::Store;
 
-use super::world::{FREE, Provider, clock, config, fill, processor_time, rate, terms};
+use super::world::{FREE, Provider, clock, fill, processor_time, rate, read_config, terms};
 
-/// Submissions between two looks at what a message costs.
-const STRETCH: u64 = 20_000;
+/// Submissions between two looks at what a message costs, unless more are asked for.
+pub(crate) const STRETCH: u64 = 20_000;
 
 /// Longest wait for the next submission.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Plans `people`, launches, sends some, starts again, sends some more.
-pub(crate) async fn run(people: u64) {
+/// Plans `people`, launches, sends a stretch of them, starts again, sends another.
+pub(crate) async fn run(people: u64, stretch: u64) {
     let clock = clock();
     let provider = Provider::start(&*clock, Duration::ZERO);
     let file = provider.folder.path().join("bench.db");
-    let config = config(&provider, &format!("sqlite:{}", file.display()), 64, FREE);
-    let store = Store::create(&format!("sqlite:{}", file.display()), "bnch").await.expect("a store");
+    let url = format!("sqlite:{}", file.display());
+    provider.config(&url, 64, FREE);
+    let store = Store::create(&url, "bnch").await.expect("a store");
     let filling = Instant::now();
     fill(&store, people, clock.now()).await;
     println!("{people} customers and codes stored in {:.1} s", filling.elapsed().as_secs_f64());
@@ -41,39 +45,79 @@ pub(crate) async fn run(people: u64) {
         "planned and stored in {:.1} s ({:.0}/s), peak {} MiB; store {} MiB",
         took.as_secs_f64(),
         rate(people, took),
-        peak(),
+        peak("self"),
         std::fs::metadata(&file).map_or(0, |file| file.len() >> 20),
     );
     store.close().await;
 
     for start in ["first start", "second start"] {
-        forget_peak();
         let ledger = provider.folder.path().join("ledger.jsonl");
         let before = lines(&ledger);
         let starting = Instant::now();
-        let daemon = Daemon::start(&config, std::sync::Arc::clone(&clock)).await.expect("a daemon");
+        let daemon = Alone::start(&provider.config_file(), &clock.now().rfc3339());
         until(&ledger, before + 1).await;
         println!("{start}: first submission after {:.2} s", starting.elapsed().as_secs_f64());
-        let (from, cost, began) = (lines(&ledger), processor_time("self"), Instant::now());
-        let goal = (from + STRETCH).min(people);
+        let (from, cost, began) = (lines(&ledger), processor_time(&daemon.id()), Instant::now());
+        let goal = (from + stretch).min(people);
         until(&ledger, goal).await;
         let sent = (goal - from).max(1);
-        let cost = processor_time("self").saturating_sub(cost);
+        let cost = processor_time(&daemon.id()).saturating_sub(cost);
         println!(
             "{start}: {:.0}/s, {:.0} us of a core a message, peak {} MiB",
             rate(sent, began.elapsed()),
             1e6 / rate(sent, cost),
-            peak(),
+            peak(&daemon.id()),
         );
-        daemon.stop().await;
+        daemon.stop();
     }
+}
+
+/// A daemon in a process of its own, as an operator has it: what it holds is what it needs.
+struct Alone(Child);
+
+impl Alone {
+    fn start(config: &Path, now: &str) -> Self {
+        let words = [format!("daemon={}", config.display()), format!("clock={now}")];
+        let mut command = Command::new(std::env::current_exe().expect("a program"));
+        Self(command.args(words).stdin(Stdio::piped()).spawn().expect("it starts"))
+    }
+
+    fn id(&self) -> String {
+        self.0.id().to_string()
+    }
+
+    /// It ends in order when its input does.
+    fn stop(mut self) {
+        drop(self.0.stdin.take());
+        assert!(self.0.wait().expect("it ends").success(), "the daemon stops in order");
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What the other process does: a daemon until its input ends.
+pub(crate) async fn daemon(config: &Path, clock: Arc<dyn Clock>) {
+    let config = read_config(config);
+    let daemon = Daemon::start(&config, clock).await.expect("a daemon");
+    let ended = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+    ended.await.expect("it runs").expect("input");
+    daemon.stop().await;
 }
 
 /// Waits until the provider has taken so many.
 async fn until(ledger: &Path, count: u64) {
-    let waiting = Instant::now();
-    while lines(ledger) < count {
-        assert!(waiting.elapsed() < PATIENCE, "stuck at {} of {count}", lines(ledger));
+    let (mut seen, mut waiting) = (lines(ledger), Instant::now());
+    while seen < count {
+        let now = lines(ledger);
+        if now > seen {
+            (seen, waiting) = (now, Instant::now());
+        }
+        assert!(waiting.elapsed() < PATIENCE, "stuck at {seen} of {count}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -89,8 +133,8 @@ fn lines(ledger: &Path) -> u64 {
 }
 
 /// The largest resident size since the last [`forget_peak`], in MiB.
-fn peak() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+fn peak(process: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) >> 10
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -98,6 +99,37 @@ impl Provider {
     }
 }
 
+impl Provider {
+    /// What a dispatcher is told that sends to it: one route. Kept in the folder as well, for one in another process.
+    pub(crate) fn config(&self, url: &str, in_flight: usize, limit: &str) -> Config {
+        let folder = self.folder.path();
+        std::fs::write(folder.join("key"), "simulator").expect("written");
+        std::fs::write(folder.join("signing"), "simulator-signing").expect("written");
+        let listen =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("an address");
+        let text = format!(
+            "[store]\nurl = \"{url}\"\n[daemon]\nlisten = \"{listen}\"\npublic_url = \"http://{listen}\"\n\
+             [routes.bench]\nprovider = \"simulator\"\nsenders = [\"+15005550006\"]\ncountries = [\"US\"]\n\
+             limits = {{ {limit}, in_flight = {in_flight} }}\nprice = {{ US = 0.01 }}\n\
+             settings.base_url = \"http://{}\"\nsecrets.api_key = {{ file = \"key\" }}\n\
+             secrets.signing_key = {{ file = \"signing\" }}\n[log]\nlevel = \"error\"\n",
+            self.address
+        );
+        std::fs::write(self.config_file(), text).expect("written");
+        read_config(&self.config_file())
+    }
+
+    /// Where [`Provider::config`] keeps it.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.folder.path().join("winback.toml")
+    }
+}
+
+pub(crate) fn read_config(file: &Path) -> Config {
+    let text = std::fs::read_to_string(file).expect("a file");
+    Config::parse(&file.to_string_lossy(), &text).expect("a configuration")
+}
+
 impl Drop for Provider {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -106,7 +138,12 @@ impl Drop for Provider {
 }
 
 pub(crate) fn clock() -> Arc<dyn Clock> {
-    Arc::new(ShiftedClock::starting_at(Timestamp::parse(NOON).expect("a time")))
+    clock_from(NOON)
+}
+
+/// One that shows this time now.
+pub(crate) fn clock_from(now: &str) -> Arc<dyn Clock> {
+    Arc::new(ShiftedClock::starting_at(Timestamp::parse(now).expect("a time")))
 }
 
 pub(crate) fn rate(messages: u64, took: Duration) -> f64 {
@@ -117,23 +154,6 @@ pub(crate) fn rate(messages: u64, took: Duration) -> f64 {
 
 /// A limit that is not felt.
 pub(crate) const FREE: &str = "parts_per_second = 100000, burst = 10000";
-
-/// What the dispatcher is told: one route.
-pub(crate) fn config(provider: &Provider, url: &str, in_flight: usize, limit: &str) -> Config {
-    let folder = provider.folder.path();
-    std::fs::write(folder.join("key"), "simulator").expect("written");
-    std::fs::write(folder.join("signing"), "simulator-signing").expect("written");
-    let listen = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("an address");
-    let text = format!(
-        "[store]\nurl = \"{url}\"\n[daemon]\nlisten = \"{listen}\"\npublic_url = \"http://{listen}\"\n\
-         [routes.bench]\nprovider = \"simulator\"\nsenders = [\"+15005550006\"]\ncountries = [\"US\"]\n\
-         limits = {{ {limit}, in_flight = {in_flight} }}\nprice = {{ US = 0.01 }}\n\
-         settings.base_url = \"http://{}\"\nsecrets.api_key = {{ file = \"key\" }}\n\
-         secrets.signing_key = {{ file = \"signing\" }}\n[log]\nlevel = \"error\"\n",
-        provider.address
-    );
-    Config::parse(&folder.join("winback.toml").to_string_lossy(), &text).expect("a configuration")
-}
 
 /// A campaign for everybody; `more` are words that make its text longer.
 pub(crate) async fn terms(store: &Store, now: Timestamp, more: &str) -> Terms {
