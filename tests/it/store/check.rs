@@ -1,8 +1,9 @@
 //! What is found when somebody looks for damage, and that reading callbacks again does no harm.
 
+use winback::dispatch::terms::unreadable;
 use winback::model::clock::Timestamp;
 use winback::model::delivery::Delivery;
-use winback::model::ids::IdSource;
+use winback::model::ids::{IdSource, MessageId, RunId};
 use winback::model::receipt::Receipt;
 use winback::store::Store;
 use winback::store::check::Finding;
@@ -54,6 +55,52 @@ async fn a_sound_store_is_sound_and_damage_is_found() {
         sql.run("UPDATE coupons SET state = 'sent' WHERE code = 'CODE2'").await;
         sql.run("UPDATE messages SET window_id = 99").await;
         assert_eq!(problems(bench).await, ["hours of texts"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_looked_through_in_pages_is_met_once_beyond_the_first_page() {
+    on_both(async |bench| {
+        let mut sql = bench.sql().await;
+        let numbers = |last: u32| {
+            format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {last})")
+        };
+        sql.run(&format!(
+            "INSERT INTO runs (id, campaign, launch_key, plan_hash, state, definition, as_of, currency, when_in_doubt, \
+               audience, starts_at, expires_at, created_at) {} SELECT i, 'c', CAST(i AS TEXT), '', 'finished', \
+               'unreadable', 0, 'USD', 'park', 1, 0, 0, 0 FROM n",
+            numbers(1_001)
+        ))
+        .await;
+        let mut unread = unreadable(bench).await.expect("read");
+        unread.sort_unstable();
+        assert_eq!(unread.len(), 1_001);
+        let skipped = unread.windows(2).find(|two| two[0].0 + 1 != two[1].0);
+        assert_eq!(skipped, None);
+
+        let pool = bench.create_pool("p", "5", None, NOW).await.expect("a pool");
+        let codes: Vec<NewCode> =
+            (1..=5).map(|n| NewCode { code: format!("CODE{n}"), expires_at: None }).collect();
+        bench.add_codes(pool.id, &codes, NOW).await.expect("added");
+        sql.run("INSERT INTO run_windows (id, run_id, key, opens_at, closes_at) VALUES (1, 1, 'k', 0, 0)").await;
+        sql.run(&format!(
+            "INSERT INTO messages (id, run_id, contact_id, phone, country, route, sender, window_id, body, encoding, \
+               parts, price, expires_at, dispatch, not_before) {} SELECT i, 1, i, 12122000000 + i, 'US', 'r', 's', 1, 'text', 'gsm7', \
+               1, 0, 0, 'accepted', 0 FROM n",
+            numbers(5)
+        ))
+        .await;
+        sql.run("UPDATE coupons SET state = 'sent', message_id = CAST(substr(code, 5) AS BIGINT)").await;
+        let (mut met, mut after) = (Vec::new(), MessageId(0));
+        for _ in 0..4 {
+            let page = bench.estranged_codes(None, after, 2).await.expect("read");
+            assert!(page.len() <= 2, "{page:?}");
+            let Some((last, _)) = page.last() else { break };
+            after = *last;
+            met.extend(page.iter().map(|(message, _)| message.0));
+        }
+        assert_eq!(met, [1, 2, 3, 4, 5]);
     })
     .await;
 }
