@@ -24,7 +24,7 @@ pub(super) struct EventImportArgs {
     #[command(flatten)]
     import: ImportArgs,
     /// What happened, such as order or login.
-    #[arg(long)]
+    #[arg(long, value_parser = kind)]
     kind: String,
     /// Country of numbers without country code, two letters; the shop's if not given.
     #[arg(long, value_name = "XX")]
@@ -32,6 +32,15 @@ pub(super) struct EventImportArgs {
     /// The file has no ids: rows that say the same are one event.
     #[arg(long)]
     ids_from_rows: bool,
+}
+
+/// What no segment could ask for is no kind.
+fn kind(text: &str) -> Result<String, String> {
+    let kind = text.trim();
+    if kind.is_empty() || kind.contains(char::is_control) {
+        return Err("name what happened, such as order or login".to_owned());
+    }
+    Ok(kind.to_owned())
 }
 
 pub(super) async fn run(context: &Context, command: EventCommand) -> anyhow::Result<ExitCode> {

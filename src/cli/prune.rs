@@ -52,7 +52,9 @@ fn period(text: &str) -> Result<Duration, String> {
         "y" | "year" | "years" => Some(366),
         _ => None,
     };
-    let count = text[..at].parse::<u32>().ok();
+    // More than anybody counts in is as good as the most that can be counted.
+    let digits = &text[..at];
+    let count = (!digits.is_empty()).then(|| digits.parse::<u32>().unwrap_or(u32::MAX));
     let (count, days) = count.zip(days).ok_or(
         "write a whole number and a unit: days, weeks, months or years, also as d, w, m and y; \"180 days\" or 26w",
     )?;

@@ -16,7 +16,7 @@ use crate::dispatch::finish::{Load, done_at};
 use crate::dispatch::terms::Terms;
 use crate::model::clock::Timestamp;
 use crate::model::run::{Run, RunState};
-use crate::report::slow::{Facts, Finish, Lane, Limit, Narrow, Slow, slow};
+use crate::report::slow::{Facts, Finish, Lane, Limit, NEARLY_FULL, Narrow, Slow, slow};
 use crate::store::Store;
 use crate::store::waiting::Waiting;
 
@@ -63,6 +63,17 @@ impl Watched {
 }
 
 impl Watched {
+    /// Whether texts that wait for their answer take nearly all places of a route, and none was answered between the looks,
+    /// although answers have come faster than that so far.
+    fn silent(&self, route: &str, in_flight: f64, ever: Option<f64>) -> bool {
+        let full =
+            |page: &Gauges| page.value("winback_on_wire", route).unwrap_or(0.0) >= in_flight * NEARLY_FULL;
+        full(&self.first)
+            && full(&self.second)
+            && self.rise("winback_answer_seconds_count", route).unwrap_or(0.0) <= 0.0
+            && ever.is_none_or(|seconds| seconds < WATCHED.as_secs_f64())
+    }
+
     /// Share of the answers of a route between the looks that were acceptances; none if there was no answer.
     fn accepted(&self, route: &str) -> Option<f64> {
         let answers = self.rise("winback_outcomes_total", route).filter(|answers| *answers > 0.0)?;
@@ -194,6 +205,7 @@ fn lane(
         on_wire: read("winback_on_wire").unwrap_or(0.0),
         accepted: watched.and_then(|page| page.accepted(name)),
         measured: rise("winback_parts_total").map(|parts| parts / WATCHED.as_secs_f64()),
+        silent: watched.is_some_and(|page| page.silent(name, account.in_flight as f64, ever)),
         broken: read("winback_breaker_open").is_some_and(|open| open > 0.0),
         narrow: senders.chain(countries).collect(),
         opens_at: if open { None } else { own.iter().map(|one| one.opens_at).min() },
@@ -289,6 +301,10 @@ fn words(limit: &Limit, campaign: &str) -> String {
         Limit::Breaker { route } => {
             format!("the provider of route {route} is unwell: its breaker is open and lets single texts try")
         }
+        Limit::Silence { route, in_flight } => format!(
+            "the provider of route {route} does not answer: {in_flight:.0} texts are on the wire, as many as limits.in_flight \
+             allows, and no answer came while it was watched; ask the provider"
+        ),
         Limit::Account { route, allows, share, ahead } => {
             let throttled = if *share < 0.999 {
                 format!(", throttled by the provider to {:.0} %", share * 100.0)

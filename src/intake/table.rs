@@ -101,7 +101,7 @@ pub enum RowFault {
         quote_line: Option<u64>,
     },
     /// A quote is still open where the file ends.
-    #[error("the quote opened in line {quote_line} is never closed")]
+    #[error("the quote opened in line {quote_line} is never closed; nothing after that line was read")]
     OpenQuote {
         /// Where it opened.
         quote_line: u64,

@@ -14,7 +14,7 @@ use crate::model::run::RunState;
 const FAR_BELOW: f64 = 0.75;
 
 /// Messages under way above this share of their limit are as many as there can be.
-const NEARLY_FULL: f64 = 0.9;
+pub const NEARLY_FULL: f64 = 0.9;
 
 /// A route that loses more than this share of its submissions is worth a word.
 const LOST: f64 = 0.1;
@@ -69,6 +69,8 @@ pub struct Lane {
     pub accepted: Option<f64>,
     /// Whether its breaker is open.
     pub broken: bool,
+    /// Whether every place on the wire is taken, and no answer came while that was watched.
+    pub silent: bool,
     /// Limits of single senders and countries.
     pub narrow: Vec<Narrow>,
     /// When something of it may go; none if something may go now.
@@ -114,6 +116,13 @@ pub enum Limit {
     Breaker {
         /// The route.
         route: String,
+    },
+    /// The provider of a route answers none of the texts that take every place on the wire.
+    Silence {
+        /// The route.
+        route: String,
+        /// Messages that may be on the wire.
+        in_flight: f64,
     },
     /// What the account of a route allows.
     Account {
@@ -238,8 +247,16 @@ fn judge(facts: &Facts, lane: &Lane, finish: &impl Finish) -> Slow {
     let rate = limits.first().map(|(_, rate)| *rate);
     let done_at = finish.within_hours(lane, rate);
     let mut answer = Slow { done_at, limits: limits.clone(), ..Slow::default() };
-    if lane.broken {
-        answer.limit = Limit::Breaker { route: lane.route.clone() };
+    let route = || lane.route.clone();
+    let unwell = match lane {
+        Lane { broken: true, .. } => Some(Limit::Breaker { route: route() }),
+        Lane { silent: true, in_flight, .. } => {
+            Some(Limit::Silence { route: route(), in_flight: *in_flight })
+        }
+        _ => None,
+    };
+    if let Some(limit) = unwell {
+        answer.limit = limit;
         // How long a provider stays unwell nobody knows.
         (answer.done_at, answer.without_it) = (None, done_at);
         return answer;
@@ -330,6 +347,7 @@ mod tests {
             measured: Some(19.8),
             accepted: Some(1.0),
             broken: false,
+            silent: false,
             narrow: Vec::new(),
             opens_at: None,
         }
@@ -377,6 +395,8 @@ mod tests {
         let large = Lane { parts: 5_000.0, messages: 5_000.0, answer_seconds: None, ..lane() };
         check(Lane { account: Some(40.0), measured: None, ..large }, "account", Some(1_025.0), Some(0.0));
         check(Lane { broken: true, ..lane() }, "breaker", None, Some(50.0));
+        let silent = Lane { silent: true, on_wire: 16.0, measured: Some(0.0), accepted: None, ..lane() };
+        check(silent, "silence", None, Some(50.0));
     }
 
     #[test]

@@ -126,6 +126,9 @@ pub async fn restore(
             return Err(StoreError::Refused(format!("{} is a folder; {way_out}", folder.display())));
         }
     }
+    if from.exists() && !from.is_file() {
+        return Err(StoreError::NoFile { path: from.to_owned() });
+    }
     if files::belongs(to, from) {
         let (from, to) = (from.display(), to.display());
         return Err(StoreError::Refused(format!("{from} belongs to the store at {to}; name a backup")));

@@ -184,6 +184,8 @@ impl Pools {
     pub(crate) async fn sqlite(path: &Path, create: bool) -> Result<Self, StoreError> {
         if path.is_dir() {
             return Err(StoreError::Folder { path: path.to_owned() });
+        } else if path.exists() && !path.is_file() {
+            return Err(StoreError::NoFile { path: path.to_owned() });
         } else if create {
             create_private(path)?;
         } else if !path.exists() {

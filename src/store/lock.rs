@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use fs4::fs_std::FileExt as _;
@@ -94,6 +94,10 @@ impl DaemonLock {
 }
 
 pub(super) fn take_file(path: &Path, owner: &str) -> Result<File, StoreError> {
+    let names = std::fs::metadata(path).map_or(1, |facts| facts.nlink());
+    if names > 1 {
+        return Err(StoreError::Linked { path: path.to_owned(), names });
+    }
     let lock_path = files::beside(path, files::LOCK);
     let failed = |source| StoreError::File { path: lock_path.clone(), source };
     let mut file = OpenOptions::new()

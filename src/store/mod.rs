@@ -80,6 +80,25 @@ pub enum StoreError {
         /// Which.
         path: PathBuf,
     },
+    /// What is named can be no store: a pipe or a device.
+    #[error("{} is no file and so no store; name a file", path.display())]
+    NoFile {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The file has several names (hard links): SQLite would keep a log for each of them and spoil it, and a daemon under
+    /// another one would not be noticed.
+    #[error(
+        "{} has {names} names (hard links), and two daemons could work on it without knowing of each other; \
+         find them with `find -samefile` and remove all but one",
+        path.display()
+    )]
+    Linked {
+        /// The store.
+        path: PathBuf,
+        /// How many names lead to it.
+        names: u64,
+    },
     /// The URL names no database we know.
     #[error("store.url is not understood; write sqlite:PATH or postgres://USER@HOST/DATABASE")]
     BadUrl,

@@ -12,6 +12,9 @@ use super::StoreError;
 /// How the names of such folders end, after the name of the place and the number of the process.
 const END: &str = ".part";
 
+/// The name of a store that is made in one.
+const STORE: &str = "store.db";
+
 /// The folder, held by a lock for as long as this lives.
 #[derive(Debug)]
 pub struct Scratch {
@@ -42,7 +45,7 @@ impl Scratch {
 
     /// The file to be made.
     pub(super) fn file(&self) -> PathBuf {
-        self.folder.join("store.db")
+        self.folder.join(STORE)
     }
 }
 
@@ -66,17 +69,22 @@ fn beginning(place: &Path) -> String {
     format!(".{}.", place.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// Removes what dead processes have left for a place. What cannot be removed stays for the next one.
+/// Removes what dead processes have left beside a place: for it, and for others what can only be ours, since backups are
+/// named by their day and a name does not come again. What cannot be removed stays for the next one.
 fn sweep(place: &Path) {
     let Ok(entries) = std::fs::read_dir(folder_of(place)) else { return };
     let beginning = beginning(place);
     for entry in entries.flatten() {
         let found = entry.file_name();
-        let number = found.to_str().and_then(|name| name.strip_prefix(&beginning)?.strip_suffix(END));
-        let Some(process) = number.and_then(|number| number.parse::<u32>().ok()) else { continue };
+        let told = found.to_str().and_then(|name| name.strip_suffix(END)?.rsplit_once('.'));
+        let Some((of, Ok(process))) = told.map(|(of, number)| (of, number.parse::<u32>())) else { continue };
         // Whoever opens a pipe waits for its other end.
         let Ok(kind) = entry.file_type() else { continue };
-        if !(kind.is_dir() || kind.is_file()) || !is_stale(&entry.path(), process) {
+        let same = beginning.strip_suffix('.') == Some(of);
+        let hidden = of.starts_with('.');
+        let ours =
+            same && kind.is_file() || kind.is_dir() && (same || hidden && holds_a_store(&entry.path()));
+        if !ours || !is_stale(&entry.path(), process) {
             continue;
         }
         let _ = if kind.is_dir() {
@@ -85,6 +93,14 @@ fn sweep(place: &Path) {
             std::fs::remove_file(entry.path())
         };
     }
+}
+
+/// Whether there is the file that [`Scratch::file`] names, and what SQLite keeps beside it, and nothing else.
+fn holds_a_store(folder: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+    names.iter().any(|name| name == STORE)
+        && names.iter().all(|name| name.to_str().is_some_and(|name| name.starts_with(STORE)))
 }
 
 /// Whether nobody works there: its process is gone or is this one, and nobody holds the lock. Either alone may be wrong: a
@@ -117,14 +133,20 @@ mod tests {
         let stays = [
             held.clone(),
             folder.path().join(name(&place, 1)),
-            folder.path().join(name(&folder.path().join("other.db"), dead)),
+            folder.path().join(name(&folder.path().join("download"), dead)),
             folder.path().join(".kept.db.mine.part"),
         ];
         for other in &stays[1..] {
             std::fs::create_dir(other).expect("made");
         }
+        let other = folder.path().join(name(&folder.path().join("of-another-day.db"), dead));
+        std::fs::create_dir(&other).expect("made");
+        for name in ["store.db", "store.db-journal"] {
+            std::fs::write(other.join(name), "half").expect("written");
+        }
+        std::fs::write(stays[2].join("film.mp4"), "half").expect("written");
         let scratch = Scratch::beside(&place).expect("made");
-        assert!(!left.exists() && !file.exists());
+        assert!(!left.exists() && !file.exists() && !other.exists());
         assert!(stays.iter().all(|path| path.exists()), "{stays:?}");
         let ours = scratch.folder.clone();
         assert!(ours.is_dir());

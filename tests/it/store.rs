@@ -101,6 +101,26 @@ async fn a_second_daemon_is_refused_until_the_first_is_gone() {
     .await;
 }
 
+#[tokio::test]
+async fn a_store_with_two_names_is_served_under_neither() {
+    let bench = Bench::sqlite().await;
+    let path = bench.path().expect("a file").to_owned();
+    let second = path.with_file_name("second.db");
+    bench.close().await;
+    std::fs::hard_link(&path, &second).expect("linked");
+    for name in [&path, &second] {
+        let store = Store::open(&format!("sqlite:{}", name.display())).await.expect("opens");
+        let refused = store.lock_daemon(Timestamp(1)).await.expect_err("two names").to_string();
+        assert!(refused.contains("has 2 names (hard links)"), "{refused}");
+        assert!(refused.contains("find -samefile"), "{refused}");
+        store.close().await;
+    }
+    std::fs::remove_file(&second).expect("removed");
+    let store = Store::open(bench.url()).await.expect("opens");
+    store.lock_daemon(Timestamp(2)).await.expect("one name").free().await;
+    store.close().await;
+}
+
 /// Writes without a pause while another process, here another handle, wants to write too.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_writes_without_a_pause_lets_everybody_else_have_a_turn() {

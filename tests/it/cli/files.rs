@@ -212,10 +212,14 @@ fn what_is_no_store_is_named_as_what_it_is_and_nothing_is_left_beside_it() {
     let shop = Shop::new();
     let list = || std::fs::read_dir(shop.path("")).expect("a folder").count();
     std::fs::create_dir(shop.path("folder")).expect("made");
+    let made = std::process::Command::new("mkfifo").arg(shop.path("pipe")).status().expect("mkfifo runs");
+    assert!(made.success());
     let before = list();
-    for (place, told) in
-        [("folder", "folder is a folder and no store; name a file in it"), ("winback.toml", "no SQLite file")]
-    {
+    for (place, told) in [
+        ("folder", "folder is a folder and no store; name a file in it"),
+        ("winback.toml", "no SQLite file"),
+        ("pipe", "pipe is no file and so no store; name a file"),
+    ] {
         for args in [&["status"][..], &["segment", "count", "true"], &["store", "check"]] {
             let said = shop.command(args).env("WINBACK_STORE_URL", format!("sqlite:{place}")).output();
             let said = Said::of(&said.expect("runs"));
@@ -223,6 +227,9 @@ fn what_is_no_store_is_named_as_what_it_is_and_nothing_is_left_beside_it() {
             assert!(format!("{}{}", said.out, said.err).contains(told), "{place} {args:?}: {}", said.err);
         }
     }
+    let said = shop.command(&["store", "restore", "pipe"]).output();
+    let said = Said::of(&said.expect("runs"));
+    assert!(said.err.contains("pipe is no file"), "{}", said.err);
     assert_eq!(list(), before, "nothing is left beside them");
 }
 

@@ -44,6 +44,7 @@ const WITH_SHOP: &[(&[&str], i32, &str)] = &[
     (&["contact", "show", "nobody"], 2, "no contact"),
     (&["event", "import", "list.csv"], 2, "--kind"),
     (&["event", "import", "list.csv", "--kind", "order"], 2, "occurred_at"),
+    (&["event", "import", "list.csv", "--kind", " "], 2, "name what happened, such as order or login"),
     (&["segment", "count", "nobody"], 2, "sleeping-spenders"),
     (&["segment", "count", "stage ="], 2, "expected"),
     (&["segment", "count", "true", "--as-of", "tomorrow"], 2, "is no time"),

@@ -3,7 +3,7 @@
 use winback::dispatch::terms::unreadable;
 use winback::model::clock::Timestamp;
 use winback::model::delivery::Delivery;
-use winback::model::ids::{IdSource, MessageId, RunId};
+use winback::model::ids::{IdSource, MessageId};
 use winback::model::receipt::Receipt;
 use winback::store::Store;
 use winback::store::check::Finding;
