@@ -6,8 +6,9 @@
 //! `cargo bench --bench end_to_end -- [messages=30000] [runs=5] [delay=0] [in-flight=64] [store=postgres://...]`; with
 //! `bare=no` the loop is left out, for whoever compares with something else (`benches/beside-kannel`); with
 //! `scale=1000000` it plans and launches that many instead, and says what time and memory it took (`stretch=500000`: also
-//! for so many texts sent after each of two starts); with `limit=100` it
-//! sends at that limit for a minute (`parts=4`: texts of so many parts), with `lanes=200` it starts that many lanes without work.
+//! for so many texts sent after each of two starts, by daemons in processes of their own: itself with `daemon=` and
+//! `clock=`); with `limit=100` it sends at that limit for a minute (`parts=4`: texts of so many parts), with `lanes=200` it
+//! starts that many lanes without work.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 

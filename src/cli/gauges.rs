@@ -20,7 +20,7 @@ const SOON: Duration = Duration::from_secs(2);
 
 /// One look at a daemon's metrics.
 #[derive(Debug)]
-pub(super) struct Gauges(String);
+pub(super) struct Gauges(pub(super) String);
 
 impl Gauges {
     /// Looks; none if no daemon answers here in time.

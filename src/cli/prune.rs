@@ -24,6 +24,9 @@ const PAGE: i64 = 1_000;
 /// Receipts come up to three days late, complaints and questions later.
 const SHORTEST: Duration = Duration::from_hours(30 * 24);
 
+/// Longer ago than any store.
+const LONGEST: Duration = Duration::from_hours(24 * 366 * 100);
+
 const DAY: Duration = Duration::from_hours(24);
 
 /// Take away what is old: texts, attempts, receipts and raw callbacks of runs that ended long ago.
@@ -52,7 +55,6 @@ fn period(text: &str) -> Result<Duration, String> {
         "y" | "year" | "years" => Some(366),
         _ => None,
     };
-    // More than anybody counts in is as good as the most that can be counted.
     let digits = &text[..at];
     let count = (!digits.is_empty()).then(|| digits.parse::<u32>().unwrap_or(u32::MAX));
     let (count, days) = count.zip(days).ok_or(
@@ -61,6 +63,9 @@ fn period(text: &str) -> Result<Duration, String> {
     let span = DAY.saturating_mul(count).saturating_mul(days);
     if span < SHORTEST {
         return Err("receipts still come for what is younger than 30 days; name 30 days or more".to_owned());
+    }
+    if span > LONGEST {
+        return Err("nothing here is as old as that; name a shorter period".to_owned());
     }
     Ok(span)
 }

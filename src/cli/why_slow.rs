@@ -331,3 +331,28 @@ fn words(limit: &Limit, campaign: &str) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_is_silent_only_if_every_place_waited_and_nothing_came() {
+        let page = |on_wire: f64, answers: u32| {
+            Gauges(format!(
+                "winback_on_wire{{route=\"us\"}} {on_wire}\nwinback_answer_seconds_count{{route=\"us\"}} {answers}\n"
+            ))
+        };
+        let check = |first: Gauges, second: Gauges, ever: Option<f64>, wanted: bool| {
+            let watched = Watched { first, second };
+            assert_eq!(watched.silent("us", 4.0, ever), wanted, "{:?} {ever:?}", watched.second.0);
+        };
+        check(page(4.0, 7), page(4.0, 7), Some(0.1), true);
+        check(page(4.0, 0), page(4.0, 0), None, true);
+        check(page(4.0, 7), page(4.0, 8), Some(0.1), false);
+        check(page(2.0, 7), page(4.0, 7), Some(0.1), false);
+        check(page(4.0, 7), page(2.0, 7), Some(0.1), false);
+        // Answers that take longer than anybody watched.
+        check(page(4.0, 7), page(4.0, 7), Some(3.0), false);
+    }
+}

@@ -78,6 +78,7 @@ const WITH_SHOP: &[(&[&str], i32, &str)] = &[
     (&["simulator", "--fail", "gone=0.1"], 2, "there are: throttled"),
     (&["simulator", "--fail", "reset=0.1,silent"], 2, "--fail silent: write NAME=SHARE"),
     (&["store", "restore", "gone.db"], 2, "gone.db"),
+    (&["store", "prune", "--older-than", "9999999999 years"], 2, "name a shorter period"),
     (&["store", "prune", "--older-than", "half a year"], 2, "days, weeks, months or years"),
     (&["store", "prune", "--older-than", "3 w"], 2, "30 days or more"),
     (&["status", "gone"], 2, "has not been launched"),
