@@ -11,6 +11,7 @@ use crate::dispatch::sweep;
 use crate::model::clock::Timestamp;
 use crate::model::ids::RunId;
 use crate::model::run::{Run, RunState};
+use crate::store::sweep::Withdrawn;
 use crate::store::{Store, StoreError};
 
 use super::{Context, print, terms};
@@ -51,6 +52,7 @@ struct Answer {
     campaign: String,
     changed: bool,
     withdrawn: usize,
+    in_doubt: usize,
     runs: Vec<Done>,
 }
 
@@ -61,7 +63,10 @@ struct Done {
     was: &'static str,
     state: &'static str,
     changed: bool,
+    /// Messages that will not be sent, or not again.
     withdrawn: usize,
+    /// Of these, those that had been sent before and may have arrived.
+    in_doubt: usize,
     note: Option<&'static str>,
 }
 
@@ -80,8 +85,13 @@ pub(super) async fn run(context: &Context, args: ControlArgs, wish: Wish) -> any
         runs.push(wish.carry_out(&store, run, context.now()).await?);
     }
     store.close().await;
-    let withdrawn = runs.iter().map(|done| done.withdrawn).sum();
-    let answer = Answer { campaign, changed: runs.iter().any(|done| done.changed), withdrawn, runs };
+    let answer = Answer {
+        campaign,
+        changed: runs.iter().any(|done| done.changed),
+        withdrawn: runs.iter().map(|done| done.withdrawn).sum(),
+        in_doubt: runs.iter().map(|done| done.in_doubt).sum(),
+        runs,
+    };
     if context.json() {
         print::json(&answer)?;
     } else {
@@ -128,12 +138,21 @@ impl Wish {
                 Step::Cannot(why) => break Some(why).filter(|_| !changed),
             }
         };
-        let mut withdrawn = 0;
+        let mut withdrawn = Withdrawn::default();
         if run.state == RunState::Cancelling {
             withdrawn = sweep::cancel(store, &run, now).await?;
             run = store.run(run.id).await?.ok_or(StoreError::NoRow)?;
         }
-        Ok(Done { run: run.id.0, was: was.as_str(), state: run.state.as_str(), changed, withdrawn, note })
+        let Withdrawn { messages: withdrawn, in_doubt } = withdrawn;
+        Ok(Done {
+            run: run.id.0,
+            was: was.as_str(),
+            state: run.state.as_str(),
+            changed,
+            withdrawn,
+            in_doubt,
+            note,
+        })
     }
 }
 
@@ -148,9 +167,10 @@ fn told(answer: &Answer, latest: &Run) {
     }
     for done in &answer.runs {
         let run = format!("run {} of {}", RunId(done.run), answer.campaign);
+        let counted = |n: usize, one, more| print::counted(i64::try_from(n).unwrap_or(i64::MAX), one, more);
         let codes = format!(
             "{} withdrawn, codes are back",
-            print::counted(i64::try_from(done.withdrawn).unwrap_or(i64::MAX), "message is", "messages are")
+            counted(done.withdrawn - done.in_doubt, "message is", "messages are")
         );
         print::line(match done.note {
             Some(why) => format!("{run} is {} and stays so: {why}", done.state),
@@ -161,6 +181,13 @@ fn told(answer: &Answer, latest: &Run) {
             None if done.withdrawn > 0 => format!("{run} is {}; {codes}", done.state),
             None => format!("{run} is {} already; nothing changed", done.state),
         });
+        if done.in_doubt > 0 {
+            print::line(format!(
+                "  {} to be sent again and will not be; the copy sent before may have arrived: in doubt, codes stay locked away; see `winback message list {} --in-doubt`",
+                counted(done.in_doubt, "message was", "messages were"),
+                answer.campaign
+            ));
+        }
     }
 }
 

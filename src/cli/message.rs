@@ -206,7 +206,8 @@ fn decision_json(decision: &DecisionView) -> Value {
 
 fn print_message(message: &MessageView, currency: &str, args: &ShowArgs) {
     let marks = [
-        (message.possible_duplicate, "may have been sent twice"),
+        (message.possible_duplicate && message.attempts > 1, "may have been sent twice"),
+        (message.possible_duplicate && message.attempts < 2, "sent before, and that copy may have arrived"),
         (message.conflict, "receipts contradict"),
         (message.code_contested, "somebody else has its code"),
     ];

@@ -75,7 +75,7 @@ What the words mean:
   withdrawn             stopped before it left: STOP, cancel, its end passed, the budget is spent
   possible duplicates   sent again by policy or decision while in doubt; may have arrived twice, with the same code
   parts accepted        parts of the accepted messages; a part is one SMS of a long text
-  cost                  price of the parts accepted and in doubt
+  cost                  price of the parts accepted and in doubt, and of the copy before of what is to be sent again
   reserved              money set aside when texts were handed over; returns when one is proven not to have left
   codes                 coupon codes of the run: reserved (its text waits), sent (its text was accepted), quarantined
                         (its text, or an earlier copy of it, is in doubt, so nobody else gets the code), redeemed

@@ -3,6 +3,7 @@
 //! It asks the plan, the fence and the doubt policy, each for its own reasons; it has none itself.
 
 mod delays;
+mod resent;
 
 use std::process::ExitCode;
 
@@ -132,13 +133,7 @@ async fn held_up(
         return Ok(Answer { delays, ..answer });
     }
     let decisions = store.decisions_of(message.id).await?;
-    let by = decisions.iter().rfind(|one| one.verdict == Verdict::Resend);
-    let by = by.map_or_else(
-        || format!("as `when_in_doubt` of {} asks", run.terms.campaign),
-        |one| format!("as operator {} decided at {}", one.decided_by, one.decided_at.rfc3339()),
-    );
-    let twice =
-        format!("it was sent again, with the same code, while nobody knew whether it had arrived, {by}");
+    let twice = resent::sent_again(&run.terms.campaign, message.dispatch, attempts, &decisions);
     Ok(Answer { delays, twice: Some(twice), ..answer })
 }
 

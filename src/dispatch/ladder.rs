@@ -91,7 +91,7 @@ impl Ladder {
         let answered = standing.asked.replayed_at.map_or(message.since, |at| at.plus(REPLAY_ANSWER));
         // A third copy mends nothing; and of two that look alike, each may be this one.
         let twice = matches!(standing.asked.finding, Some(Finding::Twice | Finding::Alike));
-        match self.policy.ends(message) {
+        match self.policy.ends(message, now) {
             Some((DoubtEnd::Resend, _)) if twice => {
                 Waits::Receipt(DoubtEnd::Park, message.since.plus(self.policy.park_after))
             }

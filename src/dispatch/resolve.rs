@@ -71,6 +71,8 @@ pub struct Resolved {
     /// Of those decided now, those that count as not sent while an earlier copy may have arrived: its code stays in quarantine
     /// and the money of that copy spent.
     pub locked: Vec<MessageId>,
+    /// Of those decided now, those that had ended before: they stay what they are, only their copies are decided about.
+    pub ended: Vec<MessageId>,
 }
 
 impl Resolved {
@@ -79,6 +81,7 @@ impl Resolved {
         self.changed.extend(more.changed);
         self.kept.extend(more.kept);
         self.locked.extend(more.locked);
+        self.ended.extend(more.ended);
     }
 }
 
@@ -143,9 +146,11 @@ async fn each(
         batch.commit().await?;
         let written: BTreeSet<MessageId> = written.into_iter().collect();
         let locked = decisions.iter().filter(|one| one.verdict == Verdict::NotSent && !one.every_copy);
-        let stays = |one: &Candidate| one.again && (one.copies > 1 || one.locked);
+        let stays = |one: &Candidate| one.again && one.copies > 1;
         let locked = locked.filter(|one| stays(&one.about) && written.contains(&one.about.id));
         resolved.locked.extend(locked.map(|one| one.about.id));
+        let ended = decisions.iter().filter(|one| one.to == one.about.dispatch);
+        resolved.ended.extend(ended.map(|one| one.about.id).filter(|id| written.contains(id)));
         let missed = decisions.iter().map(|one| one.about.id).filter(|id| !written.contains(id));
         resolved.kept.extend(missed.map(|id| (id, Kept::Changed)));
         resolved.changed.extend(written);

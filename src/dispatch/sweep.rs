@@ -16,7 +16,7 @@ use crate::model::run::{Run, RunState};
 use crate::model::state::Cause;
 use crate::store::inquiries::Standing;
 use crate::store::log::LONG;
-use crate::store::sweep::{InDoubt, OpenMessages, Sweeper};
+use crate::store::sweep::{InDoubt, OpenMessages, Sweeper, Withdrawn};
 use crate::store::{Store, StoreError};
 
 use super::bell::Bell;
@@ -64,12 +64,14 @@ pub enum DoubtEnd {
 }
 
 impl DoubtPolicy {
-    /// How and when the doubt about a message ends by itself, if no evidence comes first; `None` where a person decides.
-    pub fn ends(&self, message: &InDoubt) -> Option<(DoubtEnd, Timestamp)> {
+    /// How and when the doubt about a message ends by itself, if no evidence comes first; `None` where a person decides. What
+    /// is useless by then is not sent again.
+    pub fn ends(&self, message: &InDoubt, now: Timestamp) -> Option<(DoubtEnd, Timestamp)> {
         let spent = u32::try_from(message.attempts).unwrap_or(u32::MAX);
+        let resend = message.since.plus(self.resend_after);
         match message.policy {
-            WhenInDoubt::Resend if spent < self.attempts => {
-                Some((DoubtEnd::Resend, message.since.plus(self.resend_after)))
+            WhenInDoubt::Resend if spent < self.attempts && resend.max(now) < message.expires_at => {
+                Some((DoubtEnd::Resend, resend))
             }
             WhenInDoubt::Park | WhenInDoubt::Resend => {
                 Some((DoubtEnd::Park, message.since.plus(self.park_after)))
@@ -470,11 +472,11 @@ impl Sweep {
 }
 
 /// Withdraws what waits of a run that is being cancelled, and ends it once nothing is on the wire: what comes back from
-/// there unsent is withdrawn too. Answers how many messages were withdrawn.
+/// there unsent is withdrawn too. Answers what was withdrawn.
 ///
 /// # Errors
 /// When the store cannot be written; what was withdrawn stays withdrawn.
-pub async fn cancel(store: &Store, run: &Run, now: Timestamp) -> Result<usize, StoreError> {
+pub async fn cancel(store: &Store, run: &Run, now: Timestamp) -> Result<Withdrawn, StoreError> {
     let withdrawn = withdraw(store, run.id, Cause::Cancel, now).await?;
     let open = store.open_messages(run.id).await?;
     if !open.planned && open.waiting == 0 {
@@ -483,20 +485,26 @@ pub async fn cancel(store: &Store, run: &Run, now: Timestamp) -> Result<usize, S
     Ok(withdrawn)
 }
 
-/// Withdraws everything of a run that still waits; answers how many messages.
+/// Withdraws everything of a run that still waits; answers what that was.
 ///
 /// # Errors
 /// When the store cannot be written; what was withdrawn stays withdrawn.
-pub async fn withdraw(store: &Store, run: RunId, cause: Cause, now: Timestamp) -> Result<usize, StoreError> {
-    let mut total = 0;
+pub async fn withdraw(
+    store: &Store,
+    run: RunId,
+    cause: Cause,
+    now: Timestamp,
+) -> Result<Withdrawn, StoreError> {
+    let mut total = Withdrawn::default();
     loop {
         let mut batch = store.batch().await?;
         let withdrawn = batch.withdraw(run, cause, now, CHUNK).await?;
         batch.commit().await?;
-        if withdrawn == 0 {
+        if withdrawn.messages == 0 {
             return Ok(total);
         }
-        total += withdrawn;
+        total.messages += withdrawn.messages;
+        total.in_doubt += withdrawn.in_doubt;
     }
 }
 

@@ -147,6 +147,8 @@ pub enum Cause {
     DecideNotSent,
     /// A person wants it sent again.
     DecideResend,
+    /// It was to be sent again and will not be, while a copy sent before may have arrived.
+    CallOff,
     /// The store came back from a backup, and it may have been sent since.
     Restore,
 }
@@ -378,6 +380,15 @@ pub const TRANSITIONS: &[Transition] = &[
         guard: "due since the backup in an unfinished run: attempt row inserted under its old reference; or in doubt before",
         durable: "before the store is in place",
     },
+    Transition {
+        id: "T17",
+        from: &[Dispatch::Queued, Dispatch::Claimed, Dispatch::Submitting],
+        cause: Cause::CallOff,
+        to: Dispatch::Unknown,
+        by: "whoever writes T5 or T9",
+        guard: "an earlier attempt may have been taken and is not decided as not sent; instead of what T5 and T9 lead to",
+        durable: BATCHED,
+    },
 ];
 
 /// A change that the table does not know.
@@ -463,6 +474,10 @@ mod tests {
         check(Dispatch::Claimed, Cause::Intend, Some(Dispatch::Submitting));
         check(Dispatch::Unknown, Cause::Evidence, Some(Dispatch::Accepted));
         check(Dispatch::Unknown, Cause::DecideResend, Some(Dispatch::Queued));
+        check(Dispatch::Planned, Cause::CallOff, None);
+        for state in [Dispatch::Queued, Dispatch::Claimed, Dispatch::Submitting] {
+            check(state, Cause::CallOff, Some(Dispatch::Unknown));
+        }
         for cause in [Cause::DecideResend, Cause::DecideNotSent, Cause::DecideAccepted] {
             check(Dispatch::Accepted, cause, None);
             check(Dispatch::Submitting, cause, None);

@@ -374,9 +374,9 @@ impl<'a> Auditor<'a> {
     fn count(&mut self, message: &Standing) {
         let attempts = self.taken.attempts(message.message.0);
         let accepted = message.dispatch == Dispatch::Accepted;
-        // A message that was sent again by decision may have arrived the first time, whatever became of the second.
+        // What was sent again by decision may have arrived the first time, whatever became of the second.
         let doubtful = matches!(message.dispatch, Dispatch::Ambiguous | Dispatch::Unknown)
-            || (message.possible_duplicate && !accepted);
+            || (message.open_copies > 0 && !accepted);
         let ended = matches!(message.run, RunState::Finished | RunState::Cancelled);
         let open = matches!(
             message.dispatch,
@@ -415,7 +415,10 @@ impl<'a> Auditor<'a> {
         if let Some(term) = term {
             audit.example(term, example);
         }
-        if attempts > 1 && !message.possible_duplicate {
+        // One decision orders one copy more. Beyond two, what we hold for refused is no copy that was ordered.
+        let ordered =
+            if message.possible_duplicate { message.copies.map_or(i64::MAX, |n| n.max(2)) } else { 1 };
+        if i64::from(attempts) > ordered {
             audit.duplicated += 1;
             audit.example("duplicated", example);
         }

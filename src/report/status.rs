@@ -61,7 +61,7 @@ pub struct Status {
     pub conflicts: i64,
     /// Parts of accepted messages.
     pub parts: i64,
-    /// Price of accepted messages and of those in doubt.
+    /// Price of accepted messages, of those in doubt, and of the copy before of those that are to be sent again.
     #[serde(serialize_with = "Micros::as_text")]
     pub cost: Micros,
     /// Money reserved by submissions.
@@ -112,13 +112,21 @@ pub async fn status(store: &Store, run: &Run) -> Result<Status, StoreError> {
     Ok(status)
 }
 
+/// What texts that share a state cost, as far as is known: of those that are to be sent again, the copy before.
+fn cost(tally: &Tally) -> Micros {
+    match tally.dispatch {
+        Dispatch::Accepted | Dispatch::Ambiguous | Dispatch::Unknown => tally.price,
+        Dispatch::Queued | Dispatch::Claimed | Dispatch::Submitting => tally.resent_price,
+        _ => Micros(0),
+    }
+}
+
 fn sum(run: &Run, tallies: &[Tally]) -> Status {
     let of = |wanted: &dyn Fn(&Tally) -> bool| -> i64 {
         tallies.iter().filter(|tally| wanted(tally)).map(|tally| tally.messages).sum()
     };
     let is = |states: &'static [Dispatch]| move |tally: &Tally| states.contains(&tally.dispatch);
     let accepted = is(&[Dispatch::Accepted]);
-    let billed = is(&[Dispatch::Accepted, Dispatch::Ambiguous, Dispatch::Unknown]);
     let mut status = Status {
         campaign: run.terms.campaign.clone(),
         run: run.id.0,
@@ -147,7 +155,7 @@ fn sum(run: &Run, tallies: &[Tally]) -> Status {
         possible_duplicates: tallies.iter().map(|tally| tally.possible_duplicates).sum(),
         conflicts: tallies.iter().map(|tally| tally.conflicts).sum(),
         parts: tallies.iter().filter(|tally| accepted(tally)).map(|tally| tally.parts).sum(),
-        cost: tallies.iter().filter(|t| billed(t)).fold(Micros(0), |sum, tally| sum.plus(tally.price)),
+        cost: tallies.iter().fold(Micros(0), |sum, tally| sum.plus(cost(tally))),
         spent: run.spent,
         budget: run.terms.budget,
         currency: run.terms.currency.clone(),

@@ -13,6 +13,7 @@ use super::batch::{json_rows, word};
 use super::claims::phone;
 use super::connection::{Row, args};
 use super::dialect::statements;
+use super::evidence::open_copy;
 use super::{Store, StoreError};
 
 /// A text that reached its provider this long after a STOP was not on its way any more when the STOP came.
@@ -49,9 +50,13 @@ statements! {
           AND (CAST($1 AS BIGINT) = 0 OR m.run_id = CAST($1 AS BIGINT)) \
           AND m.id > $2 GROUP BY m.id, m.phone ORDER BY m.id LIMIT CAST($3 AS BIGINT)";
     /// `$1` the last message seen, `$2` the run or 0 for all, `$3` how many.
-    STANDING = "SELECT m.id, m.phone, m.dispatch, m.possible_duplicate, r.state FROM messages AS m \
-        JOIN runs AS r ON r.id = m.run_id \
-        WHERE m.id > $1 AND (CAST($2 AS BIGINT) = 0 OR m.run_id = CAST($2 AS BIGINT)) ORDER BY m.id LIMIT CAST($3 AS BIGINT)";
+    STANDING = concat!("SELECT m.id, m.phone, m.dispatch, m.possible_duplicate, r.state, \
+          CASE WHEN m.possible_duplicate = 1 AND (m.body <> '' OR r.pruned = 0) THEN (SELECT count(*) FROM attempts AS a \
+            WHERE a.message_id = m.id AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled'))) END, \
+          CASE WHEN m.possible_duplicate = 1 THEN (SELECT count(*) FROM attempts AS a WHERE a.message_id = m.id AND ",
+            open_copy!(), ") ELSE 0 END \
+        FROM messages AS m JOIN runs AS r ON r.id = m.run_id \
+        WHERE m.id > $1 AND (CAST($2 AS BIGINT) = 0 OR m.run_id = CAST($2 AS BIGINT)) ORDER BY m.id LIMIT CAST($3 AS BIGINT)");
 }
 
 /// What our own tables say of one text that a provider took.
@@ -98,6 +103,10 @@ pub struct Standing {
     pub possible_duplicate: bool,
     /// Where its run stands.
     pub run: RunState,
+    /// Of what was sent again, the attempts that may have been taken; none where retention took them away.
+    pub copies: Option<i64>,
+    /// Of these, those of which nobody knows or has decided what became of them.
+    pub open_copies: i64,
 }
 
 impl Store {
@@ -152,6 +161,8 @@ impl Store {
                     dispatch: word(row, 2, "dispatch state", Dispatch::from_word)?,
                     possible_duplicate: row.int(3)? == 1,
                     run: word(row, 4, "run state", RunState::from_word)?,
+                    copies: row.opt_int(5)?,
+                    open_copies: row.int(6)?,
                 })
             })
             .collect()

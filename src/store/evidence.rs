@@ -16,6 +16,38 @@ use super::batch::{Batch, json_rows, word};
 use super::connection::{Row, args};
 use super::dialect::statements;
 
+/// What makes an attempt `a` a copy that may have arrived: its fate is unknown, and nobody has decided that it was not
+/// sent.
+macro_rules! open_copy {
+    () => {
+        "(a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) AND NOT EXISTS (SELECT 1 FROM decisions AS e \
+          WHERE e.message_id = a.message_id AND e.number = a.number AND e.verdict = 'not-sent')"
+    };
+}
+pub(super) use open_copy;
+
+/// Whether an earlier copy of a row of `messages` may have arrived, whatever becomes of the next one (T17). Only what was
+/// sent again has one, so that nobody else's attempts are looked at; counted, because PostgreSQL would look for those of
+/// everybody where it is asked whether there are any.
+macro_rules! may_have_arrived {
+    () => {
+        concat!(
+            "messages.possible_duplicate = 1 AND (SELECT count(*) FROM attempts AS a WHERE a.message_id = messages.id AND ",
+            $crate::store::evidence::open_copy!(),
+            ") > 0"
+        )
+    };
+}
+pub(super) use may_have_arrived;
+
+/// How the reason of a message ends that is called off while an earlier copy of it may have arrived.
+macro_rules! in_doubt_all_the_same {
+    () => {
+        "'; a copy sent before may have arrived'"
+    };
+}
+pub(super) use in_doubt_all_the_same;
+
 statements! {
     /// `$1` rows of (message, number).
     OUTCOMES = "SELECT a.message_id, a.number, a.outcome FROM jsonb_each(CAST($1 AS TEXT)) AS j \

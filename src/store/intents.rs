@@ -14,6 +14,7 @@ use super::batch::{Batch, json_rows};
 use super::claims::sum_by_run;
 use super::connection::args;
 use super::dialect::statements;
+use super::evidence::{in_doubt_all_the_same, may_have_arrived};
 use super::{Store, StoreError};
 
 /// A message whose window closed before it could go waits this long before its lane looks again, unless the next
@@ -77,12 +78,13 @@ statements! {
           "WHEN r.budget IS NOT NULL AND r.spent + q.price > r.budget THEN 'over_budget' ELSE '' END, \
           w.opens_at FROM messages AS q JOIN runs AS r ON r.id = q.run_id JOIN run_windows AS w ON w.id = q.window_id \
         WHERE q.id = $1");
-    /// T5 for single messages. `$1` rows of (message, epoch, state, reason), `$2` now.
-    WITHDRAW = "UPDATE messages SET dispatch = g.state, reason = g.reason, settled_at = $2, owner = NULL, \
-          lease_until = NULL \
+    /// T5 and T17 for single messages. `$1` rows of (message, epoch, state, reason), `$2` now.
+    WITHDRAW = concat!("UPDATE messages SET dispatch = CASE WHEN ", may_have_arrived!(), " THEN 'unknown' ELSE g.state END, \
+          reason = g.reason || CASE WHEN ", may_have_arrived!(), " THEN ", in_doubt_all_the_same!(), " ELSE '' END, \
+          settled_at = $2, owner = NULL, lease_until = NULL \
         FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS message_id, CAST(j.value ->> 1 AS BIGINT) AS fence, \
                 j.value ->> 2 AS state, j.value ->> 3 AS reason FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
-        WHERE messages.id = g.message_id AND messages.epoch = g.fence AND messages.dispatch = 'claimed' RETURNING id";
+        WHERE messages.id = g.message_id AND messages.epoch = g.fence AND messages.dispatch = 'claimed' RETURNING id");
     /// T4 with a new due time. `$1` rows of (message, epoch), `$2` now, `$3` fallback wait.
     POSTPONE = "UPDATE messages SET dispatch = 'queued', owner = NULL, lease_until = NULL, not_before = (\
           SELECT CASE WHEN w.opens_at > $2 THEN w.opens_at ELSE $2 + $3 END FROM run_windows AS w \

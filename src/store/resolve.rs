@@ -17,34 +17,55 @@ use super::batch::{Batch, json_rows, word};
 use super::claims::phone;
 use super::connection::{Arg, Row, args};
 use super::dialect::statements;
+use super::evidence::open_copy;
 use super::inquiries::{Standing, last_attempt, standing, standing_at};
 use super::status::{AttemptView, attempt_at};
 use super::sweep::{InDoubt, policy_of_run};
 use super::{Store, StoreError};
 
+/// Which attempt of a message `m` is in doubt: the last that may have arrived, which need not be the last that was made.
+macro_rules! open_number {
+    () => {
+        concat!(
+            "COALESCE((SELECT max(a.number) FROM attempts AS a WHERE a.message_id = m.id AND ",
+            open_copy!(),
+            "), m.last_number)"
+        )
+    };
+}
+
+/// What a decision about an attempt keeps of the one before it.
+macro_rules! decided_anew {
+    () => {
+        " ON CONFLICT (message_id, number) DO UPDATE SET verdict = excluded.verdict, decided_at = excluded.decided_at, \
+          decided_by = excluded.decided_by, reason = COALESCE(excluded.reason || '; ', '') || 'before, ' \
+            || decisions.decided_by || ' had decided: ' || decisions.verdict"
+    };
+}
+
 statements! {
     /// `$1`, `$2` run and message after which to begin, `$3` the last run that is meant, `$4` most.
     DOUBTS = concat!("SELECT m.id, m.run_id, m.settled_at, ", policy_of_run!(), ", m.attempts, m.dispatch, r.campaign, \
-          m.phone, m.route, m.possible_duplicate, a.number, a.reference, a.intent_at, a.answered_at, a.outcome, a.code, \
-          a.detail, a.provider_id, i.detail, ", standing!(), " FROM messages AS m JOIN runs AS r ON r.id = m.run_id ",
-          last_attempt!(), "WHERE m.dispatch IN ('ambiguous', 'unknown') AND (m.run_id, m.id) > ($1, $2) AND m.run_id <= $3 \
+          m.phone, m.route, m.possible_duplicate, b.number, b.reference, b.intent_at, b.answered_at, b.outcome, b.code, \
+          b.detail, b.provider_id, i.detail, m.expires_at, ", standing!(), " FROM messages AS m JOIN runs AS r ON r.id = m.run_id ",
+          last_attempt!(), "LEFT JOIN attempts AS b ON b.message_id = m.id AND b.number = ", open_number!(), " WHERE m.dispatch IN ('ambiguous', 'unknown') AND (m.run_id, m.id) > ($1, $2) AND m.run_id <= $3 \
         ORDER BY m.run_id, m.id LIMIT CAST($4 AS BIGINT)");
     /// What a decision about the messages in `$1` depends on.
-    CANDIDATES = "SELECT m.id, m.run_id, m.dispatch, m.epoch, m.last_number, m.not_before, m.expires_at, r.state, \
-          CAST(CASE WHEN EXISTS (SELECT 1 FROM receipts AS e WHERE e.message_id = m.id AND e.state <> 'none') \
+    CANDIDATES = concat!("SELECT m.id, m.run_id, m.dispatch, m.epoch, m.open_number, m.not_before, m.expires_at, r.state, \
+          CAST(CASE WHEN EXISTS (SELECT 1 FROM receipts AS e LEFT JOIN attempts AS a ON a.message_id = e.message_id \
+              AND a.number = e.number WHERE e.message_id = m.id AND e.state <> 'none' \
+              AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled'))) \
             THEN 1 ELSE 0 END AS BIGINT), \
           CAST(CASE WHEN EXISTS (SELECT 1 FROM suppressions AS s WHERE s.phone = m.phone AND s.lifted_at IS NULL \
-            AND s.scope IN ('all', m.sender)) THEN 1 ELSE 0 END AS BIGINT), d.verdict, i.answer_by, \
-          (SELECT count(*) FROM attempts AS a WHERE a.message_id = m.id \
-            AND (a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) \
-            AND NOT EXISTS (SELECT 1 FROM decisions AS e WHERE e.message_id = a.message_id AND e.number = a.number \
-              AND e.verdict = 'not-sent')), \
+            AND s.scope IN ('all', m.sender)) THEN 1 ELSE 0 END AS BIGINT), \
+          (SELECT d.verdict FROM decisions AS d WHERE d.message_id = m.id ORDER BY d.number DESC LIMIT 1), \
+          i.answer_by, \
+          (SELECT count(*) FROM attempts AS a WHERE a.message_id = m.id AND ", open_copy!(), "), \
           (SELECT count(*) FROM coupons AS c WHERE c.id = m.coupon_id AND c.message_id = m.id AND c.state = 'quarantined'), \
           m.possible_duplicate \
-        FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m JOIN runs AS r ON r.id = m.run_id \
-        LEFT JOIN decisions AS d ON d.message_id = m.id AND d.number = m.last_number \
-        LEFT JOIN inquiries AS i ON i.message_id = m.id AND i.number = m.last_number \
-        WHERE m.id = CAST(j.value ->> 0 AS BIGINT)";
+        FROM (SELECT m.*, ", open_number!(), " AS open_number FROM jsonb_each(CAST($1 AS TEXT)) AS j \
+          CROSS JOIN messages AS m WHERE m.id = CAST(j.value ->> 0 AS BIGINT)) AS m JOIN runs AS r ON r.id = m.run_id \
+        LEFT JOIN inquiries AS i ON i.message_id = m.id AND i.number = m.open_number");
     /// T15. `$1` rows of (message, state, epoch, next state, due, again, reason), `$2` now.
     DECIDE = "UPDATE messages SET dispatch = g.goal, not_before = g.due, reason = g.reason, settled_at = $2, \
           possible_duplicate = messages.possible_duplicate | g.again, epoch = messages.epoch + 1, owner = NULL, \
@@ -54,22 +75,18 @@ statements! {
           j.value ->> 6 AS reason FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE messages.id = g.message AND messages.dispatch = g.was AND messages.epoch = g.fence \
           AND messages.dispatch IN ('ambiguous', 'unknown') RETURNING id";
-    /// `$1` rows of (message, number, run, verdict), `$2` now, `$3` by whom, `$4` reason.
-    RECORD = "INSERT INTO decisions (message_id, number, run_id, decided_at, verdict, decided_by, reason) \
+    /// Of a copy that was to be sent again and was not, something else may be decided. `$1` rows of (message, number, run,
+    /// verdict), `$2` now, `$3` by whom, `$4` reason.
+    RECORD = concat!("INSERT INTO decisions (message_id, number, run_id, decided_at, verdict, decided_by, reason) \
         SELECT CAST(j.value ->> 0 AS BIGINT), CAST(j.value ->> 1 AS BIGINT), CAST(j.value ->> 2 AS BIGINT), \
-          CAST($2 AS BIGINT), j.value ->> 3, $3, $4 FROM jsonb_each(CAST($1 AS TEXT)) AS j WHERE true";
+          CAST($2 AS BIGINT), j.value ->> 3, $3, $4 FROM jsonb_each(CAST($1 AS TEXT)) AS j WHERE true", decided_anew!());
     /// Every copy that may have arrived is decided as not sent, whatever was decided about it before. `$1` message ids,
     /// `$2` now, `$3` by whom, `$4` reason.
-    RECORD_COPIES = "INSERT INTO decisions (message_id, number, run_id, decided_at, verdict, decided_by, reason) \
+    RECORD_COPIES = concat!("INSERT INTO decisions (message_id, number, run_id, decided_at, verdict, decided_by, reason) \
         SELECT a.message_id, a.number, m.run_id, CAST($2 AS BIGINT), 'not-sent', CAST($3 AS TEXT), CAST($4 AS TEXT) \
         FROM jsonb_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) \
         JOIN attempts AS a ON a.message_id = m.id \
-        WHERE (a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) \
-          AND NOT EXISTS (SELECT 1 FROM decisions AS d WHERE d.message_id = a.message_id AND d.number = a.number \
-            AND d.verdict = 'not-sent') \
-        ON CONFLICT (message_id, number) DO UPDATE SET verdict = excluded.verdict, decided_at = excluded.decided_at, \
-          decided_by = excluded.decided_by, reason = COALESCE(excluded.reason || '; ', '') || 'before, ' \
-            || decisions.decided_by || ' had decided: ' || decisions.verdict RETURNING message_id, number";
+        WHERE ", open_copy!(), decided_anew!(), " RETURNING message_id, number");
     /// Codes of messages of which no copy was sent: back on the shelf, or to the text that was proven to carry one too.
     /// `$1` message ids, `$2` now.
     FREE_CODES = "UPDATE coupons SET changed_at = $2, \
@@ -80,13 +97,11 @@ statements! {
         WHERE coupons.id = g.coupon AND coupons.message_id = g.message AND coupons.state IN ('reserved', 'quarantined')";
     /// Messages of a run that ended and of which an earlier copy may have arrived, with their code or paid for. `$1` run,
     /// `$2` the last message seen, `$3` most.
-    LOCKED = "SELECT m.id FROM messages AS m WHERE m.run_id = $1 AND m.id > $2 AND m.dispatch IN ('rejected', 'failed', \
+    LOCKED = concat!("SELECT m.id FROM messages AS m WHERE m.run_id = $1 AND m.id > $2 AND m.dispatch IN ('rejected', 'failed', \
           'suppressed', 'cancelled', 'expired', 'blocked') \
           AND (EXISTS (SELECT 1 FROM coupons AS c WHERE c.id = m.coupon_id AND c.message_id = m.id AND c.state = 'quarantined') \
-            OR EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = m.id \
-              AND (a.outcome IS NULL OR a.outcome IN ('unknown', 'garbled')) \
-              AND NOT EXISTS (SELECT 1 FROM decisions AS e WHERE e.message_id = a.message_id AND e.number = a.number \
-                AND e.verdict = 'not-sent'))) ORDER BY m.id LIMIT CAST($3 AS BIGINT)";
+            OR EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = m.id AND ", open_copy!(), ")) \
+        ORDER BY m.id LIMIT CAST($3 AS BIGINT)");
     /// A run with nothing left to send has something again. `$1` rows of (run, state).
     REOPEN = "UPDATE runs SET state = g.state, finished_at = NULL, pruned = CASE WHEN pruned = 2 THEN 1 ELSE pruned END \
         FROM (\
@@ -130,7 +145,7 @@ pub struct Candidate {
     pub dispatch: Dispatch,
     /// Its fence.
     pub epoch: i64,
-    /// Number of its last attempt.
+    /// Number of the attempt that is in doubt; of its last one where none is.
     pub number: i64,
     /// When it may go.
     pub not_before: Timestamp,
@@ -142,11 +157,11 @@ pub struct Candidate {
     pub proven: bool,
     /// Whether its number must not be texted.
     pub suppressed: bool,
-    /// What was decided about this attempt before.
+    /// What was decided about it last.
     pub decided: Option<Verdict>,
     /// The same request went out again, and its answer may come until then.
     pub answer_by: Option<Timestamp>,
-    /// Copies of which nobody knows, or has decided, that they were not taken; the last one is among them.
+    /// Copies of which nobody knows, or has decided, that they were not taken.
     pub copies: i64,
     /// Whether its code is in quarantine.
     pub locked: bool,
@@ -350,6 +365,7 @@ fn doubt(row: &Row) -> Result<Doubt, StoreError> {
         since: Timestamp(row.opt_int(2)?.unwrap_or(0)),
         policy: word(row, 3, "policy", WhenInDoubt::from_word)?,
         attempts: row.int(4)?,
+        expires_at: Timestamp(row.int(19)?),
     };
     Ok(Doubt {
         message,
@@ -359,7 +375,7 @@ fn doubt(row: &Row) -> Result<Doubt, StoreError> {
         route: row.text(8)?,
         possible_duplicate: row.int(9)? == 1,
         attempt: row.opt_int(10)?.map(|_| attempt_at(row, 10)).transpose()?,
-        standing: standing_at(row, 19, message.since)?,
+        standing: standing_at(row, 20, message.since)?,
         answered: row.opt_text(18)?,
     })
 }

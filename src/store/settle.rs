@@ -16,7 +16,19 @@ use super::StoreError;
 use super::batch::{Batch, json_rows, word};
 use super::connection::{Row, args};
 use super::dialect::{STATE_OF, statements};
-use super::evidence::Proven;
+use super::evidence::{Proven, in_doubt_all_the_same, may_have_arrived, open_copy};
+
+/// Whether an outcome `g` ends a row of `messages` of which an earlier copy may have arrived.
+macro_rules! refused_again {
+    () => {
+        concat!(
+            "g.state IN ('rejected', 'failed') AND messages.possible_duplicate = 1 AND (SELECT count(*) FROM attempts AS a \
+              WHERE a.message_id = messages.id AND a.number <> messages.last_number AND ",
+            open_copy!(),
+            ") > 0"
+        )
+    };
+}
 
 statements! {
     /// `$1` rows of (message, number, class, code, detail, provider id, epoch), `$2` now. An intent that was refused has no
@@ -28,13 +40,15 @@ statements! {
         FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE attempts.message_id = g.message AND attempts.number = g.num AND attempts.epoch = g.fence \
           AND (attempts.outcome IS NULL OR attempts.outcome IN ('unknown', 'garbled')) RETURNING message_id, number";
-    /// T7 to T10. `$1` rows of (message, epoch, state, due, counts, reason), `$2` now.
-    MOVE = "UPDATE messages SET dispatch = g.state, not_before = g.due, attempts = attempts + g.counts, \
-          reason = g.reason, settled_at = $2, owner = NULL, lease_until = NULL FROM (\
+    /// T7 to T10, and T17 for a refusal of what was sent before: that attempt itself is not closed yet. `$1` rows of
+    /// (message, epoch, state, due, counts, reason), `$2` now.
+    MOVE = concat!("UPDATE messages SET dispatch = CASE WHEN ", refused_again!(), " THEN 'unknown' ELSE g.state END, \
+          not_before = g.due, attempts = attempts + g.counts, \
+          reason = g.reason || CASE WHEN ", refused_again!(), " THEN ", in_doubt_all_the_same!(), " ELSE '' END, settled_at = $2, owner = NULL, lease_until = NULL FROM (\
         SELECT CAST(j.value ->> 0 AS BIGINT) AS message, CAST(j.value ->> 1 AS BIGINT) AS fence, j.value ->> 2 AS state, \
           CAST(j.value ->> 3 AS BIGINT) AS due, CAST(j.value ->> 4 AS BIGINT) AS counts, j.value ->> 5 AS reason \
         FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
-        WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'submitting' RETURNING id, epoch";
+        WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'submitting' RETURNING id, epoch");
     /// T7 and T9 for doubt that a late answer ends: it was about the last attempt, counted when sight of it was lost, and
     /// every other one is known as not taken. Nothing is queued in a run that is over: it has failed. Arguments as those
     /// of `MOVE`.
@@ -47,13 +61,14 @@ statements! {
         WHERE messages.id = g.message AND messages.epoch = g.fence AND messages.dispatch = 'ambiguous' \
           AND NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = messages.id \
             AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'unknown', 'garbled'))) RETURNING id, epoch, dispatch";
-    /// `$1` rows of (message, coupon state), `$2` now. A code whose message may be a second copy is never released, and
+    /// `$1` rows of (message, coupon state), `$2` now. A code that an earlier copy may have carried is never released, and
     /// one that a text proven late carries too goes to that text and not back on the shelf. Materialized: PostgreSQL would begin
     /// with every reserved code.
-    MOVE_COUPONS = "WITH g AS MATERIALIZED (\
-          SELECT m.coupon_id AS coupon, m.id AS message, m.possible_duplicate AS doubtful, j.value ->> 1 AS state \
-          FROM jsonb_each(CAST($1 AS TEXT)) AS j JOIN messages AS m ON m.id = CAST(j.value ->> 0 AS BIGINT) \
-          WHERE m.coupon_id IS NOT NULL) \
+    MOVE_COUPONS = concat!("WITH g AS MATERIALIZED (\
+          SELECT messages.coupon_id AS coupon, messages.id AS message, j.value ->> 1 AS state, \
+            CASE WHEN ", may_have_arrived!(), " THEN 1 ELSE 0 END AS doubtful \
+          FROM jsonb_each(CAST($1 AS TEXT)) AS j JOIN messages ON messages.id = CAST(j.value ->> 0 AS BIGINT) \
+          WHERE messages.coupon_id IS NOT NULL) \
         UPDATE coupons SET changed_at = $2, \
           state = CASE WHEN g.state = 'available' AND g.doubtful = 1 THEN 'quarantined' \
             WHEN g.state = 'available' AND coupons.contested_by IS NOT NULL THEN 'sent' ELSE g.state END, \
@@ -61,7 +76,7 @@ statements! {
             ELSE coupons.message_id END, \
           contested_by = CASE WHEN g.state = 'available' AND g.doubtful = 0 THEN NULL ELSE coupons.contested_by END \
         FROM g WHERE coupons.id = g.coupon AND coupons.message_id = g.message \
-          AND coupons.state IN ('reserved', 'quarantined')";
+          AND coupons.state IN ('reserved', 'quarantined')");
     /// `$1` message ids, each once for every attempt, `$2` 1 to charge their prices and -1 to give them back.
     PAY = "UPDATE runs SET spent = spent + CAST($2 AS BIGINT) * g.amount FROM (\
         SELECT m.run_id AS run, CAST(SUM(m.price) AS BIGINT) AS amount FROM jsonb_each(CAST($1 AS TEXT)) AS j \

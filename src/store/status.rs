@@ -20,7 +20,8 @@ pub const MOST_WAITING: i64 = 100_001;
 statements! {
     TALLY = "SELECT dispatch, delivery, route, count(*), CAST(COALESCE(sum(parts), 0) AS BIGINT), \
           CAST(COALESCE(sum(price), 0) AS BIGINT), CAST(COALESCE(sum(conflict), 0) AS BIGINT), \
-          CAST(COALESCE(sum(possible_duplicate), 0) AS BIGINT) \
+          CAST(COALESCE(sum(possible_duplicate), 0) AS BIGINT), \
+          CAST(COALESCE(sum(possible_duplicate * price), 0) AS BIGINT) \
         FROM messages WHERE run_id = $1 GROUP BY dispatch, delivery, route ORDER BY dispatch, delivery, route";
     REASONS = "SELECT dispatch, COALESCE(reason, ''), count(*) FROM messages WHERE run_id = $1 \
         AND dispatch IN ('rejected', 'failed', 'ambiguous', 'unknown', 'suppressed', 'cancelled', 'expired', 'blocked') \
@@ -70,6 +71,8 @@ pub struct Tally {
     pub conflicts: i64,
     /// How many may have been sent twice.
     pub possible_duplicates: i64,
+    /// The price of one copy of each of these.
+    pub resent_price: Micros,
 }
 
 /// What is known of a run in sums, of one instant.
@@ -253,6 +256,7 @@ fn tally(row: &Row) -> Result<Tally, StoreError> {
         price: Micros(row.int(5)?),
         conflicts: row.int(6)?,
         possible_duplicates: row.int(7)?,
+        resent_price: Micros(row.int(8)?),
     })
 }
 

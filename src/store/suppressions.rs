@@ -10,9 +10,11 @@ use serde::Serialize;
 use super::connection::{Row, Tx, args};
 use super::contacts::{read_phone, stored_phone};
 use super::dialect::statements;
+use super::evidence::{in_doubt_all_the_same, may_have_arrived};
 use super::{Store, StoreError, rows};
 use crate::model::clock::Timestamp;
 use crate::model::phone::Phone;
+use crate::model::state::Dispatch;
 use crate::model::suppression::Reason;
 
 /// The scope of a suppression that holds for every sender; any other scope is the name of one sender.
@@ -231,7 +233,7 @@ async fn withdraw(tx: &mut Tx, list: String, now: Timestamp) -> Result<u64, Stor
     for row in &rows {
         // The message is named too: a coupon that has another message by now is not ours to move.
         let Some(coupon) = row.opt_int(1)? else { continue };
-        let to = if row.int(2)? == 0 { &mut free } else { &mut doubtful };
+        let to = if row.text(2)? == Dispatch::Unknown.as_str() { &mut doubtful } else { &mut free };
         to.push((coupon, row.int(0)?));
     }
     if !free.is_empty() {
@@ -280,21 +282,22 @@ statements! {
     LIFT_ROWS = "UPDATE suppressions SET lifted_at = CAST($3 AS BIGINT), lifted_by = $2 \
                  WHERE phone = CAST($1 AS BIGINT) AND lifted_at IS NULL \
                    AND id IN (SELECT CAST(w.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($4 AS TEXT)) AS w)";
-    /// `$1` rows of number, scope, reason, source; `$2` now. Messages that may have left are not touched.
-    WITHDRAW = "UPDATE messages SET dispatch = 'suppressed', reason = 'suppressed', owner = NULL, \
-                  lease_until = NULL, settled_at = CAST($2 AS BIGINT) \
+    /// T5 and T17. `$1` rows of number, scope, reason, source; `$2` now. What may be leaving is not touched.
+    WITHDRAW = concat!("UPDATE messages SET dispatch = CASE WHEN ", may_have_arrived!(), " THEN 'unknown' ELSE 'suppressed' END, \
+                  reason = 'suppressed' || CASE WHEN ", may_have_arrived!(), " THEN ", in_doubt_all_the_same!(), " ELSE '' END, \
+                  owner = NULL, lease_until = NULL, settled_at = CAST($2 AS BIGINT) \
                 WHERE dispatch IN ('planned', 'queued', 'claimed') \
                   AND id IN (SELECT m.id FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m \
                              WHERE m.phone = CAST(j.value ->> 0 AS BIGINT) \
                                AND m.dispatch IN ('planned', 'queued', 'claimed') \
                                AND (j.value ->> 1 = 'all' OR j.value ->> 1 = m.sender)) \
-                RETURNING id, coupon_id, possible_duplicate";
+                RETURNING id, coupon_id, dispatch");
     /// `$1` rows of coupon and message, `$2` now. A code that a text proven late carries too goes to that text.
     RELEASE_COUPONS = "UPDATE coupons SET state = CASE WHEN contested_by IS NULL THEN 'available' ELSE 'sent' END, \
                          message_id = contested_by, contested_by = NULL, changed_at = CAST($2 AS BIGINT) \
                        FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS coupon, CAST(j.value ->> 1 AS BIGINT) AS message \
                              FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS w \
-                       WHERE coupons.id = w.coupon AND message_id = w.message AND state = 'reserved'";
+                       WHERE coupons.id = w.coupon AND message_id = w.message AND state IN ('reserved', 'quarantined')";
     /// `$1` rows of coupon and message, `$2` now.
     QUARANTINE_COUPONS = "UPDATE coupons SET state = 'quarantined', changed_at = CAST($2 AS BIGINT) \
                           FROM (SELECT CAST(j.value ->> 0 AS BIGINT) AS coupon, \

@@ -10,13 +10,17 @@ use crate::model::state::{Cause, Dispatch, next};
 use super::batch::{Batch, json_rows, word};
 use super::connection::{Row, args};
 use super::dialect::{LOCK_RUNS, statements};
+use super::evidence::{in_doubt_all_the_same, may_have_arrived};
 use super::inquiries::{Standing, last_attempt, standing, standing_at};
 use super::{Store, StoreError};
 
-/// What the campaign of a run `r` wants done with doubt. What was cancelled is never sent again.
+/// What the campaign of a run `r` wants done with the doubt about a message `m`. What was cancelled is never sent again,
+/// nor is anything to a number that must not be texted.
 macro_rules! policy_of_run {
     () => {
-        "CASE WHEN r.state IN ('cancelling', 'cancelled') AND r.when_in_doubt = 'resend' THEN 'park' ELSE r.when_in_doubt END"
+        "CASE WHEN r.when_in_doubt = 'resend' AND (r.state IN ('cancelling', 'cancelled') OR EXISTS (\
+            SELECT 1 FROM suppressions AS s WHERE s.phone = m.phone AND s.lifted_at IS NULL AND s.scope IN ('all', m.sender))) \
+          THEN 'park' ELSE r.when_in_doubt END"
     };
 }
 pub(super) use policy_of_run;
@@ -52,24 +56,30 @@ statements! {
             AND EXISTS (SELECT 1 FROM receipts AS r WHERE r.message_id = a.message_id AND r.number = a.number \
               AND r.state <> 'none')))) ORDER BY m.id";
     /// Messages in doubt, run by run; nothing else that is open is walked, and no history.
-    IN_DOUBT = concat!("SELECT m.id, m.run_id, m.settled_at, ", policy_of_run!(), ", m.attempts, ", standing!(), " \
+    IN_DOUBT = concat!("SELECT m.id, m.run_id, m.settled_at, ", policy_of_run!(), ", m.attempts, m.expires_at, ", standing!(), " \
         FROM messages AS m JOIN runs AS r ON r.id = m.run_id ", last_attempt!(), "WHERE m.dispatch IN ('ambiguous', 'unknown') \
         AND m.dispatch = 'ambiguous' AND (m.run_id, m.id) > ($1, $2) ORDER BY m.run_id, m.id LIMIT CAST($3 AS BIGINT)");
-    /// T12 by decision. `$1` message ids, `$2` now. A run may be cancelled between the decision and this.
+    /// T12 by decision. `$1` message ids, `$2` now. A run may be cancelled, a number suppressed between the decision and
+    /// this: such a message stays in doubt.
     RESEND = "UPDATE messages SET dispatch = 'queued', possible_duplicate = 1, not_before = $2, \
         epoch = epoch + 1, owner = NULL, lease_until = NULL WHERE dispatch = 'ambiguous' \
         AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j) \
-        AND EXISTS (SELECT 1 FROM runs AS r WHERE r.id = messages.run_id AND r.state IN ('running', 'paused'))";
+        AND expires_at > $2 AND EXISTS (SELECT 1 FROM runs AS r WHERE r.id = messages.run_id AND r.state IN ('running', 'paused')) \
+        AND NOT EXISTS (SELECT 1 FROM suppressions AS s WHERE s.phone = messages.phone AND s.lifted_at IS NULL \
+          AND s.scope IN ('all', messages.sender))";
     /// T13. `$1` message ids, `$2` now.
     PARK = "UPDATE messages SET dispatch = 'unknown', settled_at = $2, reason = 'parked in doubt' WHERE dispatch = 'ambiguous' \
         AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j)";
-    /// T5 for a whole run, in chunks. `$1` run, `$2` state, `$3` reason, `$4` now, `$5` most.
+    /// T5, and T17 for what was queued, for a whole run, in chunks. `$1` run, `$2` state, `$3` reason, `$4` now, `$5` most.
     WITHDRAW_PLANNED = "UPDATE messages SET dispatch = $2, reason = $3, settled_at = $4 WHERE dispatch = 'planned' \
         AND id IN (SELECT m.id FROM run_windows AS w JOIN messages AS m ON m.window_id = w.id AND m.dispatch = 'planned' \
-        WHERE w.run_id = $1 LIMIT CAST($5 AS BIGINT)) RETURNING id";
-    WITHDRAW_QUEUED = "UPDATE messages SET dispatch = $2, reason = $3, settled_at = $4, owner = NULL, lease_until = NULL \
+        WHERE w.run_id = $1 LIMIT CAST($5 AS BIGINT)) RETURNING id, dispatch";
+    WITHDRAW_QUEUED = concat!("UPDATE messages SET dispatch = CASE WHEN ", may_have_arrived!(), " THEN 'unknown' ELSE $2 END, \
+          reason = CAST($3 AS TEXT) || CASE WHEN ", may_have_arrived!(), " THEN ", in_doubt_all_the_same!(), " ELSE '' END, \
+          settled_at = $4, owner = NULL, lease_until = NULL \
         WHERE dispatch IN ('queued', 'claimed') AND id IN (SELECT id FROM messages WHERE run_id = $1 \
-        AND dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') AND dispatch IN ('queued', 'claimed') LIMIT CAST($5 AS BIGINT)) RETURNING id";
+        AND dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') AND dispatch IN ('queued', 'claimed') LIMIT CAST($5 AS BIGINT)) \
+        RETURNING id, dispatch");
     /// Whether a run still has something that waits or is under way.
     HAS_PLANNED = "SELECT 1 WHERE EXISTS (SELECT 1 FROM run_windows AS w JOIN messages AS m \
         ON m.window_id = w.id AND m.dispatch = 'planned' WHERE w.run_id = $1)";
@@ -96,6 +106,17 @@ pub struct InDoubt {
     pub policy: WhenInDoubt,
     /// Submissions made so far.
     pub attempts: i64,
+    /// After this it is useless.
+    pub expires_at: Timestamp,
+}
+
+/// What was withdrawn of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Withdrawn {
+    /// Messages that will not be sent, or not again.
+    pub messages: usize,
+    /// Of these, those that are in doubt: a copy sent before may have arrived.
+    pub in_doubt: usize,
 }
 
 /// Whose leftovers a sweep may take.
@@ -177,7 +198,8 @@ impl Batch {
         self.tx.run(PARK, args![json_rows(&rows)?, now.0]).await
     }
 
-    /// Withdraws up to `most` waiting messages of a run (T5) and gives their codes back; answers how many.
+    /// Withdraws up to `most` waiting messages of a run and gives their codes back (T5). Those that had been sent before and
+    /// may have arrived are in doubt (T17). Answers how many.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -187,7 +209,8 @@ impl Batch {
         cause: Cause,
         now: Timestamp,
         most: i64,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<Withdrawn, StoreError> {
+        debug_assert_eq!(next(Dispatch::Queued, Cause::CallOff), Ok(Dispatch::Unknown));
         let to = next(Dispatch::Planned, cause).map_err(|e| StoreError::Refused(e.to_string()))?;
         let reason = match to {
             Dispatch::Cancelled => "cancelled by the operator",
@@ -195,13 +218,19 @@ impl Batch {
             _ => "withdrawn",
         };
         let args = args![run.0, to.as_str(), reason, now.0, most];
-        let mut withdrawn = ids(&self.tx.rows(WITHDRAW_PLANNED, args.clone()).await?)?;
-        if withdrawn.is_empty() {
-            withdrawn = ids(&self.tx.rows(WITHDRAW_QUEUED, args).await?)?;
+        let mut rows = self.tx.rows(WITHDRAW_PLANNED, args.clone()).await?;
+        if rows.is_empty() {
+            rows = self.tx.rows(WITHDRAW_QUEUED, args).await?;
         }
-        let effects: Vec<_> = withdrawn.iter().map(|id| (MessageId(id.0), CouponEffect::Release)).collect();
+        let effects: Vec<_> =
+            ids(&rows)?.into_iter().map(|id| (MessageId(id.0), CouponEffect::Release)).collect();
         self.apply_coupons(&effects, now).await?;
-        Ok(withdrawn.len())
+        let mut withdrawn = Withdrawn { messages: rows.len(), in_doubt: 0 };
+        for row in &rows {
+            let state = word(row, 1, "dispatch state", Dispatch::from_word)?;
+            withdrawn.in_doubt += usize::from(state == Dispatch::Unknown);
+        }
+        Ok(withdrawn)
     }
 }
 
@@ -254,8 +283,9 @@ impl Store {
                     since: Timestamp(row.opt_int(2)?.unwrap_or(0)),
                     policy: word(row, 3, "policy", WhenInDoubt::from_word)?,
                     attempts: row.int(4)?,
+                    expires_at: Timestamp(row.int(5)?),
                 };
-                Ok((message, standing_at(row, 5, message.since)?))
+                Ok((message, standing_at(row, 6, message.since)?))
             })
             .collect()
     }

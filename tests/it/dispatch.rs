@@ -4,6 +4,7 @@ mod control;
 mod damage;
 mod doubt;
 mod doubt_bars;
+mod doubt_called_off;
 mod doubt_cancelled;
 mod doubt_ladder;
 mod failures;

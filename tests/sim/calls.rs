@@ -12,7 +12,7 @@ use winback::model::suppression::Reason;
 use winback::store::inbound::Reaction;
 use winback::store::inquiries::{Note, Open, Standing};
 use winback::store::intents::Granted;
-use winback::store::sweep::{InDoubt, OpenMessages};
+use winback::store::sweep::{InDoubt, OpenMessages, Withdrawn};
 
 /// A callback of a provider.
 #[derive(Clone, Debug)]
@@ -174,6 +174,7 @@ pub(crate) enum Answer {
     Done(bool),
     Swept(u64, u64),
     Count(usize),
+    Withdrawn(Withdrawn),
     InDoubt(Vec<(InDoubt, Standing)>),
     Doubts(Vec<Open>),
     Messages(Vec<MessageId>),

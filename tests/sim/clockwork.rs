@@ -10,7 +10,7 @@ use winback::dispatch::sweep::{DoubtEnd, is_done};
 use winback::model::ids::RunId;
 use winback::model::run::RunState;
 use winback::model::state::Cause;
-use winback::store::sweep::OpenMessages;
+use winback::store::sweep::{OpenMessages, Withdrawn};
 
 use super::calls::{Answer, Call};
 use super::character::window;
@@ -84,7 +84,7 @@ impl World {
         let now = self.wall(who.0);
         loop {
             let call = Call::Withdraw { run: RunId(run), cause };
-            if self.transact(vec![call], now, who.1) == [Answer::Count(0)] {
+            if self.transact(vec![call], now, who.1) == [Answer::Withdrawn(Withdrawn::default())] {
                 return;
             }
         }

@@ -339,7 +339,7 @@ async fn in_sweep(batch: &mut Batch, call: &Call, now: Timestamp) -> Answer {
             Answer::Count(usize::try_from(resent).expect("few"))
         }
         Call::Withdraw { run, cause } => {
-            Answer::Count(batch.withdraw(*run, *cause, now, CHUNK).await.expect("withdrawn"))
+            Answer::Withdrawn(batch.withdraw(*run, *cause, now, CHUNK).await.expect("withdrawn"))
         }
         other => in_inquiry(batch, other, now).await,
     }

@@ -97,9 +97,10 @@ pub(crate) fn lines(tables: &Tables) -> Vec<String> {
 }
 
 fn message(id: i64, m: &Message) -> Value {
-    let reason = m.reason.map(|(word, code)| match code {
-        Some(code) => format!("{word} ({code})"),
-        None => word.to_owned(),
+    let reason = m.reason.map(|why| {
+        let code = why.code.map_or_else(String::new, |code| format!(" ({code})"));
+        let doubt = if why.doubtful { "; a copy sent before may have arrived" } else { "" };
+        format!("{}{code}{doubt}", why.word)
     });
     let flags = (i64::from(m.possible_duplicate), i64::from(m.conflict));
     json!([

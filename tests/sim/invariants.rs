@@ -15,7 +15,7 @@ use super::model::reports::named;
 use super::model::sending::{FOUND_BY_REFERENCE, number_of};
 use super::node::Node;
 use super::provider::Taken;
-use super::tables::{Message, Named, Tables, at, id};
+use super::tables::{Message, Named, ReceiptRow, Tables, at, id};
 
 /// How long a replay may take from its record to its first byte, in milliseconds.
 const REPLAY_LEAVES_MS: u64 = 2_000;
@@ -70,6 +70,7 @@ impl Judge {
         let (new, sent) = (self.attempts.min(view.tables.attempts.len()), &view.ledger[sent_since..]);
         (self.attempts, self.ledger) = (view.tables.attempts.len(), view.ledger.len());
         nothing_is_lost(view)?;
+        no_doubt_is_forgotten(view)?;
         for taken in sent {
             nothing_unexpected(view, taken)?;
             no_silent_duplicate(view, taken)?;
@@ -123,6 +124,21 @@ fn nothing_is_lost(view: &View<'_>) -> Verdict {
             _ => continue,
         };
         return breach(RULE, id(place), told);
+    }
+    Ok(())
+}
+
+/// I1: of what was sent before, and may have arrived, it is never said that it did not, but by a person.
+fn no_doubt_is_forgotten(view: &View<'_>) -> Verdict {
+    for (place, m) in view.tables.messages.iter().enumerate() {
+        let ended = m.dispatch.is_terminal() && !matches!(m.dispatch, Dispatch::Accepted | Dispatch::Unknown);
+        if ended
+            && view.tables.may_have_arrived(id(place))
+            && view.tables.decided_last(id(place)) != Some(DecidedAs::NotSent)
+        {
+            let told = format!("it is {:?}, and a copy sent before may have arrived", m.dispatch);
+            return breach("I1 nothing is lost", id(place), told);
+        }
     }
     Ok(())
 }
@@ -367,7 +383,10 @@ fn coupon_books_balance(view: &View<'_>) -> Verdict {
             }
             Dispatch::Accepted => row.state == "sent",
             Dispatch::Ambiguous | Dispatch::Unknown => row.state == "quarantined",
-            _ => withdrawn_code_fits(m, row.state, row.message == Some(id(place))),
+            _ => {
+                let own = row.message == Some(id(place));
+                if view.tables.may_have_arrived(id(place)) { own && row.state == "quarantined" } else { !own }
+            }
         };
         let open = !m.dispatch.is_terminal() || m.dispatch == Dispatch::Unknown;
         if !fits || (open && row.message != Some(id(place))) {
@@ -376,11 +395,6 @@ fn coupon_books_balance(view: &View<'_>) -> Verdict {
         }
     }
     Ok(())
-}
-
-/// What nobody can have is free again; what somebody may have stays locked away.
-fn withdrawn_code_fits(m: &Message, state: &str, own: bool) -> bool {
-    if m.possible_duplicate { own && state == "quarantined" } else { !own }
 }
 
 /// I11: what a process would leave in doubt if it died now is what its lanes may have under way, and answers that are
@@ -409,7 +423,12 @@ pub(crate) fn at_rest(tables: &Tables) -> Verdict {
     }
     for (place, m) in tables.messages.iter().enumerate() {
         let doubtful = matches!(m.dispatch, Dispatch::Ambiguous | Dispatch::Unknown);
-        if doubtful && m.delivery != Delivery::None {
+        // What is reported of a refused copy proves nothing about the others.
+        let told = |r: &ReceiptRow| r.message == Some(id(place)) && r.state != Delivery::None;
+        let proves = |r: &ReceiptRow| {
+            told(r) && tables.open_copies(id(place)).any(|copy| r.number.is_none_or(|number| number == copy))
+        };
+        if doubtful && tables.receipts.iter().any(proves) {
             return breach("I5 receipts", id(place), "it is in doubt although a receipt proves it was taken");
         }
         let open = tables.attempts.iter().any(|a| a.message == id(place) && a.outcome.is_none());

@@ -65,6 +65,8 @@ pub(crate) enum Broken {
     AskedTooSoon,
     /// That the clock was set ahead does not matter to what a provider cannot have shown yet.
     ClockTakenAsSteady,
+    /// What is not sent again after all is withdrawn as if it had never been sent.
+    CallOffForgetsDoubt,
     /// A refusal that comes late ends doubt although the request left once more.
     RefusalEndsReplay,
 }

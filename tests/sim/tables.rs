@@ -6,7 +6,7 @@
 use winback::model::delivery::Delivery;
 use winback::model::doubt::Finding;
 use winback::model::message::{Verdict, WhenInDoubt};
-use winback::model::outcome::OutcomeClass;
+use winback::model::outcome::{OutcomeClass, Proof};
 use winback::model::run::RunState;
 use winback::model::state::Dispatch;
 use winback::model::suppression::Reason;
@@ -26,6 +26,22 @@ pub(crate) const EVERY: usize = usize::MAX;
 /// A scope as the real store spells it.
 pub(crate) fn scope_word(scope: usize) -> &'static str {
     if scope == EVERY { "all" } else { SENDERS[scope] }
+}
+
+/// Why a message is where it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Why {
+    pub(crate) word: &'static str,
+    /// The provider's code.
+    pub(crate) code: Option<i64>,
+    /// Whether a copy sent before may have arrived.
+    pub(crate) doubtful: bool,
+}
+
+impl Why {
+    pub(crate) fn plain(word: &'static str) -> Self {
+        Self { word, code: None, doubtful: false }
+    }
 }
 
 /// A row of `messages`.
@@ -51,7 +67,7 @@ pub(crate) struct Message {
     pub(crate) not_before: i64,
     pub(crate) possible_duplicate: bool,
     pub(crate) conflict: bool,
-    pub(crate) reason: Option<(&'static str, Option<i64>)>,
+    pub(crate) reason: Option<Why>,
     pub(crate) submitted_at: Option<i64>,
     pub(crate) settled_at: Option<i64>,
     pub(crate) delivery_at: Option<i64>,
@@ -295,6 +311,27 @@ impl Tables {
 
     pub(crate) fn attempt_mut(&mut self, message: i64, number: i64) -> Option<&mut Attempt> {
         self.attempts.iter_mut().find(|a| a.message == message && a.number == number)
+    }
+
+    /// Copies of a message that may have arrived: of unknown fate, and not decided as not sent.
+    pub(crate) fn open_copies(&self, message: i64) -> impl Iterator<Item = i64> {
+        let open = move |a: &&Attempt| {
+            a.message == message
+                && a.outcome.is_none_or(|class| class.proof() == Proof::Ambiguous)
+                && self.decided(message, a.number) != Some(Verdict::NotSent)
+        };
+        self.attempts.iter().filter(open).map(|a| a.number)
+    }
+
+    /// Whether a copy sent before may have arrived, whatever becomes of the next one.
+    pub(crate) fn may_have_arrived(&self, message: i64) -> bool {
+        self.message(message).possible_duplicate && self.open_copies(message).next().is_some()
+    }
+
+    /// What a person decided about a message last.
+    pub(crate) fn decided_last(&self, message: i64) -> Option<Verdict> {
+        let own = self.decisions.iter().filter(|d| d.message == message);
+        own.max_by_key(|d| d.number).map(|d| d.verdict)
     }
 
     /// What a person decided about an attempt.

@@ -3,6 +3,7 @@
 use winback::dispatch::resolve::Kept;
 use winback::model::ids::MessageId;
 use winback::model::message::{Refusal, Settlement, Verdict};
+use winback::store::sweep::Withdrawn;
 
 use super::calls::{Answer, Call, Callback};
 use super::faults::Fault;
@@ -71,12 +72,12 @@ impl World {
                     (to.as_str(), *run),
                 );
             }
-            (_, Answer::Count(0)) => {}
+            (_, Answer::Count(0) | Answer::Withdrawn(Withdrawn { messages: 0, .. })) => {}
             (Call::AcceptByReceipt, Answer::Count(_)) => {
                 self.fired.note(Fault::AcceptedByReceipt);
                 self.note(who, "accepts by receipt", 0, ("", 0));
             }
-            (_, Answer::Count(count)) => {
+            (_, Answer::Count(count) | Answer::Withdrawn(Withdrawn { messages: count, .. })) => {
                 self.note(who, call.word(), 0, ("count", i64::try_from(*count).expect("few")));
             }
             _ => self.note(who, call.word(), 0, ("", 0)),

@@ -11,6 +11,7 @@ use winback::model::clock::{Moment, Timestamp};
 use winback::model::message::Claimed;
 use winback::model::run::RunState;
 use winback::model::state::Dispatch;
+use winback::store::sweep::Withdrawn;
 
 use super::asking::Inquiring;
 use super::calls::{Answer, Call, Callback};
@@ -454,7 +455,7 @@ fn changes(call: &Call, answer: &Answer) -> bool {
         )
         | (
             Call::Rejoin { .. } | Call::AcceptByReceipt | Call::Withdraw { .. } | Call::Lift(_),
-            Answer::Count(0),
+            Answer::Count(0) | Answer::Withdrawn(Withdrawn { messages: 0, .. }),
         )
         | (_, Answer::Swept(0, 0) | Answer::Done(false)) => false,
         // What was fed is claimed at once.

@@ -135,5 +135,6 @@ fn a_rule_about_questions_to_providers_that_is_taken_out_is_missed() {
     check(Broken::NothingProves, &["I6 limits"]);
     check(Broken::AskedTooSoon, &["I6 limits"]);
     check(Broken::ClockTakenAsSteady, &["I6 limits"]);
+    check(Broken::CallOffForgetsDoubt, &["I1 nothing is lost"]);
     check(Broken::RefusalEndsReplay, &["I6 limits"]);
 }

@@ -160,7 +160,14 @@ fn policy_ends_only_doubt_that_nobody_can_be_asked_about_and_sends_no_third_copy
     let means = Means { ask: Some(ask(Rung::Lookup)), repeat: None };
     let ladder = Ladder { means: HashMap::from([("sim".to_owned(), means)]), policy };
     let check = |when, asked, route: &str, now, wanted| {
-        let message = InDoubt { id: MessageId(1), run: RunId(1), since: at(20), policy: when, attempts: 1 };
+        let message = InDoubt {
+            id: MessageId(1),
+            run: RunId(1),
+            since: at(20),
+            policy: when,
+            attempts: 1,
+            expires_at: Timestamp::MAX,
+        };
         let standing = Standing { route: route.to_owned(), ..standing(asked) };
         assert_eq!(ladder.waits(&message, &standing, at(now)), wanted, "{when:?} {asked:?}");
     };

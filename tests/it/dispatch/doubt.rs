@@ -106,8 +106,12 @@ async fn a_second_copy_that_is_refused_does_not_make_the_first_one_unsent() {
         let daemon = world.daemon().await;
         let (_, run) = world.launch(bench, "comeback", "when_in_doubt = \"resend\"").await;
         world.until(bench, &run, |s| s.state == "finished" && !s.dispatch.contains_key("ambiguous")).await;
-        let refused = "SELECT count(*) FROM messages WHERE dispatch = 'rejected' AND possible_duplicate = 1";
+        let refused = "SELECT count(*) FROM messages AS m JOIN attempts AS a ON a.message_id = m.id \
+            WHERE m.dispatch = 'unknown' AND a.number = 2 AND a.outcome = 'bad_recipient'";
         assert_ne!(bench.lines(refused).await, ["0"], "some were taken once and refused once");
+        let forgotten =
+            "SELECT count(*) FROM messages WHERE dispatch = 'rejected' AND possible_duplicate = 1";
+        assert_eq!(bench.lines(forgotten).await, ["0"], "the doubt about the first copy stays");
         let audit = world.audit(bench, &run).await;
         assert!(audit.agrees(), "{audit:?}");
         let freed = "SELECT count(*) FROM messages AS m JOIN coupons AS c ON c.id = m.coupon_id \

@@ -14,7 +14,7 @@ use winback::dispatch::sweep::cancel;
 use winback::model::run::{Run, RunState};
 
 /// As `winback run cancel` does it.
-async fn cancel_now(bench: &Bench, world: &World, run: &Run) {
+pub(super) async fn cancel_now(bench: &Bench, world: &World, run: &Run) {
     let running = bench.run(run.id).await.unwrap().unwrap();
     assert!(bench.set_run_state(&running, RunState::Cancelling, world.clock.now()).await.unwrap());
     let cancelling = bench.run(run.id).await.unwrap().unwrap();

@@ -124,7 +124,7 @@ pub(super) async fn leave(bench: &Bench, world: &World, message: &Claimed) {
     let catalog = routes::catalog(&world.config).unwrap();
     let part = routes::one(&world.config, &catalog, &key, "sim").unwrap();
     let left = Submission {
-        reference: reference_of(bench, message, 1),
+        reference: reference_of(bench, message, message.last_number + 1),
         to: message.phone,
         sender: message.sender.clone(),
         text: message.body.clone(),

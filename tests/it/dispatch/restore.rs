@@ -191,7 +191,7 @@ async fn a_launch_in_the_middle_is_withdrawn_and_may_be_made_again_only_if_it_ca
             let run = store.run(run.id).await.unwrap().unwrap();
             assert_eq!(run.state, RunState::Cancelling);
             let withdrawn = winback::dispatch::sweep::cancel(&store, &run, world.clock.now()).await.unwrap();
-            assert_eq!(withdrawn, if repeatable { 4 } else { 0 });
+            assert_eq!(withdrawn.messages, if repeatable { 4 } else { 0 });
         }
         sound(&store).await;
         store.close().await;

@@ -25,7 +25,8 @@ async fn suppressed(bench: &Bench, last: u64, sender: &str) -> bool {
     bench.is_suppressed(phone(last), sender).await.expect("read")
 }
 
-/// A run with messages; each is contact (and number), sender, state, whether it may be a duplicate. Each has a coupon.
+/// A run with messages; each is contact (and number), sender, state, whether it is sent again after an attempt of unknown
+/// fate. Each has a coupon.
 async fn messages(sql: &mut Sql, list: &[(u64, &str, &str, u8)]) {
     sql.run(
         "INSERT INTO pools (id, name, value, created_at) VALUES (1, 'p', '20', 0); \
@@ -46,6 +47,13 @@ async fn messages(sql: &mut Sql, list: &[(u64, &str, &str, u8)]) {
             phone(*contact).digits()
         ))
         .await;
+        if *duplicate == 1 {
+            sql.run(&format!(
+                "INSERT INTO attempts (message_id, number, epoch, route, owner, reference, intent_at, outcome) \
+                 VALUES ({id}, 1, 1, 'r', 'node', 'x', 0, 'unknown')"
+            ))
+            .await;
+        }
     }
 }
 

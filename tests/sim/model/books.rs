@@ -10,7 +10,7 @@ use winback::model::state::Dispatch;
 use winback::model::suppression::Reason;
 
 use super::super::calls::Answer;
-use super::super::tables::{EVERY, at};
+use super::super::tables::{EVERY, Why, at};
 use super::sending::{number_of, word_of};
 use super::{Broken, Model};
 
@@ -99,15 +99,25 @@ impl Model {
 
     fn move_message(&mut self, s: &Settlement, now: Timestamp) -> bool {
         let loose = self.broken == Broken::EpochIgnored;
+        let ends = matches!(s.to, Dispatch::Rejected | Dispatch::Failed);
+        let before = |number| number != self.committed.message(s.message.0).last_number;
+        let doubtful = ends
+            && self.broken != Broken::CallOffForgetsDoubt
+            && self.committed.message(s.message.0).possible_duplicate
+            && self.committed.open_copies(s.message.0).any(before);
         let m = self.committed.message_mut(s.message.0);
         if m.dispatch != Dispatch::Submitting || (m.epoch != s.epoch && !loose) {
             return false;
         }
         (m.dispatch, m.not_before, m.settled_at) = (s.to, s.not_before.0, Some(now.0));
+        if doubtful {
+            m.dispatch = Dispatch::Unknown;
+        }
         m.attempts += i64::from(s.counts);
         let class = s.outcome.class;
         let told = (class.proof() != Proof::Accepted).then_some(class.as_str());
-        m.reason = told.map(|word| (word, s.outcome.code.as_deref().map(number_of)));
+        let code = s.outcome.code.as_deref().map(number_of);
+        m.reason = told.map(|word| Why { word, code, doubtful });
         (m.owner, m.lease_until) = (None, None);
         true
     }
@@ -144,11 +154,12 @@ impl Model {
         self.committed.runs[at(m.run)].spent += sign * m.price;
     }
 
-    /// `MOVE_COUPONS`: a code whose message may be a second copy is never released, and one that somebody else was
+    /// `MOVE_COUPONS`: a code that an earlier copy may have carried is never released, and one that somebody else was
     /// proven to carry goes there. Answers whether there was one to move.
     pub(super) fn move_coupon(&mut self, message: i64, effect: CouponEffect, now: Timestamp) -> bool {
         let m = *self.committed.message(message);
         let Some(coupon) = m.coupon else { return false };
+        let doubtful = self.committed.may_have_arrived(message);
         let row = &mut self.committed.coupons[at(coupon)];
         if row.message != Some(message) || !matches!(row.state, "reserved" | "quarantined") {
             return false;
@@ -157,7 +168,7 @@ impl Model {
             CouponEffect::Keep => return false,
             CouponEffect::Reserve => "reserved",
             CouponEffect::Send => "sent",
-            CouponEffect::Release if m.possible_duplicate => "quarantined",
+            CouponEffect::Release if doubtful => "quarantined",
             CouponEffect::Release => {
                 row.message = row.contested_by.take();
                 if row.message.is_some() { "sent" } else { "available" }

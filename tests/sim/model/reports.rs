@@ -280,25 +280,25 @@ impl Model {
 
     /// `WITHDRAW`, `RELEASE_COUPONS`, `QUARANTINE_COUPONS` of `store::suppressions`.
     fn withdraw_suppressed(&mut self, phone: u64, scope: usize, now: Timestamp) {
-        let tables = &mut self.committed;
-        for (place, m) in tables.messages.iter_mut().enumerate() {
+        for place in 0..self.committed.messages.len() {
+            let m = self.committed.messages[place];
             let concerned = m.phone == phone && (scope == EVERY || scope == m.sender);
             if !concerned || !waits(m.dispatch) {
                 continue;
             }
-            (m.dispatch, m.reason, m.settled_at) =
-                (Dispatch::Suppressed, Some(("suppressed", None)), Some(now.0));
-            (m.owner, m.lease_until) = (None, None);
+            let to = self.call_off(id(place), Dispatch::Suppressed, "suppressed", now);
             let Some(coupon) = m.coupon else { continue };
-            let row = &mut tables.coupons[at(coupon)];
-            if row.message == Some(id(place)) && row.state == "reserved" {
-                row.changed_at = now.0;
-                if m.possible_duplicate {
-                    row.state = "quarantined";
-                } else {
-                    row.message = row.contested_by.take();
+            let row = &mut self.committed.coupons[at(coupon)];
+            if row.message != Some(id(place)) {
+                continue;
+            }
+            match (row.state, to) {
+                ("reserved", Dispatch::Unknown) => (row.state, row.changed_at) = ("quarantined", now.0),
+                ("reserved" | "quarantined", Dispatch::Suppressed) => {
+                    (row.message, row.changed_at) = (row.contested_by.take(), now.0);
                     row.state = if row.message.is_some() { "sent" } else { "available" };
                 }
+                _ => {}
             }
         }
     }

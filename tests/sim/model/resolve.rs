@@ -8,12 +8,12 @@ use winback::model::clock::Timestamp;
 use winback::model::delivery::Delivery;
 use winback::model::ids::{MessageId, RunId};
 use winback::model::message::Verdict;
-use winback::model::outcome::OutcomeClass;
+use winback::model::outcome::{OutcomeClass, Proof};
 use winback::model::run::RunState;
 use winback::store::resolve::{Candidate, Decision};
 
 use super::super::calls::Answer;
-use super::super::tables::{Decided, at};
+use super::super::tables::{Decided, ReceiptRow, Why, at};
 use super::Model;
 
 impl Model {
@@ -37,22 +37,29 @@ impl Model {
     fn candidate(&self, message: MessageId) -> Option<Candidate> {
         let tables = &self.committed;
         let m = tables.messages.get(at(message.0))?;
-        let told =
-            |r: &super::super::tables::ReceiptRow| r.message == Some(message.0) && r.state != Delivery::None;
+        let number = tables.open_copies(message.0).max().unwrap_or(m.last_number);
+        let outcome = |number| tables.attempt(message.0, number).and_then(|a| a.outcome);
+        let told = |r: &ReceiptRow| {
+            r.message == Some(message.0)
+                && r.state != Delivery::None
+                && r.number
+                    .and_then(outcome)
+                    .is_none_or(|class| matches!(class.proof(), Proof::Accepted | Proof::Ambiguous))
+        };
         Some(Candidate {
             id: message,
             run: RunId(m.run),
             dispatch: m.dispatch,
             epoch: m.epoch,
-            number: m.last_number,
+            number,
             not_before: Timestamp(m.not_before),
             expires_at: Timestamp(m.expires_at),
             run_state: tables.run(m.run).state,
             proven: tables.receipts.iter().any(told),
             suppressed: tables.is_suppressed(m.phone, m.sender),
-            decided: tables.decided(message.0, m.last_number),
-            answer_by: tables.inquiry(message.0, m.last_number).and_then(|i| i.answer_by).map(Timestamp),
-            copies: 0,
+            decided: tables.decided_last(message.0),
+            answer_by: tables.inquiry(message.0, number).and_then(|i| i.answer_by).map(Timestamp),
+            copies: i64::try_from(tables.open_copies(message.0).count()).expect("few attempts"),
             locked: false,
             again: m.possible_duplicate,
         })
@@ -67,7 +74,7 @@ impl Model {
             Verdict::Resend => "sent again by decision",
         };
         (m.dispatch, m.not_before, m.settled_at) = (decision.to, decision.due.0, Some(now.0));
-        (m.reason, m.owner, m.lease_until) = (Some((reason, None)), None, None);
+        (m.reason, m.owner, m.lease_until) = (Some(Why::plain(reason)), None, None);
         m.epoch += 1;
         if decision.verdict == Verdict::Resend {
             m.possible_duplicate = true;
@@ -75,9 +82,11 @@ impl Model {
             m.resends += 1;
         }
         let run = decision.about.run.0;
+        let number = decision.about.number;
+        self.committed.decisions.retain(|d| d.message != message || d.number != number);
         self.committed.decisions.push(Decided {
             message,
-            number: decision.about.number,
+            number,
             run,
             when: now.0,
             verdict: decision.verdict,

@@ -283,9 +283,7 @@ impl Model {
             self.release(&[(message, intent.epoch)]);
             return Refusal::RunStopped;
         };
-        let m = tables.message_mut(message.0);
-        (m.dispatch, m.reason, m.settled_at) = (to, Some((reason, None)), Some(now.0));
-        (m.owner, m.lease_until) = (None, None);
+        self.call_off(message.0, to, reason, now);
         self.move_coupon(message.0, CouponEffect::Release, now);
         refusal
     }

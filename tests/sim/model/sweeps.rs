@@ -7,10 +7,10 @@ use winback::model::outcome::OutcomeClass;
 use winback::model::run::RunState;
 use winback::model::state::{Cause, Dispatch};
 use winback::store::inquiries::Standing;
-use winback::store::sweep::{InDoubt, OpenMessages};
+use winback::store::sweep::{InDoubt, OpenMessages, Withdrawn};
 
 use super::super::calls::Answer;
-use super::super::tables::{Message, at, id};
+use super::super::tables::{Message, Why, at, id};
 use super::{Broken, Model};
 
 impl Model {
@@ -29,7 +29,7 @@ impl Model {
                 freed += 1;
             } else if m.dispatch == Dispatch::Submitting && gone(m) {
                 (m.dispatch, m.settled_at) = (Dispatch::Ambiguous, Some(now.0));
-                m.reason = Some(("sight lost: no answer was stored", None));
+                m.reason = Some(Why::plain("sight lost: no answer was stored"));
                 m.attempts += 1;
                 lost.push(id(place));
             }
@@ -71,9 +71,12 @@ impl Model {
     pub(super) fn end_doubt(&mut self, resend: &[MessageId], park: &[MessageId], now: Timestamp) -> Answer {
         let (mut resent, seq) = (0, self.committed.seq);
         for message in resend {
-            let state = self.committed.run(self.committed.message(message.0).run).state;
+            let m = self.committed.message(message.0);
+            let may_go = may_resend(self.committed.run(m.run).state)
+                && m.expires_at > now.0
+                && !self.committed.is_suppressed(m.phone, m.sender);
             let m = self.committed.message_mut(message.0);
-            if m.dispatch == Dispatch::Ambiguous && may_resend(state) {
+            if m.dispatch == Dispatch::Ambiguous && may_go {
                 (m.dispatch, m.possible_duplicate, m.not_before) = (Dispatch::Queued, true, now.0);
                 m.epoch += 1;
                 m.resent_in[m.resends.min(7)] = seq;
@@ -86,7 +89,7 @@ impl Model {
             let m = self.committed.message_mut(message.0);
             if m.dispatch == Dispatch::Ambiguous {
                 (m.dispatch, m.settled_at) = (Dispatch::Unknown, Some(now.0));
-                m.reason = Some(("parked in doubt", None));
+                m.reason = Some(Why::plain("parked in doubt"));
             }
         }
         Answer::Count(resent)
@@ -99,10 +102,10 @@ impl Model {
             _ => (Dispatch::Expired, "deadline passed"),
         };
         let planned = self.withdraw_those(run, &[Dispatch::Planned], to, reason, now);
-        if planned > 0 {
-            return Answer::Count(planned);
+        if planned.messages > 0 {
+            return Answer::Withdrawn(planned);
         }
-        Answer::Count(self.withdraw_those(run, &[Dispatch::Queued, Dispatch::Claimed], to, reason, now))
+        Answer::Withdrawn(self.withdraw_those(run, &[Dispatch::Queued, Dispatch::Claimed], to, reason, now))
     }
 
     fn withdraw_those(
@@ -112,19 +115,34 @@ impl Model {
         to: Dispatch,
         reason: &'static str,
         now: Timestamp,
-    ) -> usize {
-        let mut withdrawn = Vec::new();
-        for (place, m) in self.committed.messages.iter_mut().enumerate() {
+    ) -> Withdrawn {
+        let mut withdrawn = Withdrawn::default();
+        for place in 0..self.committed.messages.len() {
+            let m = &self.committed.messages[place];
             if m.run == run && from.contains(&m.dispatch) {
-                (m.dispatch, m.reason, m.settled_at) = (to, Some((reason, None)), Some(now.0));
-                (m.owner, m.lease_until) = (None, None);
-                withdrawn.push(id(place));
+                let in_doubt = self.call_off(id(place), to, reason, now) == Dispatch::Unknown;
+                withdrawn.messages += 1;
+                withdrawn.in_doubt += usize::from(in_doubt);
+                self.move_coupon(id(place), CouponEffect::Release, now);
             }
         }
-        for message in &withdrawn {
-            self.move_coupon(*message, CouponEffect::Release, now);
-        }
-        withdrawn.len()
+        withdrawn
+    }
+
+    /// T5, and T17 for what may have arrived before; answers which.
+    pub(super) fn call_off(
+        &mut self,
+        message: i64,
+        to: Dispatch,
+        reason: &'static str,
+        now: Timestamp,
+    ) -> Dispatch {
+        let doubtful = self.broken != Broken::CallOffForgetsDoubt && self.committed.may_have_arrived(message);
+        let m = self.committed.message_mut(message);
+        (m.dispatch, m.settled_at) = (if doubtful { Dispatch::Unknown } else { to }, Some(now.0));
+        m.reason = Some(Why { word: reason, code: None, doubtful });
+        (m.owner, m.lease_until) = (None, None);
+        m.dispatch
     }
 
     /// `IN_DOUBT`, the first page.
@@ -135,13 +153,15 @@ impl Model {
                 let m = self.committed.message(message);
                 let run = self.committed.run(m.run);
                 let stopped = matches!(run.state, RunState::Cancelling | RunState::Cancelled);
-                let parks = stopped && run.doubt == WhenInDoubt::Resend;
+                let barred = stopped || self.committed.is_suppressed(m.phone, m.sender);
+                let parks = barred && run.doubt == WhenInDoubt::Resend;
                 let about = InDoubt {
                     id: MessageId(message),
                     run: RunId(m.run),
                     since: Timestamp(m.settled_at.unwrap_or(0)),
                     policy: if parks { WhenInDoubt::Park } else { run.doubt },
                     attempts: m.attempts,
+                    expires_at: Timestamp(m.expires_at),
                 };
                 (about, self.standing(message))
             })
