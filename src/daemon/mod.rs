@@ -117,7 +117,7 @@ impl Daemon {
             bell,
             lost,
         };
-        let http = http(&context, config, &parts, failure.token(), token_key);
+        let http = http(&context, config, &parts, (failure.token(), stop.clone()), token_key);
         let server = listen(config, http)?;
         let answers = parts.iter().map(|part| part.answer_timeout).max().unwrap_or_default();
         let mut routes = HashMap::new();
@@ -217,7 +217,7 @@ fn http(
     context: &LaneContext,
     config: &Config,
     parts: &[RouteParts],
-    failed: CancellationToken,
+    (failed, stop): (CancellationToken, CancellationToken),
     hello_key: Secret,
 ) -> HttpContext {
     HttpContext {
@@ -228,6 +228,7 @@ fn http(
         routes: Arc::new(callback_routes(parts)),
         public_url: public_url(config),
         failed,
+        stop,
         hello_key,
         ids: Arc::new(IdSource::new(rand::rng().random())),
     }

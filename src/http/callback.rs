@@ -11,12 +11,13 @@ use base64::Engine as _;
 use serde::Deserialize;
 
 use crate::model::clock::Timestamp;
+use crate::model::delivery::Delivery;
 use crate::model::receipt::{Inbound, Receipt};
 use crate::provider::{Adapter, Callback, CallbackKind, VerifyError};
 use crate::store::inbound::Reaction;
 use crate::store::receipts::{Delivered, RawCallback};
 use crate::store::writer::{Work, WriteError};
-use crate::telemetry::metrics::{Route, RouteWord};
+use crate::telemetry::metrics::{Metrics, Route, RouteWord};
 use crate::text::keywords::{self, Keyword};
 
 use super::gate::Taken;
@@ -233,6 +234,24 @@ fn answer(adapter: &Adapter, kind: CallbackKind) -> Response {
         Some(content_type) => (status, [(CONTENT_TYPE, content_type)], reply.body).into_response(),
         None => (status, reply.body).into_response(),
     }
+}
+
+/// Every reason for which a call is refused.
+const REFUSALS: [&str; 6] = ["busy", "malformed", "store", "unsigned", "forged", "stale"];
+
+/// Has a route's callbacks counted before the first one comes: what begins with its first event has no rate then.
+pub(super) fn count_from_zero(metrics: &Metrics, route: &str) {
+    let word = |kind| RouteWord { route: route.to_owned(), kind };
+    for state in Delivery::ALL {
+        drop(metrics.receipts.get_or_create(&word(state.as_str())));
+    }
+    for reaction in Reaction::ALL {
+        drop(metrics.inbound.get_or_create(&word(reaction.as_str())));
+    }
+    for reason in REFUSALS {
+        drop(metrics.refused_callbacks.get_or_create(&word(reason)));
+    }
+    drop(metrics.acknowledge_seconds.get_or_create(&Route { route: route.to_owned() }));
 }
 
 fn refusal(error: VerifyError) -> &'static str {

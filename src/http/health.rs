@@ -40,10 +40,12 @@ pub(super) async fn answer_hello(
     hello(&context.hello_key, &nonce).into_response()
 }
 
-/// The daemon is whole and the store can be written: receipts would be acknowledged and messages sent.
+/// The daemon is whole, goes on, and the store can be written: receipts would be acknowledged and messages sent.
 pub(super) async fn readyz(State(Entry { context, .. }): State<Entry>) -> Response {
     if context.failed.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "a task has failed; the daemon is ending\n").into_response()
+    } else if context.stop.is_cancelled() {
+        (StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping\n").into_response()
     } else if *context.writer.health().borrow() {
         "ready\n".into_response()
     } else {

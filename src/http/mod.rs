@@ -90,6 +90,8 @@ pub struct HttpContext {
     pub public_url: String,
     /// Cancelled once the daemon has failed and is ending.
     pub failed: CancellationToken,
+    /// Cancelled once the daemon was asked to stop; callbacks are taken until what is under way has ended.
+    pub stop: CancellationToken,
     /// What only this daemon and commands on its store know: proof of who answers a call.
     pub hello_key: Secret,
     /// Ids of callbacks.
@@ -105,6 +107,9 @@ struct Entry {
 
 /// The routes of the server.
 pub fn router(context: HttpContext, limits: HttpLimits) -> Router {
+    for route in context.routes.keys() {
+        callback::count_from_zero(&context.metrics, route);
+    }
     let context = Entry { context: Arc::new(context), gate: Arc::new(Gate::new(limits)) };
     let whole = Duration::from_secs(limits.body_seconds);
     Router::new()

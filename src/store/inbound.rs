@@ -35,6 +35,9 @@ pub enum Reaction {
 }
 
 impl Reaction {
+    /// Every reaction.
+    pub const ALL: [Reaction; 4] = [Self::Stop, Self::Review, Self::Start, Self::Keep];
+
     /// The word as stored.
     pub fn as_str(self) -> &'static str {
         match self {

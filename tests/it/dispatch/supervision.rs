@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::calls::Caller;
+use crate::support::gate::Gate;
 use crate::support::stores::on_both;
 use crate::support::world::World;
 use winback::daemon::Daemon;
@@ -56,6 +57,42 @@ async fn a_lane_that_panics_ends_the_daemon_and_the_next_one_sends_the_rest() {
         let status = world.until(&reopened, &run, |s| s.state == "finished").await;
         assert_eq!(status.accepted + status.in_doubt, 20, "{status:?}");
         assert!(daemon.stop().await);
+        reopened.close().await;
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_was_asked_to_stop_is_not_ready_any_more_and_finishes_what_is_under_way() {
+    on_both(async |bench| {
+        let mut world = World::new(bench, 1, |_| {}).await;
+        let settings = &mut world.config.routes.get_mut("sim").unwrap().settings;
+        let mut gate = Gate::before(&settings["base_url"]).await;
+        settings.insert("base_url".to_owned(), gate.url.clone());
+        gate.shut();
+        let daemon = world.daemon().await;
+        let caller = Caller::new(&daemon, &world.clock);
+        let (_, run) = world.launch(bench, "comeback", "").await;
+        gate.holds().await;
+        assert_eq!(caller.get("/readyz").await.status, 200);
+        let reopened = world.beside().await;
+        let stopped = tokio::spawn(daemon.stop());
+        let ready = tokio::time::timeout(Duration::from_secs(30), async {
+            loop {
+                let ready = caller.get("/readyz").await;
+                if ready.status != 200 {
+                    return ready;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        let ready = ready.await.expect("it says so while a text is on the wire");
+        assert_eq!((ready.status, ready.body.as_str()), (503, "the daemon is stopping\n"));
+        assert_eq!(caller.get("/healthz").await.status, 200, "and takes calls");
+        gate.open();
+        assert!(stopped.await.unwrap());
+        assert_eq!(world.until(&reopened, &run, |_| true).await.accepted, 1);
         reopened.close().await;
         world.end().await;
     })

@@ -28,6 +28,17 @@ async fn supervisors_get_their_pages_and_slow_or_silent_callers_are_cut_off() {
         assert_eq!(reply.status, 200, "{path}");
         assert!(reply.body.contains(said), "{path}: {}", reply.body);
     }
+    let page = caller.get("/metrics").await.body;
+    for counted in [
+        "winback_receipts_total{route=\"sim\",kind=\"delivered\"} 0",
+        "winback_inbound_total{route=\"sim\",kind=\"stop\"} 0",
+        "winback_refused_callbacks_total{route=\"sim\",kind=\"forged\"} 0",
+        "winback_refused_callbacks_total{route=\"sim\",kind=\"busy\"} 0",
+        "winback_acknowledge_seconds_count{route=\"sim\"} 0",
+        "winback_outcomes_total{route=\"sim\",kind=\"accepted\"} 0",
+    ] {
+        assert!(page.contains(counted), "from the start, {counted}: {page}");
+    }
     let check = async |request: &str, wanted: &[u16]| {
         let reply = tokio::time::timeout(PATIENCE, caller.raw(request)).await;
         let reply = reply.unwrap_or_else(|_| panic!("still open: {request:?}"));
