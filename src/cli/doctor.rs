@@ -76,7 +76,7 @@ pub(super) async fn run(context: &Context, _args: DoctorArgs) -> anyhow::Result<
             settings(&config, &mut findings);
             surroundings::config_file(path, &config, &mut findings);
             surroundings::open_files(&config, &mut findings);
-            let store = store(context, &config, &mut findings).await?;
+            let store = store(context, &config, &mut findings).await;
             if let Some(store) = &store {
                 surroundings::around_store(store, context.now(), &mut findings).await?;
                 surroundings::daemon(&config, store, &mut findings).await?;
@@ -153,17 +153,29 @@ fn settings(config: &Config, findings: &mut Findings) {
     }
 }
 
-async fn store(context: &Context, config: &Config, findings: &mut Findings) -> anyhow::Result<Option<Store>> {
-    let store = match context.store(config).await {
-        Err(error) => {
-            findings.add(Grade::Wrong, "store", error.to_string());
-            return Ok(None);
-        }
-        Ok(store) => store,
-    };
+/// The store, if it can be read.
+async fn store(context: &Context, config: &Config, findings: &mut Findings) -> Option<Store> {
+    let opened = context.store(config).await;
+    let store = opened.map_err(|error| findings.add(Grade::Wrong, "store", error.to_string())).ok()?;
+    if let Err(error) = contents(context, &store, findings).await {
+        findings.add(Grade::Wrong, "store", error.to_string());
+        store.close().await;
+        return None;
+    }
+    Some(store)
+}
+
+async fn contents(context: &Context, store: &Store, findings: &mut Findings) -> anyhow::Result<()> {
     let place = store.path().map_or_else(|| "PostgreSQL".to_owned(), |path| path.display().to_string());
     // A write transaction that is dropped changes nothing.
     match store.batch().await {
+        Ok(_) if let Some((path, error)) = store.unwritable() => {
+            let told = format!(
+                "{} cannot be written ({error}), so nothing can be sent; is its disk mounted read-only, or is it another user's?",
+                path.display()
+            );
+            findings.add(Grade::Wrong, "store", told);
+        }
         Ok(_) => findings.add(Grade::Ok, "store", format!("{place}, schema {}", store.schema_version())),
         Err(error) => {
             let told =
@@ -193,7 +205,7 @@ async fn store(context: &Context, config: &Config, findings: &mut Findings) -> a
     findings.add(grade, "clock and store", told);
     let contacts = store.contact_count().await?;
     findings.add(Grade::Ok, "contacts", print::count(contacts));
-    Ok(Some(store))
+    Ok(())
 }
 
 /// Whether a store can grow: a full disk stops sending.
@@ -243,7 +255,8 @@ async fn accounts(
         findings.add(Grade::Warning, "routes", "there is none, so nothing can be sent; add [routes.NAME]");
     }
     let key = match store {
-        Some(store) => routes::token_key(store).await?,
+        // One that cannot be written has been told.
+        Some(store) => routes::token_key(store).await.unwrap_or_else(|_| route::no_key()),
         None => route::no_key(),
     };
     for (name, account) in &config.routes {

@@ -228,15 +228,17 @@ async fn callbacks(
         }
         Ok(look) if look.status == 200 => {
             let told = format!("{public} is answered by somebody else than this daemon: {way_out}");
-            findings.add(Grade::Warning, "callbacks", told);
+            findings.add(Grade::Wrong, "callbacks", told);
         }
         Ok(look) => {
             let told =
                 format!("{public} answers with http {}, the daemon itself with 200: {way_out}", look.status);
-            findings.add(Grade::Warning, "callbacks", told);
+            findings.add(Grade::Wrong, "callbacks", told);
         }
         Err(why) => {
-            let told = format!("{public} does not answer ({why}): {way_out}, and check name and certificate");
+            let told = format!(
+                "{public} does not answer ({why}): {way_out}, and check name and certificate; from inside some networks a public address cannot be called, then ask from outside"
+            );
             findings.add(Grade::Warning, "callbacks", told);
         }
     }

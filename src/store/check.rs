@@ -81,6 +81,18 @@ impl Store {
         finding("file modes", (!open.is_empty()).then_some(told))
     }
 
+    /// The first of its files, or their folder, that this process may not write, and why. A file can be opened all the same,
+    /// and read.
+    pub fn unwritable(&self) -> Option<(PathBuf, std::io::Error)> {
+        let files = self.files();
+        let folder = files.first()?.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new(".")).to_path_buf();
+        files.into_iter().chain([folder]).find_map(|path| {
+            let denied = rustix::fs::access(&path, rustix::fs::Access::WRITE_OK).err()?;
+            Some((path, denied.into()))
+        })
+    }
+
     /// The schema version this program was written for, which an open store has.
     pub fn schema_version(&self) -> i64 {
         migrate::newest()

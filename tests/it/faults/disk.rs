@@ -113,6 +113,12 @@ async fn a_store_that_may_not_be_written_starts_no_daemon_and_sends_nothing() {
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && told.contains("store.db"), "{told}");
     assert_eq!(stand.taken(), 0);
+    let ill = stand.run(&["doctor"], "");
+    let told = String::from_utf8_lossy(&ill.stdout).into_owned();
+    assert!(
+        ill.status.code() == Some(1) && told.contains("cannot be written") && told.contains("read-only"),
+        "{told} {ill:?}"
+    );
     mount.again("rw");
     let audited = stand.finish(0).await;
     assert_eq!(audited.count("accepted"), 200, "{:#}", audited.audit);
