@@ -259,7 +259,7 @@ impl Config {
     /// Who is at the keyboard, for the record of what a person decided.
     pub fn person() -> String {
         let named = secrets::environment("USER").or_else(|| secrets::environment("LOGNAME"));
-        named.unwrap_or_else(|| "operator".to_owned())
+        named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
     }
 
     /// Reads an exact span of time as it is written in a configuration; a day is 24 hours.

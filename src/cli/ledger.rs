@@ -13,12 +13,12 @@ use crate::store::Store;
 use super::print;
 
 /// Terms that are no fault whatever their count.
-const NEUTRAL: [&str; 5] = ["accepted", "waiting", "not_sent", "unresolved", "pruned"];
+const NEUTRAL: [&str; 7] = ["taken", "accepted", "under_way", "waiting", "not_sent", "unresolved", "pruned"];
 
-/// Holds a ledger against a store.
+/// Holds a ledger against a store; says so where that proves nothing.
 pub(super) async fn hold(store: &Store, path: &Path, question: &Question<'_>) -> anyhow::Result<Audit> {
-    let entries = ledger::read(path)?;
-    let taken = entries.map(|entry| -> Result<Taken, LedgerError> {
+    let mut entries = ledger::read(path)?;
+    let taken = entries.by_ref().map(|entry| -> Result<Taken, LedgerError> {
         let entry = entry?;
         Ok(Taken {
             at: entry.at,
@@ -28,15 +28,26 @@ pub(super) async fn hold(store: &Store, path: &Path, question: &Question<'_>) ->
             parts: entry.parts,
         })
     });
-    Ok(audit(store, taken, question).await?)
+    let audit = audit(store, taken, question).await?;
+    if entries.torn_bytes() > 0 {
+        let path = path.display();
+        print::note(format!(
+            "the last line of {path} was cut off and is passed over: nobody was told of that text"
+        ));
+    }
+    if audit.taken == 0 {
+        print::note(format!("{} holds no text, so nothing was held against the store", path.display()));
+    }
+    Ok(audit)
 }
 
 /// Prints every term on a line of its own.
 pub(super) fn show(audit: &Audit) {
-    let neutral = [audit.accepted, audit.waiting, audit.not_sent, audit.unresolved, audit.pruned];
+    let Audit { taken, accepted, under_way, waiting, not_sent, unresolved, pruned, .. } = audit;
+    let neutral = [taken, accepted, under_way, waiting, not_sent, unresolved, pruned].map(|count| *count);
     let rows = NEUTRAL.into_iter().zip(neutral).chain(audit.faults());
     // What happens seldom is shown when it did.
-    let rows = rows.filter(|row| !matches!(row, ("pruned" | "unjudged", 0)));
+    let rows = rows.filter(|row| !matches!(row, ("pruned" | "unjudged" | "under_way", 0)));
     let rows = rows.map(|(term, count)| {
         let unchecked = match term {
             "over_rate" if audit.over_rate.is_none() => Some(meaning("unchecked")),
@@ -63,7 +74,9 @@ fn examples(audit: &Audit, term: &str) -> String {
 
 fn meaning(term: &str) -> &'static str {
     match term {
+        "taken" => "texts in the ledger",
         "accepted" => "known to both sides",
+        "under_way" => "taken, and the answer is awaited",
         "waiting" => "not handed over yet",
         "not_sent" => "ended without being sent",
         "unresolved" => "in doubt, taken or not",

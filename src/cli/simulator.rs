@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::clock::{Clock, ShiftedClock};
 use crate::simulator::config::{Curve, Failures, Lookups, Receipts, Replies, ReplyText, SimulatorConfig};
-use crate::simulator::{Fired, Script, Simulator};
+use crate::simulator::{Fired, Script, Simulator, SimulatorError};
 use crate::telemetry::Secret;
 
 use super::{Context, WrongUse, print, written};
@@ -144,7 +144,10 @@ async fn play(context: &Context, args: SimulatorArgs) -> anyhow::Result<ExitCode
     let shop = context.config_if_any()?;
     written::refuse_own(context, shop.as_ref(), &args.ledger)?;
     let until_input_ends = args.until_input_ends;
-    let simulator = Simulator::start(config(args)?, clock, stop.clone()).await?;
+    let simulator = match Simulator::start(config(args)?, clock, stop.clone()).await {
+        Err(wrong @ SimulatorError::Config { .. }) => return Err(WrongUse(wrong.to_string()).into()),
+        started => started?,
+    };
     print::line(format!("listening on {}", simulator.address()));
     tokio::spawn(async move {
         tokio::select! {
@@ -209,7 +212,12 @@ fn scripts(context: &Context, name: Option<&str>) -> anyhow::Result<ExitCode> {
     if let Some(name) = name {
         let unknown =
             || WrongUse(format!("there is no script `{name}`; `winback simulator scripts` lists them"));
-        print::line(Script::text(name).ok_or_else(unknown)?.trim_end());
+        let text = Script::text(name).ok_or_else(unknown)?.trim_end();
+        if context.json() {
+            print::json(&json!({"name": name, "toml": text}))?;
+        } else {
+            print::line(text);
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let mut all = Vec::new();

@@ -17,7 +17,11 @@ use crate::store::prune::OldPage;
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// A file or the folder.
-    #[error("the archive {} cannot be written: {source}; nothing that is not in it was taken away", path.display())]
+    #[error(
+        "the archive {} cannot be written: {source}; nothing that is not in it was taken away. Name a folder that may be \
+         written, on a disk with room",
+        path.display()
+    )]
     File {
         /// Which.
         path: PathBuf,

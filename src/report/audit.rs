@@ -75,11 +75,16 @@ pub enum AuditError {
     Ledger(Box<dyn StdError + Send + Sync>),
 }
 
-/// The result, in fixed terms; what could not be checked is no agreement. Everything must be zero but `accepted`, `waiting`, `not_sent`, `unresolved` and `pruned`.
+/// The result, in fixed terms; what could not be checked is no agreement. Everything must be zero but `taken`,
+/// `accepted`, `under_way`, `waiting`, `not_sent`, `unresolved` and `pruned`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Audit {
+    /// Texts in the ledger, of whatever run. Without any, nothing was held against the store.
+    pub taken: i64,
     /// Messages that both sides know as accepted.
     pub accepted: i64,
+    /// Messages that were taken and whose answer is awaited.
+    pub under_way: i64,
     /// Messages of runs that go on and that have not been handed over.
     pub waiting: i64,
     /// Messages that ended without being sent, and are not in the ledger.
@@ -238,6 +243,7 @@ impl<'a> Auditor<'a> {
             let place = fact.place;
             facts[place] = Some(fact);
         }
+        self.audit.taken += i64::try_from(page.len()).unwrap_or(i64::MAX);
         for ((entry, found), fact) in page.iter().zip(resolved).zip(facts) {
             self.pace(entry);
             let known = found.zip(fact);
@@ -403,7 +409,11 @@ impl<'a> Auditor<'a> {
                 None
             }
             // What is on the wire while we look was taken before its answer was written.
-            (_, false) if doubtful || (message.dispatch == Dispatch::Submitting && !ended) => None,
+            (_, false) if message.dispatch == Dispatch::Submitting && !ended => {
+                audit.under_way += 1;
+                None
+            }
+            (_, false) if doubtful => None,
             (_, false) => Some("unrecorded"),
         };
         match term {

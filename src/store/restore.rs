@@ -112,8 +112,8 @@ statements! {
     ATTEMPT = "INSERT INTO attempts (message_id, number, epoch, route, owner, reference, intent_at, outcome, detail) \
         SELECT m.id, CAST(j.value ->> 1 AS BIGINT), m.epoch, m.route, $3, j.value ->> 2, $2, 'unknown', $4 \
         FROM jsonb_each(CAST($1 AS TEXT)) AS j CROSS JOIN messages AS m WHERE m.id = CAST(j.value ->> 0 AS BIGINT)";
-    DOUBTS = "SELECT count(*) FROM messages WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
-        AND dispatch IN ('submitting', 'ambiguous')";
+    DOUBTS = "SELECT (SELECT count(*) FROM messages WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
+          AND dispatch = 'submitting') + (SELECT count(*) FROM messages WHERE dispatch IN ('ambiguous', 'unknown'))";
     WAITING = "SELECT (SELECT count(*) FROM messages WHERE dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
           AND dispatch = 'queued') \
         + (SELECT count(*) FROM runs AS r CROSS JOIN run_windows AS w CROSS JOIN messages AS m WHERE w.run_id = r.id \

@@ -39,6 +39,9 @@ pub(super) async fn run(context: &Context, args: AuditArgs) -> anyhow::Result<Ex
     if args.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
         return Err(WrongUse("--rate must be above 0".to_owned()).into());
     }
+    if args.burst == 0 {
+        return Err(WrongUse("--burst must be 1 at least: nothing could ever go".to_owned()).into());
+    }
     let limit = args.rate.map(|parts_per_second| Limit { parts_per_second, burst: args.burst });
     // The shop may have switched rules off; without its configuration the whole law holds.
     let rules = context.config_if_any()?.as_ref().map_or_else(|| Ok(Rules::load()), routes::rules)?;
