@@ -284,5 +284,7 @@ fn a_copy_in_a_folder_that_takes_no_writes_can_be_looked_at() {
     for (args, said) in looks.iter().zip(said) {
         assert_eq!(said.code, Some(0), "{args:?}: {}{}", said.out, said.err);
     }
+    let audited = as_somebody(&shop, &folder, looks[1]);
+    assert!(audited.err.contains("ledger.jsonl holds no text"), "that proves nothing: {}", audited.err);
     assert_eq!(left, 3, "nothing was made in it");
 }

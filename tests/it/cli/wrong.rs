@@ -65,6 +65,12 @@ const WITH_SHOP: &[(&[&str], i32, &str)] = &[
     (&["watch", "gone"], 2, "has not been launched"),
     (&["why", "+12125550123", "gone"], 2, "no contact"),
     (&["simulator", "audit", "list.csv", "winback.db", "--run", "9"], 2, "there is no run 9"),
+    (
+        &["simulator", "audit", "list.csv", "winback.db", "--rate", "5", "--burst", "0"],
+        2,
+        "--burst must be 1 at least",
+    ),
+    (&["simulator", "--latency-ms", "5", "1"], 2, "the 95th percentile must not be below the median"),
     (&["simulator", "audit", "gone.jsonl", "winback.db"], 2, "there is no ledger gone.jsonl"),
     (&["simulator", "audit", "list.csv", "gone.db"], 2, "there is no store gone.db"),
     (&["simulator", "audit", "campaigns", "winback.db"], 1, "cannot read the ledger campaigns"),

@@ -128,6 +128,22 @@ async fn what_was_not_due_yet_waits_and_what_a_person_vouches_for_goes_out_once(
 }
 
 #[tokio::test]
+async fn what_came_back_in_doubt_is_told_as_in_doubt_when_it_comes_back_again() {
+    on_both(async |bench| {
+        let world = World::new(bench, 2, |_| {}).await;
+        world.launch(bench, "comeback", "").await;
+        let held = claim(bench, &world, "lost", 1).await;
+        assert_eq!(intend(bench, &world, "lost", &held).await.0, 1);
+        for (tag, wanted) in [("once", (1, 1)), ("again", (0, 2))] {
+            let restored = bench.come_back(tag, Assured::default(), world.clock.now()).await.unwrap();
+            assert_eq!((restored.in_doubt, restored.were_in_doubt), wanted, "{tag}: {restored:?}");
+        }
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn receipts_under_old_references_are_joined_and_new_ones_never_meet_them() {
     on_both(async |bench| {
         let world = World::new(bench, 8, |_| {}).await;

@@ -24,6 +24,7 @@ const COLD: &[(&str, &str)] = &[
     ("inquiries::RENDERED_SINCE", "one row for each route, when a clock was set back"),
     ("inquiries::RENDERINGS", "one row for each route, when a person asks what is awaited"),
     ("runs::RUNS_OF_CAMPAIGN", "a list that a person asks for, newest first"),
+    ("restore::DOUBTS", "a count of what is in doubt, when a store comes back"),
     ("suppressions::OF_PHONE", "the history of one number, which a person asks for"),
 ];
 
