@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::campaign::definition::Audience;
 use crate::config::Config;
 use crate::daemon::routes;
+use crate::dispatch::prepare::Skip;
 use crate::dispatch::terms::Terms;
 use crate::dispatch::why::{Planned, planned};
 use crate::model::clock::Timestamp;
@@ -250,7 +251,7 @@ async fn left_out(config: &Config, store: &Store, run: &Run, found: &Contact) ->
     }
     let terms = Terms::read(&run.terms.definition)?;
     let rules = routes::rules(config)?;
-    let told = planned(store, &terms, &rules, found, at, true).await?;
+    let told = planned(store, &terms, &rules, found, at, Some(run.id)).await?;
     Ok(match told {
         Planned::Texted { .. } if run.state == RunState::Preparing => {
             Answer::of("preparing", "the messages of the run are still being written")
@@ -274,7 +275,7 @@ async fn before_launch(
     let now = context.now();
     let terms = terms::terms(config, store, campaign, None, now).await?;
     let rules = routes::rules(config)?;
-    Ok(match planned(store, &terms, &rules, found, now, false).await? {
+    Ok(match planned(store, &terms, &rules, found, now, None).await? {
         Planned::Texted { route, expires_at } => Answer::of(
             "not launched",
             format!(
@@ -288,7 +289,7 @@ async fn before_launch(
 
 async fn withheld(terms: &Terms, store: &Store, found: &Contact, told: Planned) -> anyhow::Result<Answer> {
     let why = match told {
-        Planned::LeftOut(crate::dispatch::prepare::Skip::Suppressed) => {
+        Planned::LeftOut(Skip::Suppressed) => {
             let history = store.suppressions_of(found.record.phone).await?;
             let last = history.iter().max_by_key(|one| (one.lifted_at.is_none(), one.created_at));
             last.map_or_else(
@@ -304,6 +305,14 @@ async fn withheld(terms: &Terms, store: &Store, found: &Contact, told: Planned) 
             )
         }
         Planned::LeftOut(skip) => skip.words(),
+        Planned::Capped(had) => {
+            let cap = terms.definition.limits.per_contact.map_or_else(String::new, |cap| cap.to_string());
+            let texts = print::counted(had, "text", "texts");
+            format!(
+                "{}: {texts} of all campaigns on the way or sent, and limits.per_contact allows {cap}",
+                Skip::Capped.words()
+            )
+        }
         Planned::NotInSegment | Planned::Texted { .. } => not_in(&terms.definition.segment),
     };
     Ok(Answer::of("withheld", why))

@@ -101,7 +101,7 @@ schedule = {{ at = "{first} 10:00", zone = "contact", until = "{last} 20:00" }}
 # Hours on the contact's clock, inside the lawful ones of their country, never wider. Left out: all lawful hours.
 window = "10:00-20:00"
 
-# per_contact counts the texts of all campaigns. A text that would need more parts is not sent.
+# per_contact counts the texts of all campaigns, but for those that never left. A text that would need more parts is not sent.
 limits = {{ per_contact = "2 per 7 days", budget = "500 {currency}", parts = 2 }}
 
 # A text whose fate nobody knows: "park" waits for evidence and never sends twice, "resend" sends again after a while,

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::model::clock::Timestamp;
-use crate::model::ids::{ContactId, CouponId, PoolId};
+use crate::model::ids::{ContactId, CouponId, PoolId, RunId};
 use crate::segment::{self, AsOf, Dialect, Fragment};
 use crate::store::segments::{AudienceQuery, AudienceRow};
 use crate::store::{Backend, Store, StoreError};
@@ -64,15 +64,19 @@ impl Audience {
         self.store.segment_count(&self.fragment).await
     }
 
-    /// One contact, if it is in the audience.
-    pub(super) async fn one(&self, contact: ContactId) -> Result<Option<AudienceRow>, StoreError> {
-        let query = AudienceQuery { sender: &self.sender, cap_since: self.cap_since };
+    /// One contact, if it is in the audience. For a launch that was made, texts of later runs do not count.
+    pub(super) async fn one(
+        &self,
+        contact: ContactId,
+        launched: Option<RunId>,
+    ) -> Result<Option<AudienceRow>, StoreError> {
+        let query = AudienceQuery { sender: &self.sender, cap_since: self.cap_since, before: launched };
         self.store.audience_row(&self.fragment, contact, &query).await
     }
 
     /// The next contacts; none at the end.
     async fn next(&mut self) -> Result<Vec<AudienceRow>, StoreError> {
-        let query = AudienceQuery { sender: &self.sender, cap_since: self.cap_since };
+        let query = AudienceQuery { sender: &self.sender, cap_since: self.cap_since, before: None };
         let page = self.store.audience_page(&self.fragment, self.after, PAGE, &query).await?;
         fault::point("plan-page");
         if let Some(last) = page.last() {

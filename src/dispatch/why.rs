@@ -5,7 +5,7 @@
 use crate::campaign::law::Rules;
 use crate::model::clock::Timestamp;
 use crate::model::contact::Contact;
-use crate::model::ids::CouponId;
+use crate::model::ids::{CouponId, RunId};
 use crate::store::Store;
 
 use super::audience::Audience;
@@ -23,6 +23,8 @@ pub enum Planned {
     NotInSegment,
     /// It is in the segment and left out.
     LeftOut(Skip),
+    /// It has had as many texts as the campaign's cap allows: so many.
+    Capped(i64),
     /// It would be texted.
     Texted {
         /// The route it would go out on.
@@ -32,8 +34,8 @@ pub enum Planned {
     },
 }
 
-/// Asks the planner about one contact, as of `at`: the launch of a run (`launched`), or now. Events and suppressions count as
-/// they were then; a contact's columns and consent have no history and count as they are.
+/// Asks the planner about one contact, as of `at`: the launch of a run (`launched`), or now. Events, suppressions and texts
+/// of other runs count as they were then; a contact's columns and consent have no history and count as they are.
 ///
 /// # Errors
 /// When the campaign cannot be planned at all.
@@ -43,13 +45,13 @@ pub async fn planned(
     rules: &Rules,
     contact: &Contact,
     at: Timestamp,
-    launched: bool,
+    launched: Option<RunId>,
 ) -> Result<Planned, PlanError> {
     let mut preparer = Preparer::new(terms, rules, at)?;
-    let Some(mut row) = Audience::new(store, terms, 0)?.one(contact.id).await? else {
+    let Some(mut row) = Audience::new(store, terms, 0)?.one(contact.id, launched).await? else {
         return Ok(Planned::NotInSegment);
     };
-    if launched {
+    if launched.is_some() {
         let sender = terms.routes.first().and_then(|route| route.senders.first());
         let of_sender = |scope: &str| {
             scope == crate::store::suppressions::EVERY_SENDER || sender.is_some_and(|own| own == scope)
@@ -59,12 +61,13 @@ pub async fn planned(
     }
     let code = match &terms.pool {
         // A run has its codes reserved, whatever the pool holds now.
-        Some(_) if launched => Some(SOME_CODE.to_owned()),
+        Some(_) if launched.is_some() => Some(SOME_CODE.to_owned()),
         Some(pool) => store.codes(pool.id, Some("available"), None, 1).await?.pop().map(|code| code.code),
         None => None,
     };
     let code = code.as_ref().map(|text| Code { id: CouponId(0), text });
     Ok(match preparer.prepare(&row, code) {
+        Ok(_) if preparer.is_capped(&row) => Planned::Capped(row.recent),
         Ok(prepared) => {
             Planned::Texted { route: prepared.message.route, expires_at: prepared.message.expires_at }
         }

@@ -9,6 +9,7 @@ use crate::model::message::WhenInDoubt;
 use crate::model::money::Micros;
 use crate::model::phone::Phone;
 use crate::model::run::{Run, RunState, RunTerms};
+use crate::segment::condition::may_have_left;
 
 use super::batch::{Batch, json_rows, word};
 use super::connection::{Row, Tx, args};
@@ -45,11 +46,12 @@ statements! {
     /// The cursor fences the planner: a chunk is written once, however often it is tried.
     ADVANCE = "UPDATE runs SET cursor = $3, prepared = prepared + $4, withheld = withheld + $5 \
         WHERE id = $1 AND cursor = $2 AND state = 'preparing'";
-    /// Texts that count towards the cap of contacts. `$1` rows of (contact), `$2` since when.
-    RECENT = "SELECT m.contact_id, count(*) FROM jsonb_each(CAST($1 AS TEXT)) AS j \
+    /// Texts that count towards the cap of contacts: those on their way, and those that left since or may have. `$1` rows
+    /// of (contact), `$2` since when.
+    RECENT = concat!("SELECT m.contact_id, count(*) FROM jsonb_each(CAST($1 AS TEXT)) AS j \
         JOIN messages AS m ON m.contact_id = CAST(j.value ->> 0 AS BIGINT) \
-        WHERE m.submitted_at >= $2 OR m.dispatch IN ('planned', 'queued', 'claimed', 'submitting') \
-        GROUP BY m.contact_id";
+        WHERE (m.submitted_at >= $2 AND ", may_have_left!(), ") \
+          OR m.dispatch IN ('planned', 'queued', 'claimed', 'submitting') GROUP BY m.contact_id");
     INSERT_WINDOW = "INSERT INTO run_windows (run_id, key, opens_at, closes_at) \
         SELECT $2, j.value ->> 0, CAST(j.value ->> 1 AS BIGINT), CAST(j.value ->> 2 AS BIGINT) \
         FROM jsonb_each(CAST($1 AS TEXT)) AS j WHERE true ON CONFLICT (run_id, key) DO NOTHING";
@@ -315,7 +317,7 @@ impl Batch {
         rows.iter().map(|row| Ok((row.text(1)?, row.int(0)?))).collect()
     }
 
-    /// Texts of contacts since an instant, and those on their way: what a cap counts. Until this batch ends nobody else
+    /// Texts of contacts that left since an instant or may have, and those on their way: what a cap counts. Until this batch ends nobody else
     /// who asks gets an answer, so that two launches cannot both find that there is room.
     ///
     /// # Errors

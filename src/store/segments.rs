@@ -8,7 +8,8 @@ use super::contacts::{contact, contact_columns};
 use super::{Backend, Store, StoreError};
 use crate::model::clock::Timestamp;
 use crate::model::contact::Contact;
-use crate::model::ids::ContactId;
+use crate::model::ids::{ContactId, RunId};
+use crate::segment::condition::may_have_left;
 use crate::segment::{Fragment, Value};
 
 /// What a planner asks about each contact of an audience.
@@ -18,6 +19,8 @@ pub struct AudienceQuery<'a> {
     pub sender: &'a str,
     /// Since when texts count towards the limit per contact; none when there is no limit.
     pub cap_since: Option<Timestamp>,
+    /// Counts texts of runs before this one alone, as its launch did.
+    pub before: Option<RunId>,
 }
 
 /// One contact of an audience. Its tags are not read: a segment has asked about them already.
@@ -27,7 +30,7 @@ pub struct AudienceRow {
     pub contact: Contact,
     /// Whether the sender must not text it.
     pub suppressed: bool,
-    /// Texts that count towards the limit: submitted since then, or still on their way to the wire. 0 without a limit.
+    /// Texts that count towards the limit: on their way, or left since then, as far as anybody knows. 0 without a limit.
     pub recent: i64,
 }
 
@@ -133,7 +136,7 @@ impl<'a> Query<'a> {
         let mut audience = Self::new(fragment, concat!("SELECT ", contact_columns!(), ", "));
         audience.suppressed_for(query.sender);
         audience.text.push_str(", ");
-        audience.recent_since(query.cap_since);
+        audience.recent_since(query.cap_since, query.before);
         audience.over_contacts()
     }
 
@@ -160,17 +163,25 @@ impl<'a> Query<'a> {
         self.text.push_str(")) THEN 1 ELSE 0 END AS BIGINT)");
     }
 
-    fn recent_since(&mut self, since: Option<Timestamp>) {
+    fn recent_since(&mut self, since: Option<Timestamp>, before: Option<RunId>) {
         let Some(since) = since else {
             self.text.push_str("CAST(0 AS BIGINT)");
             return;
         };
         let since = self.arg(since.0);
-        self.text.push_str(
-            "(SELECT count(*) FROM messages AS m WHERE m.contact_id = c.id AND (m.submitted_at >= ",
-        );
+        self.text.push_str("(SELECT count(*) FROM messages AS m WHERE m.contact_id = c.id");
+        if let Some(run) = before {
+            let run = self.arg(run.0);
+            self.text.push_str(" AND m.run_id < ");
+            self.text.push_str(&run);
+        }
+        self.text.push_str(" AND ((m.submitted_at >= ");
         self.text.push_str(&since);
-        self.text.push_str(" OR m.dispatch IN ('planned', 'queued', 'claimed', 'submitting')))");
+        self.text.push_str(concat!(
+            " AND ",
+            may_have_left!(),
+            ") OR m.dispatch IN ('planned', 'queued', 'claimed', 'submitting')))"
+        ));
     }
 
     fn over_contacts(mut self) -> Self {

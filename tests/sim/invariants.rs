@@ -296,9 +296,11 @@ fn nothing_above_the_budget(view: &View<'_>) -> Verdict {
     Ok(())
 }
 
-/// I6: where a contact may have one text, the provider took one message for it, however many campaigns it fits.
+/// I6: where a contact may have one text, the provider took one message for it, however many campaigns it fits; what a
+/// person took for not sent takes nobody's turn.
 fn nothing_above_the_cap(view: &View<'_>, taken: &Taken) -> Verdict {
-    let other = |t: &&Taken| t.phone == taken.phone && t.message != taken.message;
+    let mistaken = |t: &Taken| view.tables.decided(t.message, t.number) == Some(DecidedAs::NotSent);
+    let other = |t: &&Taken| t.phone == taken.phone && t.message != taken.message && !mistaken(t);
     if view.character.capped
         && let Some(other) = view.ledger.iter().find(other)
     {

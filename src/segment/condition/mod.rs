@@ -17,6 +17,7 @@ use super::tree::{Call, Kind, Subject};
 
 pub(super) use attribute::Reading;
 pub use column::{COLUMNS, Column};
+pub(crate) use received::may_have_left;
 
 /// Every function of the language.
 pub static FUNCTIONS: &[&Function] = &[

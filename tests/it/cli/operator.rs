@@ -8,6 +8,7 @@ use super::Said;
 use crate::dispatch::resolve::in_doubt;
 use crate::support::stores::{Bench, on_both};
 use crate::support::world::{World, phone};
+use winback::model::clock::{Clock as _, SystemClock};
 use winback::model::suppression::Reason;
 use winback::store::suppressions::{EVERY_SENDER, NewSuppression};
 
@@ -194,6 +195,53 @@ async fn why_names_the_rule_of_the_plan_the_window_the_run_and_the_suppression()
         check("c3", "planned", "paused; `winback resume comeback`");
         let said = desk.run(&["why", "c3", "comeback", "--run", &run.id.to_string()]);
         assert!(said.out.contains("paused") && !said.out.contains(&phone(3).e164()), "{}", said.out);
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_says_that_a_contact_had_enough_texts_before_a_launch_and_after_it() {
+    const CAP: &str = "limits = { per_contact = \"1 per 7 days\" }";
+    const ENOUGH: &[&str] = &["had enough texts", "1 text of all campaigns", "allows 1 per 7 days"];
+    on_both(async |bench| {
+        // A program that is asked what a launch would do goes by the clock of the machine.
+        let world = World::starting(bench, SystemClock.now(), 2, |_| {}).await;
+        let desk = Desk::at(bench);
+        let folder = desk.folder.path().join("campaigns");
+        std::fs::create_dir(&folder).expect("made");
+        let text = format!(
+            "segment = \"true\"\nroutes = [\"sim\"]\nschedule = {{ at = \"now\" }}\n{CAP}\n\
+             [text]\nen = \"Hello. STOP to opt out\"\n"
+        );
+        std::fs::write(folder.join("next.toml"), text).expect("written");
+        let route = "[routes.sim]\nprovider = \"simulator\"\nsenders = [\"+15005550006\"]\ncountries = [\"US\"]\n\
+             price = { US = 0.01 }\n";
+        let path = desk.folder.path().join("winback.toml");
+        std::fs::write(&path, std::fs::read_to_string(&path).expect("read") + route).expect("written");
+        let check = |campaign: &str, state: &str, wanted: &[&str]| {
+            let said = desk.json(0, &["why", "c0", campaign]);
+            assert_eq!(said["state"], state, "{said}");
+            let told = said["why"].as_str().expect("told");
+            assert!(wanted.iter().all(|words| told.contains(words)), "{wanted:?}: {told}");
+        };
+        check("next", "not launched", &["nothing stops it"]);
+        bench.sql().await.run("UPDATE contacts SET consent_at = NULL WHERE customer_id = 'c1'").await;
+        world.launch(bench, "first", CAP).await;
+        check("next", "withheld", ENOUGH);
+        bench.sql().await.run("UPDATE contacts SET consent_at = created_at WHERE customer_id = 'c1'").await;
+        let (_, second) = world.launch(bench, "second", CAP).await;
+        check("second", "withheld", ENOUGH);
+        // A text of a later run was not there when the second one was launched.
+        let later = format!("UPDATE messages SET run_id = {} WHERE contact_id = 1", second.id.0 + 1);
+        let copied = format!(
+            "INSERT INTO runs (id, campaign, launch_key, plan_hash, state, definition, as_of, currency, when_in_doubt, \
+               audience, starts_at, expires_at, created_at) SELECT {}, 'third', 'third', plan_hash, state, definition, as_of, \
+               currency, when_in_doubt, audience, starts_at, expires_at, created_at FROM runs WHERE id = 1",
+            second.id.0 + 1
+        );
+        bench.sql().await.run(&format!("{copied}; {later}")).await;
+        check("second", "withheld", &["something that has changed since"]);
         world.end().await;
     })
     .await;

@@ -2,11 +2,13 @@
 
 use winback::model::clock::Timestamp;
 use winback::model::delivery::Delivery;
+use winback::model::message::Verdict;
+use winback::model::outcome::OutcomeClass;
 use winback::model::run::RunState;
 use winback::model::state::Dispatch;
 
 use super::super::calls::{Answer, NewMessage, NewRun};
-use super::super::tables::{Message, RunRow, Window, at, id};
+use super::super::tables::{Attempt, Message, RunRow, Window, at, id};
 use super::{Broken, Model};
 
 impl Model {
@@ -77,16 +79,31 @@ impl Model {
 
     /// `RECENT`, since the beginning of time.
     pub(super) fn texts(&self, contacts: &[i64]) -> Vec<(i64, i64)> {
-        let counts = |m: &&Message, contact: i64| {
+        let counts = |n: usize, m: &Message, contact: i64| {
             let goes = matches!(
                 m.dispatch,
                 Dispatch::Planned | Dispatch::Queued | Dispatch::Claimed | Dispatch::Submitting
             );
-            m.contact == contact && (m.submitted_at.is_some() || goes)
+            m.contact == contact && ((m.submitted_at.is_some() && self.may_have_left(id(n), m)) || goes)
         };
-        let of = |contact: i64| self.committed.messages.iter().filter(|m| counts(m, contact)).count();
+        let messages = || self.committed.messages.iter().enumerate();
+        let of = |contact: i64| messages().filter(|(n, m)| counts(*n, m, contact)).count();
         let texts = contacts.iter().map(|contact| (*contact, i64::try_from(of(*contact)).expect("few")));
         texts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// `may_have_left!`, without what retention took.
+    fn may_have_left(&self, message: i64, m: &Message) -> bool {
+        let tables = &self.committed;
+        let may = |a: &&Attempt| {
+            a.message == message
+                && a.outcome.is_none_or(OutcomeClass::costs)
+                && tables.decided(message, a.number) != Some(Verdict::NotSent)
+        };
+        match m.dispatch {
+            Dispatch::Submitting | Dispatch::Accepted | Dispatch::Ambiguous | Dispatch::Unknown => true,
+            _ => m.possible_duplicate && tables.attempts.iter().any(|a| may(&a)),
+        }
     }
 
     /// `RESERVE` for one code.
