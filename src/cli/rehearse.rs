@@ -2,6 +2,9 @@
 //! The store itself is only read, and every route leads to the simulator, which listens on this machine alone. Copy, ledger
 //! and keys lie in one folder that is gone afterwards.
 
+mod stand_in;
+mod told;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,7 +14,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::secrets::SecretSource;
@@ -24,17 +26,18 @@ use crate::dispatch::sweep::cancel;
 use crate::dispatch::terms::Terms;
 use crate::model::clock::{Clock, ShiftedClock, Timestamp};
 use crate::model::run::{Run, RunState};
-use crate::report::audit::Audit;
-use crate::report::status::{Status, status};
+use crate::report::status::status;
 use crate::store::Store;
 use crate::store::copy::copy_sqlite;
 use crate::store::scratch::Scratch;
 
+use self::stand_in::{REMEMBERS, StandIn};
+use self::told::Told;
 use super::simulated::{Simulated, free_address, write_keys};
 use super::{Context, WrongUse, ledger, print, simulator, terms};
 
-/// The provider of every route of a rehearsal.
-const PROVIDER: &str = "simulator";
+/// The folder of its definitions, in its own.
+const PROVIDERS: &str = "providers";
 
 /// Doubt is given up after this long, so that a rehearsal ends.
 const DOUBT: Duration = Duration::from_secs(5);
@@ -48,7 +51,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Play a campaign through on a copy of the store, against the simulator instead of a provider, and audit the result.
 ///
 /// Nobody is texted and the store stays as it is. A campaign that was launched already is rehearsed as if once more. At an
-/// hour at which nobody may be texted, its clock starts when the first text may go. Exit code 0: ledger and store agree.
+/// hour at which nobody may be texted, its clock starts when the first text may go. The simulator stands in for the provider
+/// of each route: of a text in doubt it can be asked what that provider can be asked, all else is its own. Exit code 0:
+/// ledger and store agree.
 #[derive(Debug, Args)]
 pub(super) struct RehearseArgs {
     /// Name of the campaign, or its file.
@@ -94,6 +99,8 @@ pub(super) async fn run(context: &Context, args: RehearseArgs) -> anyhow::Result
 struct Scene {
     folder: PathBuf,
     config: Config,
+    /// What stands in for the provider of each route.
+    stand_ins: BTreeMap<String, StandIn>,
     _scratch: Scratch,
 }
 
@@ -103,7 +110,8 @@ impl Scene {
         // has left goes now.
         let scratch = Scratch::beside(&std::env::temp_dir().join("winback-rehearsal"))?;
         let folder = scratch.folder().to_owned();
-        let mut scene = Self { folder, config: config.clone(), _scratch: scratch };
+        let stand_ins = stand_in::write(config, &folder.join(PROVIDERS))?;
+        let mut scene = Self { folder, config: config.clone(), stand_ins, _scratch: scratch };
         scene.config.store.url = scene.copied(config, copy).await?;
         write_keys(&scene.folder)?;
         Ok(scene)
@@ -148,12 +156,12 @@ impl Scene {
         config.daemon.public_url = Some(format!("http://{listen}"));
         config.dispatch.park_after = config.dispatch.park_after.min(DOUBT);
         config.dispatch.resend_after = config.dispatch.resend_after.min(DOUBT);
-        // Definitions of one's own could give the name another meaning.
-        config.providers_folder = self.folder.join("no-definitions");
+        config.providers_folder = self.folder.join(PROVIDERS);
         let secret = |file: &str| SecretSource::File(self.folder.join(file));
-        for route in config.routes.values_mut() {
+        for (name, route) in &mut config.routes {
+            let stand_in = self.stand_ins.get(name).context("nothing stands in for a route")?;
             *route = RouteConfig {
-                provider: PROVIDER.to_owned(),
+                provider: stand_in.plays.clone(),
                 settings: BTreeMap::from([("base_url".to_owned(), format!("http://{provider}"))]),
                 secrets: BTreeMap::from([
                     ("api_key".to_owned(), secret("key")),
@@ -165,21 +173,23 @@ impl Scene {
                 ..route.clone()
             };
         }
-        leads_nowhere_else(&config, provider)?;
+        self.leads_nowhere_else(&config, provider)?;
         Ok(config)
     }
-}
 
-/// Refuses a rehearsal that could reach anybody but the simulator: the last look before anything is started.
-fn leads_nowhere_else(config: &Config, provider: SocketAddr) -> anyhow::Result<()> {
-    ensure!(provider.ip().is_loopback(), "the simulator is not on this machine");
-    ensure!(!config.providers_folder.exists(), "a rehearsal knows no definitions but its own");
-    let base = format!("http://{provider}");
-    for (name, route) in &config.routes {
-        let only = route.settings.len() == 1 && route.settings.get("base_url") == Some(&base);
-        ensure!(only && route.provider == PROVIDER && !route.allow_http, "route `{name}` leads elsewhere");
+    /// Refuses a rehearsal that could reach anybody but the simulator: the last look before anything is started.
+    fn leads_nowhere_else(&self, config: &Config, provider: SocketAddr) -> anyhow::Result<()> {
+        ensure!(provider.ip().is_loopback(), "the simulator is not on this machine");
+        let own = config.providers_folder.starts_with(&self.folder);
+        ensure!(own, "a rehearsal knows no definitions but its own");
+        let base = format!("http://{provider}");
+        for (name, route) in &config.routes {
+            let only = route.settings.len() == 1 && route.settings.get("base_url") == Some(&base);
+            let ours = self.stand_ins.get(name).is_some_and(|one| one.plays == route.provider);
+            ensure!(only && ours && !route.allow_http, "route `{name}` leads elsewhere");
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn faster(limits: &LaneLimits, speed: f64) -> LaneLimits {
@@ -212,7 +222,7 @@ async fn play(context: &Context, args: &RehearseArgs, scene: &Scene) -> anyhow::
         ["--seed".to_owned(), args.seed.to_string()],
         ["--inbound-url".to_owned(), format!("http://{listen}/callback/{route}/inbound")],
     ];
-    let speaks = ["--receipt-ms", "400", "2000"].map(str::to_owned);
+    let speaks = ["--receipt-ms", "400", "2000"].into_iter().chain(REMEMBERS).map(str::to_owned);
     let manners: Vec<String> = manners.concat().into_iter().chain(speaks).collect();
     let provider = Simulated::start(&ledger_file, &*clock, &manners)?;
     let config = scene.redirected(provider.address, listen, args.speed)?;
@@ -227,7 +237,8 @@ async fn play(context: &Context, args: &RehearseArgs, scene: &Scene) -> anyhow::
     let run = store.run(launched.run.id).await?.context("the run is gone")?;
     let status = status(&store, &run).await?;
     store.close().await;
-    tell(context, &status, &audit, &said, complete)?;
+    let told = Told { status: &status, audit: &audit, said: &said, complete, stand_ins: &scene.stand_ins };
+    told.print(context, &terms)?;
     Ok(audit.agrees())
 }
 
@@ -317,34 +328,4 @@ fn one_account(config: &Config, terms: &Terms) -> Option<Limit> {
         [route] => config.routes.get(&route.name)?.limits.account,
         _ => None,
     }
-}
-
-fn tell(
-    context: &Context,
-    status: &Status,
-    audit: &Audit,
-    said: &serde_json::Value,
-    complete: bool,
-) -> anyhow::Result<()> {
-    let fired = said.get("fired").and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
-    if context.json() {
-        let agrees = audit.agrees();
-        return print::json(
-            &json!({"status": status, "audit": audit, "agrees": agrees, "complete": complete, "fired": fired}),
-        );
-    }
-    if !complete {
-        print::note("the time is over; what waits is counted as waiting");
-    }
-    super::status::show(status);
-    print::line("");
-    for fault in &fired {
-        let name = fault["fault"].as_str().unwrap_or_default();
-        print::line(format!("fault  {} × {name}", fault["times"]));
-    }
-    if !fired.is_empty() {
-        print::line("");
-    }
-    ledger::show(audit);
-    Ok(())
 }

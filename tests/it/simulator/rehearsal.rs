@@ -118,6 +118,24 @@ async fn a_rehearsal_plays_the_campaign_and_touches_neither_store_nor_provider()
 }
 
 #[test]
+fn a_rehearsal_says_in_place_of_which_provider_the_simulator_plays_and_what_that_can_be_asked() {
+    let shop = Shop::new();
+    let config = std::fs::read_to_string(shop.path("winback.toml")).expect("read");
+    let rehearse = |provider: &str, more: &[&str]| {
+        shop.write("winback.toml", &config.replace("\"simulator\"", &format!("\"{provider}\"")));
+        shop.good(&[&["rehearse", "winter", "--speed", "100"], more].concat())
+    };
+    let text = rehearse("kannel", &[]);
+    let told = "route us: the simulator stands in for kannel; as there, it answers no question";
+    assert!(text.contains(told), "{text}");
+    let said: Value = serde_json::from_str(&rehearse("infobip", &["--json"])).expect("one answer");
+    let stands_in = serde_json::json!([
+        {"route": "us", "provider": "infobip", "plays": "simulator", "doubt": ["lookup", "replay"]}
+    ]);
+    assert_eq!((&said["stands_in"], &said["agrees"]), (&stands_in, &true.into()), "{said:#}");
+}
+
+#[test]
 fn a_rehearsal_is_private_and_a_terminal_that_closes_ends_it_and_leaves_nothing() {
     use std::os::unix::fs::PermissionsExt as _;
     let shop = Shop::new();
