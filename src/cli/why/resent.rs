@@ -20,8 +20,9 @@ pub(super) fn sent_again(
     let class = |attempt: &AttemptView| attempt.outcome.as_deref().and_then(OutcomeClass::from_word);
     // Only what may have been taken is sent again by decision; everything else is simply tried again.
     let copies = attempts.iter().filter(|attempt| class(attempt).is_none_or(OutcomeClass::costs));
-    let about =
-        copies.map(|attempt| attempt.number).rfind(|number| waits || *number < last || wanted(*number));
+    let about = copies
+        .map(|attempt| attempt.number)
+        .rfind(|number| waits || *number < last || attempts.len() == 1 || wanted(*number));
     let by = match about.map_or_else(|| decisions.iter().rfind(|one| one.verdict == Verdict::Resend), decided)
     {
         None => format!("as `when_in_doubt` of {campaign} asks"),
