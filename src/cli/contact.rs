@@ -1,7 +1,6 @@
 //! `winback contact`: customer lists into the store, and one contact as it is known.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -16,11 +15,8 @@ use crate::model::stage::Stage;
 use crate::store::Store;
 use crate::store::suppressions::Suppression;
 
-use super::import::{ImportArgs, columns};
+use super::import::{AHEAD, ImportArgs, columns};
 use super::{Context, WrongUse, print, terms};
-
-/// Somewhere it is tomorrow already, and a date says no hour.
-const AHEAD: Duration = Duration::from_hours(24);
 
 /// Customers.
 #[derive(Debug, Subcommand)]

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::intake::headers::{HeaderError, Mapping};
 use crate::intake::import::{Handling, ImportError, Rejections, Step};
 use crate::intake::source::Source;
-use crate::intake::table::{Table, TableOptions};
+use crate::intake::table::{RowFault, Table, TableOptions};
 use crate::store::Store;
 
 use super::{Context, WrongUse, print, written};
@@ -28,6 +28,12 @@ const SHOWN: usize = 10;
 
 /// A daemon on the same file looks for its turn every 25 ms at first.
 const LET_THE_DAEMON_IN: Duration = Duration::from_millis(30);
+
+/// The reason of a row after which nothing is read.
+const UNREAD: &str = RowFault::OpenQuote { quote_line: 0 }.word();
+
+/// Somewhere it is tomorrow already, and a date says no hour.
+pub(super) const AHEAD: Duration = Duration::from_hours(24);
 
 /// A file to be read.
 #[derive(Debug, Args)]
@@ -175,11 +181,24 @@ impl ImportArgs {
         if useless {
             print::note("error: every row was rejected; nothing was imported");
         } else if rejected.count > 0 {
-            let told =
-                print::counted(i64::try_from(rejected.count).unwrap_or(i64::MAX), "row was", "rows were");
-            print::note(format!("warning: {told} rejected, the others are in"));
+            print::note(format!("warning: {}", self.left_out(rejected)));
         }
         Ok(code)
+    }
+
+    /// How many rows were rejected, and where the others are: in, unless this is a dry run, or a quote that is never closed
+    /// hides what comes after it.
+    fn left_out(&self, rejected: &Rejections) -> String {
+        let told = print::counted(i64::try_from(rejected.count).unwrap_or(i64::MAX), "row was", "rows were");
+        let are_in = if self.dry_run { "would be in" } else { "are in" };
+        if rejected.by_reason.keys().any(|word| *word == UNREAD) {
+            return format!(
+                "{told} rejected, and of {} nothing was read after a double quote that is never closed. The rows before it \
+                 {are_in}; mend the file and import it again",
+                self.file.display()
+            );
+        }
+        format!("{told} rejected, the others {are_in}")
     }
 
     fn as_json(&self, rows: u64, counts: &[(&str, u64)], rejected: &Rejections) -> Value {

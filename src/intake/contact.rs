@@ -178,8 +178,11 @@ impl ContactReader {
     /// Reads one row.
     ///
     /// # Errors
-    /// Why the row is rejected: the first reason found, those of the country and the phone before others.
+    /// Why the row is rejected: the first reason found, those of its form, the country and the phone before others.
     pub fn read(&mut self, row: &Row) -> Result<ContactDraft, Reason> {
+        if let Some(field) = self.columns.broken(row) {
+            return Err(Reason::LineBreak { column: field.word() });
+        }
         let stated = country(self.field(row, ContactField::Country))?;
         let default = stated.or(self.options.country);
         let number = number::parse(&value::clean(self.field(row, ContactField::Phone)), default)?;

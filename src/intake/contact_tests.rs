@@ -69,6 +69,24 @@ fn what_cannot_be_read_rejects_the_row_with_the_reason() {
     let long = format!("4805550126,,,,,,{}", "x".repeat(255));
     check(&long, Err(Reason::TooLong { column: "first_name".to_owned() }));
     check("020 7946 0958,,uk,,,,", Ok(()));
+    check("4805550126,,,,,,\"Bea \"\"B\"\"\n\"", Ok(()));
+}
+
+#[test]
+fn a_stray_quote_that_takes_lines_along_is_rejected_with_its_line_and_notes_may_have_lines() {
+    let check = |rows: &str, expected: &[Result<(), (u64, &'static str)>]| {
+        let text = format!("phone,first_name,tags,notes\n{rows}");
+        let read = read_with(text, options("US")).into_iter().map(|read| match read {
+            Ok(_) => Ok(()),
+            Err((line, Reason::LineBreak { column })) => Err((line, column)),
+            Err(other) => panic!("{rows}: {other:?}"),
+        });
+        assert_eq!(read.collect::<Vec<_>>(), expected, "{rows}");
+    };
+    check("4805550126,Bea,a,\"likes\nlines\"\n", &[Ok(())]);
+    check("4805550126,\"Bea\n4805550127,Cy\",a,n\n4805550128,Di,,\n", &[Err((2, "first_name")), Ok(())]);
+    check("4805550126,Bea,\"a\nb\",\n", &[Err((2, "tags"))]);
+    check("4805550125,Al,,\n\"4805550\n126\",Bea,,\n", &[Ok(()), Err((3, "phone"))]);
 }
 
 #[test]

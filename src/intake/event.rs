@@ -128,6 +128,9 @@ impl EventReader {
     /// # Errors
     /// Why the row is rejected. A phone number matters only in a row without a customer id.
     pub fn read(&self, row: &Row) -> Result<EventDraft, Reason> {
+        if let Some(field) = self.columns.broken(row) {
+            return Err(Reason::LineBreak { column: field.word() });
+        }
         let customer_id = self.short(row, EventField::CustomerId)?;
         let phone = match self.phone(row) {
             Err(reason) if customer_id.is_none() => return Err(reason),
@@ -265,6 +268,7 @@ mod tests {
         check(",9,,2017-01-01,5", Err(Reason::Missing { column: "event_id" }));
         check("1,,,2017-01-01,5", Err(Reason::CustomerMissing));
         check("1,9,,,5", Err(Reason::Missing { column: "occurred_at" }));
+        check("\"1\n2\",9,,2017-01-01,5", Err(Reason::LineBreak { column: "event_id" }));
         check("1,9,,1/2/2017,5", Err(Reason::Time { column: "occurred_at" }));
         check("1,9,,2017-01-01,five", Err(Reason::Amount));
         check("1,,n/a,2017-01-01,5", Err(Reason::Phone(number::BadNumber::NotANumber)));

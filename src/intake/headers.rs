@@ -7,6 +7,8 @@ use std::str::FromStr;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+use super::table::Row;
+
 /// Longest name of an attribute or property, in characters.
 const MAX_NAME: usize = 64;
 /// Columns named in an error, at most.
@@ -188,6 +190,15 @@ impl<F: Field> Columns<F> {
     pub fn require(&self, field: F, headers: &[String]) -> Result<usize, HeaderError> {
         let missing = || HeaderError::Missing { field: field.word().to_owned(), columns: listed(headers) };
         self.get(field).ok_or_else(missing)
+    }
+
+    /// The first field that a line break runs through, those at its ends aside. None of these fields has lines: a stray
+    /// quote has swallowed some.
+    pub(super) fn broken(&self, row: &Row) -> Option<F> {
+        if !row.has_line_break() {
+            return None;
+        }
+        self.known.iter().find(|(_, at)| row.get(*at).trim().contains('\n')).map(|(field, _)| *field)
     }
 
     /// The columns that become attributes or properties, by name: the name without its prefix, and the column.

@@ -29,6 +29,15 @@ pub enum Reason {
         /// The field, attribute or property.
         column: String,
     },
+    /// A field that has no lines goes over several.
+    #[error(
+        "`{column}` goes on over a line break: a double quote in this row may be stray or unclosed, and took the lines after it \
+         along; remove it, or write it twice within a quoted field"
+    )]
+    LineBreak {
+        /// The field.
+        column: &'static str,
+    },
     /// The country is no code.
     #[error(
         "the country is not two letters like DE; to keep it as it is, use --map attr.country=… for this column"
@@ -119,6 +128,7 @@ impl Reason {
             Self::PhoneInvalid => "phone_invalid",
             Self::PhoneTaken => "phone_taken",
             Self::TooLong { .. } => "too_long",
+            Self::LineBreak { .. } => "line_break",
             Self::Country => "country",
             Self::Locale => "locale",
             Self::Zone => "zone",

@@ -64,6 +64,11 @@ impl Row {
         self.record.as_slice().len()
     }
 
+    /// Whether it goes over more than one line.
+    pub(super) fn has_line_break(&self) -> bool {
+        self.record.as_slice().contains('\n')
+    }
+
     /// The field of a column as written; empty if the row has no such field.
     pub fn get(&self, column: usize) -> &str {
         self.record.get(column).unwrap_or("")
@@ -116,7 +121,7 @@ pub enum RowFault {
 
 impl RowFault {
     /// The fault as a word for machines.
-    pub fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::TooFewFields { .. } => "too_few_fields",
             Self::TooManyFields { .. } => "too_many_fields",

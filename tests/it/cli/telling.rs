@@ -75,6 +75,17 @@ fn rejected_rows_are_told_and_the_others_are_in_and_a_file_of_nothing_else_has_f
     assert!(said.err.contains("2 rows were rejected, the others are in"), "{}", said.err);
     assert!(said.out.contains("line 4: the consent is dated in the future"), "{}", said.out);
     assert_eq!(shop.json(&["segment", "count", "true"])["contacts"], 1);
+    // What comes after an open quote is not in, and nobody says so.
+    let rows = "phone,first_name,consent_at\n+12122002000,Al,2020-01-01\n+12122002002,\"Bea,2020-01-01\n\
+                +12122002003,Cy,2020-01-01\n";
+    std::fs::write(shop.path("list.csv"), rows).expect("written");
+    let said = shop.run(&["contact", "import", "list.csv"]);
+    assert!(said.err.contains("of list.csv nothing was read after a double quote"), "{}", said.err);
+    assert!(!said.err.contains("the others"), "{}", said.err);
+    assert!(said.out.contains("line 3: the quote opened in line 3 is never closed"), "{}", said.out);
+    let said = shop.run(&["contact", "import", "list.csv", "--dry-run"]);
+    assert!(said.err.contains("The rows before it would be in"), "{}", said.err);
+    assert_eq!(shop.json(&["segment", "count", "true"])["contacts"], 1);
     std::fs::write(shop.path("list.csv"), "phone,consent_at\n12,2020-01-01\n").expect("written");
     assert_eq!(shop.run(&["contact", "import", "list.csv"]).code, Some(1));
 }
