@@ -196,7 +196,7 @@ async fn import(args: &DemoArgs, config: &Config, store: &Store, now: Timestamp)
     let contacts = import_contacts(store, table, reader, now, Handling::default()).await?;
     print::line(format!("  customers  {} imported", print::count(contacts.inserted.cast_signed())));
     let table = Table::open(Source::open(&args.data.join("orders.csv.gz"))?, &TableOptions::default())?;
-    let options = EventOptions { kind: "order".to_owned(), country, zone, ids_from_rows: false };
+    let options = EventOptions { kind: "order".to_owned(), country, zone, ids_from_rows: false, latest: now };
     let reader = EventReader::new(table.headers(), &Mapping::default(), options)?;
     let bar = print::bar(0, "orders");
     let mut progress = |step: Step| {

@@ -9,12 +9,13 @@ use crate::intake::import::import_events;
 use crate::model::country::Country;
 
 use super::Context;
-use super::import::{ImportArgs, columns};
+use super::import::{AHEAD, ImportArgs, columns};
 
 /// What customers did.
 #[derive(Debug, Subcommand)]
 pub(super) enum EventCommand {
-    /// Read a list of events; each counts once by its kind and id.
+    /// Read a list of events. Each counts once by its kind and id: a row with a known id changes nothing, even if it says
+    /// something else than the first one did.
     Import(EventImportArgs),
 }
 
@@ -51,6 +52,7 @@ pub(super) async fn run(context: &Context, command: EventCommand) -> anyhow::Res
         country: args.country.or(config.shop.country),
         zone: config.shop_zone(),
         ids_from_rows: args.ids_from_rows,
+        latest: context.now().plus(AHEAD),
     };
     let table = args.import.open(context, &config)?;
     let reader = columns(&args.import, EventReader::new(table.headers(), &args.import.mapping(), options))?;
@@ -64,7 +66,7 @@ pub(super) async fn run(context: &Context, command: EventCommand) -> anyhow::Res
         ("inserted", done.inserted()),
         ("  joined", done.joined),
         ("  waiting", done.waiting),
-        ("unchanged", done.repeated),
+        ("already_known", done.repeated),
     ];
     args.import.told(context, done.rows, &counts, &done.rejected)
 }

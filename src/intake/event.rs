@@ -62,6 +62,8 @@ pub struct EventOptions {
     pub zone: TimeZone,
     /// Make ids from what the rows say, for files without an id. Two rows that say the same are then one event.
     pub ids_from_rows: bool,
+    /// Today's end anywhere: an event that is dated later is a slip, and would keep its customer active until then.
+    pub latest: Timestamp,
 }
 
 /// An event as a row describes it. `Debug` shows the line only.
@@ -177,7 +179,8 @@ impl EventReader {
         if raw.trim().is_empty() {
             return Err(Reason::Missing { column });
         }
-        value::time(raw, &self.options.zone, DayPart::Start).map_err(|_| Reason::Time { column })
+        let at = value::time(raw, &self.options.zone, DayPart::Start).map_err(|_| Reason::Time { column })?;
+        if at > self.options.latest { Err(Reason::EventAhead) } else { Ok(at) }
     }
 
     fn value(&self, row: &Row) -> Result<Option<Micros>, Reason> {
@@ -234,6 +237,7 @@ mod tests {
             country: "US".parse().ok(),
             zone: TimeZone::UTC,
             ids_from_rows,
+            latest: Timestamp::parse("2017-01-02T00:00:00Z").expect("a time"),
         };
         let reader = EventReader::new(table.headers(), &Mapping::default(), options)?;
         let (mut row, mut all) = (Row::default(), Vec::new());
@@ -268,6 +272,9 @@ mod tests {
         check(",9,,2017-01-01,5", Err(Reason::Missing { column: "event_id" }));
         check("1,,,2017-01-01,5", Err(Reason::CustomerMissing));
         check("1,9,,,5", Err(Reason::Missing { column: "occurred_at" }));
+        check("1,9,,2017-01-02,5", Ok(()));
+        check("1,9,,2017-01-02 00:01,5", Err(Reason::EventAhead));
+        check("1,9,,2071-01-01,5", Err(Reason::EventAhead));
         check("\"1\n2\",9,,2017-01-01,5", Err(Reason::LineBreak { column: "event_id" }));
         check("1,9,,1/2/2017,5", Err(Reason::Time { column: "occurred_at" }));
         check("1,9,,2017-01-01,five", Err(Reason::Amount));
@@ -297,6 +304,7 @@ mod tests {
             country: None,
             zone: TimeZone::UTC,
             ids_from_rows: false,
+            latest: Timestamp::MAX,
         };
         let reader = EventReader::new(table.headers(), &Mapping::default(), options).expect("columns");
         let (mut row, mut count, mut total) = (Row::default(), 0, Micros::default());

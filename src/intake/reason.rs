@@ -38,6 +38,9 @@ pub enum Reason {
         /// The field.
         column: &'static str,
     },
+    /// An event has happened, or it is none.
+    #[error("the event is dated in the future; look at the order of day and month, and at the year")]
+    EventAhead,
     /// The country is no code.
     #[error(
         "the country is not two letters like DE; to keep it as it is, use --map attr.country=… for this column"
@@ -129,6 +132,7 @@ impl Reason {
             Self::PhoneTaken => "phone_taken",
             Self::TooLong { .. } => "too_long",
             Self::LineBreak { .. } => "line_break",
+            Self::EventAhead => "event_ahead",
             Self::Country => "country",
             Self::Locale => "locale",
             Self::Zone => "zone",

@@ -52,7 +52,7 @@ pub(crate) async fn contacts(
         country: "US".parse().ok(),
         zone: TimeZone::UTC,
         consent_at: None,
-        latest_consent: winback::model::clock::Timestamp::MAX,
+        latest_consent: Timestamp::MAX,
     };
     let reader = ContactReader::new(table.headers(), &Mapping::default(), options).expect("columns");
     import_contacts(store, table, reader, now, handling).await
@@ -69,6 +69,7 @@ pub(crate) async fn orders(
         country: "US".parse().ok(),
         zone: TimeZone::UTC,
         ids_from_rows: false,
+        latest: Timestamp::MAX,
     };
     let reader = EventReader::new(table.headers(), &Mapping::default(), options).expect("columns");
     import_events(store, table, reader, handling).await

@@ -1,6 +1,9 @@
 //! What the program tells people of delays, doubt and what was left half done.
 
 use std::process::Stdio;
+use std::time::Duration;
+
+use winback::model::clock::{Clock as _, SystemClock};
 
 use super::operator::Desk;
 use super::{Said, Shop};
@@ -88,6 +91,24 @@ fn rejected_rows_are_told_and_the_others_are_in_and_a_file_of_nothing_else_has_f
     assert_eq!(shop.json(&["segment", "count", "true"])["contacts"], 1);
     std::fs::write(shop.path("list.csv"), "phone,consent_at\n12,2020-01-01\n").expect("written");
     assert_eq!(shop.run(&["contact", "import", "list.csv"]).code, Some(1));
+}
+
+#[test]
+fn an_order_of_the_day_after_tomorrow_is_rejected_and_one_that_is_known_is_said_to_be() {
+    let shop = Shop::new();
+    let check = |rows: &str, wanted: [i64; 3]| {
+        std::fs::write(shop.path("orders.csv"), format!("order_id,customer_id,time,value\n{rows}"))
+            .expect("written");
+        let said = shop.run(&["event", "import", "orders.csv", "--kind", "order", "--json"]);
+        let said: serde_json::Value = serde_json::from_str(&said.out).expect("one answer");
+        let count = |value: &serde_json::Value| value.as_i64().expect("a count");
+        let counts = [&said["inserted"], &said["already_known"], &said["rejected"]["count"]].map(count);
+        assert_eq!(counts, wanted, "{rows}: {said:#}");
+    };
+    let soon = |hours: u64| SystemClock.now().plus(Duration::from_hours(hours)).rfc3339();
+    check(&format!("1,a,2020-01-01,5\n2,a,{},5\n3,a,{},5\n", soon(23), soon(25)), [2, 0, 1]);
+    // A known id changes nothing, whatever else its row says.
+    check("1,a,2020-01-01,7\n", [0, 1, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
