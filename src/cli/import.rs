@@ -139,7 +139,9 @@ impl ImportArgs {
         // A file of which nothing could be used is the wrong file or wrongly read; a script must notice. Real lists have a
         // few bad rows every time: the import is done, and the count and `--rejects` tell a script about them.
         let useless = rows > 0 && rejected.count >= rows;
-        let code = if useless { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        // Of a list that was not read to its end nobody knows what is missing.
+        let cut = rejected.by_reason.keys().any(|word| *word == UNREAD);
+        let code = if useless || cut { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         if context.json() {
             print::json(&self.as_json(rows, counts, rejected))?;
             return Ok(code);

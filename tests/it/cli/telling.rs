@@ -83,6 +83,7 @@ fn rejected_rows_are_told_and_the_others_are_in_and_a_file_of_nothing_else_has_f
                 +12122002003,Cy,2020-01-01\n";
     std::fs::write(shop.path("list.csv"), rows).expect("written");
     let said = shop.run(&["contact", "import", "list.csv"]);
+    assert_eq!(said.code, Some(1), "nobody knows what is missing: {}", said.out);
     assert!(said.err.contains("of list.csv nothing was read after a double quote"), "{}", said.err);
     assert!(!said.err.contains("the others"), "{}", said.err);
     assert!(said.out.contains("line 3: the quote opened in line 3 is never closed"), "{}", said.out);
