@@ -174,11 +174,11 @@ fn told(answer: &Answer, latest: &Run) {
         );
         print::line(match done.note {
             Some(why) => format!("{run} is {} and stays so: {why}", done.state),
-            None if done.changed && done.withdrawn == 0 => {
+            None if done.changed && done.withdrawn == done.in_doubt => {
                 format!("{run} was {} and is {}", done.was, done.state)
             }
             None if done.changed => format!("{run} was {} and is {}; {codes}", done.was, done.state),
-            None if done.withdrawn > 0 => format!("{run} is {}; {codes}", done.state),
+            None if done.withdrawn > done.in_doubt => format!("{run} is {}; {codes}", done.state),
             None => format!("{run} is {} already; nothing changed", done.state),
         });
         if done.in_doubt > 0 {

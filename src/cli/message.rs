@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use crate::model::clock::Timestamp;
 use crate::model::ids::MessageId;
+use crate::model::message::Verdict;
+use crate::model::outcome::OutcomeClass;
 use crate::model::state::Dispatch;
 use crate::store::resolve::DecisionView;
 use crate::store::status::{AttemptView, MessageView, ReceiptView};
@@ -150,7 +152,7 @@ async fn show(context: &Context, args: ShowArgs) -> anyhow::Result<ExitCode> {
         print::json(&answer)?;
         return Ok(ExitCode::SUCCESS);
     }
-    print_message(&message, &currency, &args);
+    print_message(&message, &currency, copies(&attempts, &decisions), &args);
     print_way(&attempts, &receipts);
     for one in &decisions {
         let why = one.reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}"));
@@ -204,10 +206,18 @@ fn decision_json(decision: &DecisionView) -> Value {
     })
 }
 
-fn print_message(message: &MessageView, currency: &str, args: &ShowArgs) {
+/// How many copies of a message were taken, or may have been.
+fn copies(attempts: &[AttemptView], decisions: &[DecisionView]) -> usize {
+    let unsent = |number| decisions.iter().any(|one| one.number == number && one.verdict == Verdict::NotSent);
+    let class = |one: &AttemptView| one.outcome.as_deref().and_then(OutcomeClass::from_word);
+    let may_have_left = |one: &&AttemptView| class(one).is_none_or(OutcomeClass::costs);
+    let copies = attempts.iter().filter(may_have_left);
+    copies.filter(|one| class(one) == Some(OutcomeClass::Accepted) || !unsent(one.number)).count()
+}
+
+fn print_message(message: &MessageView, currency: &str, copies: usize, args: &ShowArgs) {
     let marks = [
-        (message.possible_duplicate && message.attempts > 1, "may have been sent twice"),
-        (message.possible_duplicate && message.attempts < 2, "sent before, and that copy may have arrived"),
+        (copies > 1, "may have arrived twice"),
         (message.conflict, "receipts contradict"),
         (message.code_contested, "somebody else has its code"),
     ];

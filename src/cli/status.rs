@@ -75,10 +75,11 @@ What the words mean:
   withdrawn             stopped before it left: STOP, cancel, its end passed, the budget is spent
   possible duplicates   sent again by policy or decision while in doubt; may have arrived twice, with the same code
   parts accepted        parts of the accepted messages; a part is one SMS of a long text
-  cost                  price of the parts accepted and in doubt, and of the copy before of what is to be sent again
+  cost                  price of the parts accepted and in doubt; of what was sent again, of each copy that may be billed
   reserved              money set aside when texts were handed over; returns when one is proven not to have left
   codes                 coupon codes of the run: reserved (its text waits), sent (its text was accepted), quarantined
-                        (its text, or an earlier copy of it, is in doubt, so nobody else gets the code), redeemed
+                        (its text, or an earlier copy of it, is in doubt, so nobody else gets the code), redeemed,
+                        contested (it was given back, and then its text turned out to have left)
 Every message is in exactly one of waiting, under way, accepted, failed, in doubt and withdrawn.";
 
 pub(super) async fn run(context: &Context, args: StatusArgs) -> anyhow::Result<ExitCode> {

@@ -20,9 +20,11 @@ use crate::model::clock::Timestamp;
 use crate::model::contact::Contact;
 use crate::model::ids::MessageId;
 use crate::model::message::{Refusal, Verdict};
+use crate::model::outcome::OutcomeClass;
 use crate::model::run::{Run, RunState};
 use crate::model::state::Dispatch;
 use crate::store::Store;
+use crate::store::resolve::SENT_BEFORE;
 use crate::store::status::{AttemptView, MessageView};
 
 use super::doubt::{self, Awaited};
@@ -88,7 +90,7 @@ pub(super) async fn run(context: &Context, args: WhyArgs) -> anyhow::Result<Exit
     };
     let answer = match (&run, message) {
         (Some(run), Some((message, attempts))) => {
-            let answer = about_message(context, &config, &store, run, &message).await?;
+            let answer = about_message(context, &config, &store, run, (&message, &attempts)).await?;
             held_up(&store, run, &message, &attempts, answer).await?
         }
         (Some(run), None) => left_out(&config, &store, run, &found).await?,
@@ -143,7 +145,7 @@ async fn about_message(
     config: &Config,
     store: &Store,
     run: &Run,
-    message: &MessageView,
+    (message, attempts): (&MessageView, &[AttemptView]),
 ) -> anyhow::Result<Answer> {
     let state = message.dispatch.as_str();
     let reason = || message.reason.clone().unwrap_or_else(|| "no reason was recorded".to_owned());
@@ -156,7 +158,10 @@ async fn about_message(
             let decisions = store.decisions_of(message.id).await?;
             let by = decisions.last().filter(|one| one.verdict == Verdict::Accepted);
             let by = by.map_or_else(String::new, |one| format!(", as operator {} decided", one.decided_by));
-            let handed = message.submitted_at.map_or_else(String::new, |at| format!(" at {}", at.rfc3339()));
+            let taken =
+                attempts.iter().rfind(|one| one.outcome.as_deref() == Some(OutcomeClass::Accepted.as_str()));
+            let handed = taken.map(|one| one.intent_at).or(message.submitted_at);
+            let handed = handed.map_or_else(String::new, |at| format!(" at {}", at.rfc3339()));
             Answer::of(
                 state,
                 format!(
@@ -233,8 +238,10 @@ async fn in_doubt(
     };
     let ladder = routes::ladder(config, store).await?;
     let awaited = Awaited::of(&found, &ladder, context.now());
+    let kept_back = message.reason.as_deref().filter(|reason| reason.ends_with(SENT_BEFORE));
     let why = format!(
-        "nobody knows whether it was taken ({}); looked for {}; waits for {}",
+        "{}nobody knows whether it was taken ({}); looked for {}; waits for {}",
+        kept_back.map_or_else(String::new, |reason| format!("it is not sent again: {reason}; ")),
         doubt::why(&found),
         doubt::looked_for(&found),
         awaited.words(&found)

@@ -32,6 +32,8 @@ pub enum Kept {
     TooLate,
     /// Its number must not be texted any more.
     Suppressed,
+    /// The budget of its run has no room for it.
+    OverBudget,
     /// The same request is on the wire once more, and its answer may still come.
     OnTheWire,
     /// It changed while it was being decided.
@@ -50,7 +52,12 @@ impl Kept {
             Self::TooLate => {
                 "its last useful moment has passed; decide it as accepted or not-sent".to_owned()
             }
-            Self::Suppressed => "its number must not be texted any more".to_owned(),
+            Self::Suppressed => {
+                "its number must not be texted any more; decide it as accepted or not-sent".to_owned()
+            }
+            Self::OverBudget => {
+                "the budget of its run is spent; decide it as accepted or not-sent".to_owned()
+            }
             Self::OnTheWire => {
                 "the same request was sent once more under its key, and the answer may settle it; decide it in two minutes, \
                  if that is still needed"
@@ -190,6 +197,9 @@ pub fn decide(about: &Candidate, verdict: Verdict, now: Timestamp) -> Result<Dec
         if about.expires_at <= now {
             return Err(Kept::TooLate);
         }
+        if !about.affordable {
+            return Err(Kept::OverBudget);
+        }
     }
     Ok(decision)
 }
@@ -251,6 +261,7 @@ mod tests {
             run_state: RunState::Running,
             proven: false,
             suppressed: false,
+            affordable: true,
             decided: None,
             answer_by: None,
             copies: 0,
@@ -314,6 +325,8 @@ mod tests {
         check(replayed(NOW.0 + 1), Accepted, Ok(Dispatch::Accepted));
         check(Candidate { suppressed: true, ..doubt }, Resend, Err(Kept::Suppressed));
         check(Candidate { expires_at: NOW, ..doubt }, Resend, Err(Kept::TooLate));
+        check(Candidate { affordable: false, ..doubt }, Resend, Err(Kept::OverBudget));
+        check(Candidate { affordable: false, ..doubt }, NotSent, Ok(Dispatch::Failed));
         check(Candidate { expires_at: NOW, ..doubt }, Accepted, Ok(Dispatch::Accepted));
     }
 }

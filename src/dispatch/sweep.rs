@@ -455,7 +455,13 @@ impl Sweep {
     /// Ends runs that have nothing left to send.
     async fn finish(&self, now: Timestamp, rest: &Rest) -> Result<(), StoreError> {
         for run in self.store.open_runs().await? {
-            if !matches!(run.state, RunState::Running | RunState::Paused) {
+            let goes_on = match run.state {
+                RunState::Running => true,
+                // Until it is over, somebody may have it go on.
+                RunState::Paused => run.terms.expires_at <= now,
+                _ => false,
+            };
+            if !goes_on {
                 continue;
             }
             let open = self.store.open_messages(run.id).await?;

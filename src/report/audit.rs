@@ -397,7 +397,7 @@ impl<'a> Auditor<'a> {
             }
             (0, false) if open && ended => Some("lost"),
             (0, false) if open => {
-                audit.waiting += 1;
+                audit.waiting += i64::from(!doubtful);
                 None
             }
             (0, false) => {

@@ -55,13 +55,14 @@ pub struct Status {
     pub parked: i64,
     /// Messages withdrawn before a byte left: suppressed, cancelled, expired, blocked.
     pub withdrawn: i64,
-    /// Messages that may have been sent twice, by decision.
+    /// Messages that may have arrived twice: two copies of them were taken, or may have been, by decision.
     pub possible_duplicates: i64,
     /// Messages whose final receipts contradict each other.
     pub conflicts: i64,
     /// Parts of accepted messages.
     pub parts: i64,
-    /// Price of accepted messages, of those in doubt, and of the copy before of those that are to be sent again.
+    /// Price of accepted messages and of those in doubt; of those that were sent again, of every copy that was taken or may
+    /// have been.
     #[serde(serialize_with = "Micros::as_text")]
     pub cost: Micros,
     /// Money reserved by submissions.
@@ -112,13 +113,13 @@ pub async fn status(store: &Store, run: &Run) -> Result<Status, StoreError> {
     Ok(status)
 }
 
-/// What texts that share a state cost, as far as is known: of those that are to be sent again, the copy before.
+/// What texts that share a state cost, as far as is known: each once, and of those that were sent again each copy.
 fn cost(tally: &Tally) -> Micros {
-    match tally.dispatch {
-        Dispatch::Accepted | Dispatch::Ambiguous | Dispatch::Unknown => tally.price,
-        Dispatch::Queued | Dispatch::Claimed | Dispatch::Submitting => tally.resent_price,
-        _ => Micros(0),
-    }
+    let once = match tally.dispatch {
+        Dispatch::Accepted | Dispatch::Ambiguous | Dispatch::Unknown => tally.price.0 - tally.resent_price.0,
+        _ => 0,
+    };
+    Micros(once).plus(tally.copies_price)
 }
 
 fn sum(run: &Run, tallies: &[Tally]) -> Status {

@@ -70,8 +70,8 @@ statements! {
         FROM jsonb_each(CAST($1 AS TEXT)) AS j) AS g \
         WHERE attempts.message_id = g.message AND attempts.number = g.num";
     /// T11 and T14. `$1` message ids, `$2` now.
-    ACCEPT_LATE = "UPDATE messages SET dispatch = 'accepted', settled_at = $2, owner = NULL, lease_until = NULL, \
-          epoch = epoch + 1 \
+    ACCEPT_LATE = "UPDATE messages SET dispatch = 'accepted', reason = NULL, settled_at = $2, owner = NULL, \
+          lease_until = NULL, epoch = epoch + 1 \
         WHERE dispatch IN ('ambiguous', 'unknown', 'queued', 'claimed', 'rejected', 'failed', 'suppressed', \
           'cancelled', 'expired', 'blocked') AND last_number > 0 \
           AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j) RETURNING id";

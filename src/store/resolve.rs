@@ -23,6 +23,9 @@ use super::status::{AttemptView, attempt_at};
 use super::sweep::{InDoubt, policy_of_run};
 use super::{Store, StoreError};
 
+/// How the reason of a message ends that was to be sent again and is not (T17).
+pub const SENT_BEFORE: &str = "; a copy sent before may have arrived";
+
 /// Which attempt of a message `m` is in doubt: the last that may have arrived, which need not be the last that was made.
 macro_rules! open_number {
     () => {
@@ -62,7 +65,8 @@ statements! {
           i.answer_by, \
           (SELECT count(*) FROM attempts AS a WHERE a.message_id = m.id AND ", open_copy!(), "), \
           (SELECT count(*) FROM coupons AS c WHERE c.id = m.coupon_id AND c.message_id = m.id AND c.state = 'quarantined'), \
-          m.possible_duplicate \
+          m.possible_duplicate, \
+          CAST(CASE WHEN r.budget IS NULL OR r.spent + m.price <= r.budget THEN 1 ELSE 0 END AS BIGINT) \
         FROM (SELECT m.*, ", open_number!(), " AS open_number FROM jsonb_each(CAST($1 AS TEXT)) AS j \
           CROSS JOIN messages AS m WHERE m.id = CAST(j.value ->> 0 AS BIGINT)) AS m JOIN runs AS r ON r.id = m.run_id \
         LEFT JOIN inquiries AS i ON i.message_id = m.id AND i.number = m.open_number");
@@ -157,6 +161,8 @@ pub struct Candidate {
     pub proven: bool,
     /// Whether its number must not be texted.
     pub suppressed: bool,
+    /// Whether the budget of its run has room for one more copy.
+    pub affordable: bool,
     /// What was decided about it last.
     pub decided: Option<Verdict>,
     /// The same request went out again, and its answer may come until then.
@@ -399,5 +405,16 @@ fn candidate(row: &Row) -> Result<Candidate, StoreError> {
         copies: row.int(12)?,
         locked: row.int(13)? > 0,
         again: row.int(14)? == 1,
+        affordable: row.int(15)? == 1,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::evidence::in_doubt_all_the_same;
+
+    #[test]
+    fn the_statements_and_the_commands_know_a_reason_by_the_same_words() {
+        assert_eq!(in_doubt_all_the_same!(), format!("'{}'", super::SENT_BEFORE));
+    }
 }

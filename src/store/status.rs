@@ -12,17 +12,25 @@ use super::batch::word;
 use super::claims::phone;
 use super::connection::{Row, args};
 use super::dialect::statements;
+use super::evidence::open_copy;
 use super::{Store, StoreError, runs};
 
 /// More receipts that wait are counted as this many, so that a look at the number stays cheap.
 pub const MOST_WAITING: i64 = 100_001;
 
 statements! {
-    TALLY = "SELECT dispatch, delivery, route, count(*), CAST(COALESCE(sum(parts), 0) AS BIGINT), \
-          CAST(COALESCE(sum(price), 0) AS BIGINT), CAST(COALESCE(sum(conflict), 0) AS BIGINT), \
-          CAST(COALESCE(sum(possible_duplicate), 0) AS BIGINT), \
-          CAST(COALESCE(sum(possible_duplicate * price), 0) AS BIGINT) \
-        FROM messages WHERE run_id = $1 GROUP BY dispatch, delivery, route ORDER BY dispatch, delivery, route";
+    /// Copies of what was sent again are counted attempt by attempt; where retention has taken these away, as one.
+    TALLY = concat!("SELECT g.dispatch, g.delivery, g.route, count(*), CAST(COALESCE(sum(g.parts), 0) AS BIGINT), \
+          CAST(COALESCE(sum(g.price), 0) AS BIGINT), CAST(COALESCE(sum(g.conflict), 0) AS BIGINT), \
+          CAST(COALESCE(sum(CASE WHEN g.again = 1 AND COALESCE(g.copies, 2) >= 2 THEN 1 ELSE 0 END), 0) AS BIGINT), \
+          CAST(COALESCE(sum(g.again * g.price), 0) AS BIGINT), \
+          CAST(COALESCE(sum(g.again * g.price * COALESCE(g.copies, CASE WHEN g.dispatch = 'accepted' THEN 1 ELSE 0 END)), 0) \
+            AS BIGINT) \
+        FROM (SELECT m.dispatch, m.delivery, m.route, m.parts, m.price, m.conflict, m.possible_duplicate AS again, \
+            CASE WHEN m.possible_duplicate = 1 AND m.body <> '' THEN (SELECT count(*) FROM attempts AS a \
+              WHERE a.message_id = m.id AND (a.outcome = 'accepted' OR (", open_copy!(), "))) END AS copies \
+          FROM messages AS m WHERE m.run_id = $1) AS g \
+        GROUP BY g.dispatch, g.delivery, g.route ORDER BY g.dispatch, g.delivery, g.route");
     REASONS = "SELECT dispatch, COALESCE(reason, ''), count(*) FROM messages WHERE run_id = $1 \
         AND dispatch IN ('rejected', 'failed', 'ambiguous', 'unknown', 'suppressed', 'cancelled', 'expired', 'blocked') \
         GROUP BY dispatch, reason ORDER BY count(*) DESC, dispatch, reason LIMIT 50";
@@ -69,10 +77,12 @@ pub struct Tally {
     pub price: Micros,
     /// How many have contradictory final receipts.
     pub conflicts: i64,
-    /// How many may have been sent twice.
+    /// How many may have arrived twice.
     pub possible_duplicates: i64,
-    /// The price of one copy of each of these.
+    /// The price of those that were sent again or are to be, each once.
     pub resent_price: Micros,
+    /// The price of every copy of these that was taken or may have been.
+    pub copies_price: Micros,
 }
 
 /// What is known of a run in sums, of one instant.
@@ -257,6 +267,7 @@ fn tally(row: &Row) -> Result<Tally, StoreError> {
         conflicts: row.int(6)?,
         possible_duplicates: row.int(7)?,
         resent_price: Micros(row.int(8)?),
+        copies_price: Micros(row.int(9)?),
     })
 }
 

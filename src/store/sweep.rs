@@ -59,8 +59,7 @@ statements! {
     IN_DOUBT = concat!("SELECT m.id, m.run_id, m.settled_at, ", policy_of_run!(), ", m.attempts, m.expires_at, ", standing!(), " \
         FROM messages AS m JOIN runs AS r ON r.id = m.run_id ", last_attempt!(), "WHERE m.dispatch IN ('ambiguous', 'unknown') \
         AND m.dispatch = 'ambiguous' AND (m.run_id, m.id) > ($1, $2) ORDER BY m.run_id, m.id LIMIT CAST($3 AS BIGINT)");
-    /// T12 by decision. `$1` message ids, `$2` now. A run may be cancelled, a number suppressed between the decision and
-    /// this: such a message stays in doubt.
+    /// T12 by decision. `$1` message ids, `$2` now. What must not be sent any more by now stays in doubt.
     RESEND = "UPDATE messages SET dispatch = 'queued', possible_duplicate = 1, not_before = $2, \
         epoch = epoch + 1, owner = NULL, lease_until = NULL WHERE dispatch = 'ambiguous' \
         AND id IN (SELECT CAST(j.value ->> 0 AS BIGINT) FROM jsonb_each(CAST($1 AS TEXT)) AS j) \
@@ -85,8 +84,10 @@ statements! {
         ON m.window_id = w.id AND m.dispatch = 'planned' WHERE w.run_id = $1)";
     OPEN_MESSAGES = "SELECT dispatch, count(*) FROM messages WHERE run_id = $1 \
         AND dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') GROUP BY dispatch";
-    /// `$1` run, `$2` now. Whatever was queued meanwhile, by a decision say, keeps it open.
-    FINISH = "UPDATE runs SET state = 'finished', finished_at = $2 WHERE id = $1 AND state IN ('running', 'paused') \
+    /// `$1` run, `$2` now. Whatever was queued meanwhile, by a decision say, keeps it open. One that is paused stays so until
+    /// it is over: what is decided about it must not go out before somebody has it go on.
+    FINISH = "UPDATE runs SET state = 'finished', finished_at = $2 \
+        WHERE id = $1 AND (state = 'running' OR (state = 'paused' AND expires_at <= $2)) \
         AND NOT EXISTS (SELECT 1 FROM messages WHERE run_id = $1 AND dispatch IN ('queued', 'claimed', 'submitting', 'ambiguous') \
           AND dispatch IN ('queued', 'claimed', 'submitting'))";
     EXPIRED_RUNS = "SELECT id FROM runs WHERE state IN ('preparing', 'running', 'paused', 'cancelling') \

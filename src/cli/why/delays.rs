@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::model::clock::Timestamp;
+use crate::model::outcome::OutcomeClass;
 use crate::model::run::Run;
 use crate::store::status::AttemptView;
 
@@ -33,7 +34,8 @@ pub(super) fn delays(run: &Run, opened_at: Timestamp, attempts: &[AttemptView], 
     if unsaid > 0 {
         told.push(format!("{unsaid} earlier attempts came to nothing"));
     }
-    told.extend(earlier[unsaid..].iter().map(attempt));
+    let held_up = |one: &&AttemptView| one.outcome.as_deref() != Some(OutcomeClass::Accepted.as_str());
+    told.extend(earlier[unsaid..].iter().filter(held_up).map(attempt));
     told
 }
 

@@ -1,7 +1,7 @@
 //! Whether a text may arrive twice, and who wanted that, in words. Decides nothing and reads no store.
 
 use crate::model::message::Verdict;
-use crate::model::outcome::OutcomeClass;
+use crate::model::outcome::{OutcomeClass, Proof};
 use crate::model::state::Dispatch;
 use crate::store::resolve::DecisionView;
 use crate::store::status::AttemptView;
@@ -31,9 +31,12 @@ pub(super) fn sent_again(
         }
         Some(_) => "as was decided then".to_owned(),
     };
+    // What never left after it is no second copy.
+    let unsent = |attempt: &AttemptView| class(attempt).is_some_and(|class| class.proof() == Proof::NotSent);
+    let followed = |number| attempts.iter().any(|later| later.number > number && !unsent(later));
     let again = match about {
         Some(_) if waits => "it is to be sent again",
-        Some(number) if number == last => "it was to be sent again and was not",
+        Some(number) if !followed(number) => "it was to be sent again and was not",
         _ => "it was sent again",
     };
     format!("{again}, with the same code, while nobody knew whether it had arrived, {by}")
@@ -76,6 +79,7 @@ mod tests {
         check(&["unknown"], Dispatch::Claimed, &[(1, resend)], waits, ada);
         check(&["unknown"], Dispatch::Unknown, &[(1, resend)], stopped, ada);
         check(&["unknown", "rejected"], Dispatch::Unknown, &[(1, resend)], was, ada);
+        check(&["unknown", "throttled"], Dispatch::Unknown, &[(1, resend)], stopped, ada);
         check(&["unknown", "throttled"], Dispatch::Queued, &[(1, resend)], waits, ada);
         check(&["", "unknown"], Dispatch::Ambiguous, &[], was, policy);
         check(&["unknown", "unknown", "accepted"], Dispatch::Accepted, &[(1, resend)], was, policy);

@@ -10,12 +10,12 @@ use super::proof::{PRICE, wrong};
 use crate::support::hand::{answered, claim, intend, sent, settled};
 use crate::support::stores::{Bench, on_both};
 use crate::support::world::World;
-use winback::dispatch::resolve::{Decider, resolve};
+use winback::dispatch::resolve::{Decider, Kept, resolve};
 use winback::dispatch::sweep::{DoubtEnd, DoubtPolicy, withdraw};
 use winback::model::ids::{MessageId, RunId};
 use winback::model::message::{Refusal, Verdict};
 use winback::model::outcome::OutcomeClass;
-use winback::model::run::Run;
+use winback::model::run::{Run, RunState};
 use winback::model::state::Cause;
 use winback::model::suppression::Reason;
 use winback::store::suppressions::{EVERY_SENDER, NewSuppression};
@@ -106,7 +106,13 @@ async fn doubt_outlives_a_second_copy_that_never_leaves_and_can_still_be_decided
                 say(&bench, &world, id, Verdict::Resend).await;
             }
             let queued = world.until(&bench, &run, |_| true).await;
-            assert_eq!((queued.waiting, queued.possible_duplicates), (2, 2), "{stopped:?}");
+            assert_eq!(
+                (queued.waiting, queued.possible_duplicates),
+                (2, 0),
+                "{stopped:?}: no second copy yet"
+            );
+            let audit = world.audit(&bench, &run).await;
+            assert_eq!((audit.waiting, audit.unresolved), (0, 2), "each counts once: {audit:?}");
             assert_eq!((queued.cost, queued.spent.0), (queued.spent, 2 * PRICE), "the copies before cost");
 
             stopped.happen(&bench, &world, &run).await;
@@ -210,6 +216,39 @@ async fn doubt_about_a_text_that_must_not_be_sent_any_more_is_parked_and_not_sen
             batch.commit().await.unwrap();
             world.end().await;
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_paused_stays_paused_until_its_end_whatever_is_decided_about_it() {
+    on_both(async |bench| {
+        let (world, run, ids) = in_doubt(bench, "ask").await;
+        let now = world.clock.now();
+        let running = bench.run(run.id).await.unwrap().unwrap();
+        assert!(bench.set_run_state(&running, RunState::Paused, now).await.unwrap());
+        assert!(!bench.finish_run(run.id, now).await.unwrap(), "somebody may have it go on");
+        say(bench, &world, ids[0], Verdict::Resend).await;
+        let state = async || bench.run(run.id).await.unwrap().unwrap().state;
+        assert_eq!(state().await, RunState::Paused);
+        assert!(claim(bench, &world, "node", 1).await.is_empty(), "nothing of it goes out");
+        assert_eq!(withdraw(bench, run.id, Cause::Expire, now).await.unwrap().in_doubt, 1);
+        assert!(bench.finish_run(run.id, running.terms.expires_at).await.unwrap());
+        assert_eq!(state().await, RunState::Finished);
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_budget_has_no_room_for_is_not_queued_by_a_decision() {
+    on_both(async |bench| {
+        let (world, _, ids) = in_doubt(bench, "ask").await;
+        bench.sql().await.run("UPDATE runs SET budget = spent").await;
+        let ada = Decider { by: "ada", reason: None };
+        let told = resolve(bench, &ids, Verdict::Resend, ada, world.clock.now()).await.unwrap();
+        assert_eq!(told.kept, [(ids[0], Kept::OverBudget), (ids[1], Kept::OverBudget)]);
+        world.end().await;
     })
     .await;
 }

@@ -100,6 +100,7 @@ async fn what_a_person_wants_sent_again_goes_out_with_the_same_code_though_its_r
         let daemon = world.daemon().await;
         let status = world.until(&store, &run, |s| s.state == "finished" && s.in_doubt == 3).await;
         assert_eq!(status.possible_duplicates, 3);
+        assert_eq!(status.cost, status.spent, "every copy may be billed");
         let mut taken = std::collections::HashMap::<String, Vec<String>>::new();
         for entry in world.ledger() {
             taken.entry(entry.to).or_default().push(entry.body_sha256);
@@ -116,6 +117,7 @@ async fn what_a_person_wants_sent_again_goes_out_with_the_same_code_though_its_r
         assert_eq!(books(&store).await, "available 10 reserved 0 sent 0 quarantined 3");
         let half = world.until(&store, &run, |s| s.failed == 3).await;
         assert_eq!(half.spent.0 * 2, status.spent.0, "of each, one of two copies is paid for");
+        assert_eq!((half.cost, half.possible_duplicates), (half.spent, 0));
         // Once a person knows that no copy arrived, nothing is kept back any more.
         let freed = resolve_copies(&store, &ids[..2], ADA, world.clock.now()).await.unwrap();
         assert_eq!((freed.changed.as_slice(), freed.kept.len()), (&ids[..2], 0));

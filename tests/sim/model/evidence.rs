@@ -110,6 +110,7 @@ impl Model {
             (m.dispatch, m.settled_at, m.owner, m.lease_until) =
                 (Dispatch::Accepted, Some(now.0), None, None);
             m.epoch += 1;
+            m.reason = None;
             changed.push(*message);
         }
         let kept =

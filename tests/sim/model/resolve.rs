@@ -57,6 +57,7 @@ impl Model {
             run_state: tables.run(m.run).state,
             proven: tables.receipts.iter().any(told),
             suppressed: tables.is_suppressed(m.phone, m.sender),
+            affordable: tables.run(m.run).budget.is_none_or(|most| tables.run(m.run).spent + m.price <= most),
             decided: tables.decided_last(message.0),
             answer_by: tables.inquiry(message.0, number).and_then(|i| i.answer_by).map(Timestamp),
             copies: i64::try_from(tables.open_copies(message.0).count()).expect("few attempts"),

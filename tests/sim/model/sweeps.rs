@@ -60,7 +60,8 @@ impl Model {
         let busy = self.committed.messages.iter().any(waits);
         let seq = self.committed.seq;
         let row = &mut self.committed.runs[at(run)];
-        if busy || !may_resend(row.state) {
+        let over = row.state == RunState::Paused && row.expires_at <= now.0;
+        if busy || !(over || row.state == RunState::Running) {
             return Answer::Done(false);
         }
         (row.state, row.finished_at, row.stopped_seq) = (RunState::Finished, Some(now.0), seq);
