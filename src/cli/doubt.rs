@@ -43,8 +43,8 @@ accepted  the provider took it: its code counts as sent, the message as accepted
 not-sent  its last copy never left: it counts as failed, that copy's money returns to the budget and its code to the
           pool. While an earlier copy is in doubt too (it had been sent again), the code may have arrived with that one:
           it stays in quarantine and that copy's money spent, until a receipt comes or you add --every-copy
-resend    send it again with the same code, marked as a possible duplicate; refused for a run that was cancelled or
-          is past its end, and for a number that must not be texted
+resend    send it again with the same code, marked as a possible duplicate; refused for a run that was cancelled, is
+          past its end or has spent its budget, and for a number that must not be texted
 
 A message that a receipt has proven, or that is no longer in doubt, stays as it is. Each decision is recorded with who,
 when and why. It works with a running daemon and without one.")]

@@ -368,7 +368,7 @@ pub const TRANSITIONS: &[Transition] = &[
         cause: Cause::DecideResend,
         to: Dispatch::Queued,
         by: BY_PERSON,
-        guard: "the same, and run neither cancelled nor past its end, number not suppressed; `possible_duplicate`, same code",
+        guard: "the same, and run neither cancelled nor past its end, number not suppressed, budget left; `possible_duplicate`, same code",
         durable: "before it is queued",
     },
     Transition {

@@ -52,7 +52,8 @@ impl Life {
     pub(super) fn wait(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
-            if let Some(ended) = self.ended() {
+            // A tracer may be gone before what it traced, which holds the store until it is.
+            if let Some(ended) = self.ended().filter(|_| !self.wrapped || !group_lives(self.child.id())) {
                 return ended;
             }
             assert!(started.elapsed() < PATIENCE, "the daemon does not end:\n{}", self.log());
@@ -71,6 +72,19 @@ impl Life {
     pub(super) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
+}
+
+/// Whether a process of a group is at work still; one that has ended and was not waited for is not.
+fn group_lives(group: u32) -> bool {
+    let members = fs::read_dir("/proc").expect("processes").filter_map(Result::ok);
+    let stats = members.filter_map(|member| fs::read_to_string(member.path().join("stat")).ok());
+    let mut states = stats.filter_map(|stat| {
+        // The name before it may hold anything.
+        let mut words = stat.rsplit_once(')')?.1.split_whitespace();
+        let (state, _parent, of) = (words.next()?.to_owned(), words.next()?, words.next()?);
+        (of == group.to_string()).then_some(state)
+    });
+    states.any(|state| !matches!(state.as_str(), "Z" | "X"))
 }
 
 impl Drop for Life {
